@@ -1,0 +1,27 @@
+// A mounted file system's own state, shared by its mounts (Linux's superblock).
+#pragma once
+#include <string>
+
+#include "base/ref.h"
+#include "fs/vfs/inode.h"
+#include "fs/vfs/types.h"
+
+namespace usk {
+
+class FileSystem : public RefCounted {
+ public:
+  explicit FileSystem(std::string type);
+  const std::string& type() const { return type_; }  // As /proc/mounts names it.
+  Dev dev() const { return dev_; }                   // st_dev: major 0, a minor of its own.
+  virtual Result<FsStat> statfs() = 0;
+  // Options for /proc/mounts after the generic ones, such as ",size=64k".
+  virtual std::string options() const { return {}; }
+  // Read-only whatever the mount says.
+  virtual bool read_only() const { return false; }
+
+ private:
+  std::string type_;
+  Dev dev_;
+};
+
+}  // namespace usk
