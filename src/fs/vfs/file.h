@@ -40,7 +40,9 @@ class File : public RefCounted {
     kCanPoll = 32,   // epoll accepts it (regular files and directories: EPERM).
   };
 
-  // `flags` as given to open(2); O_CREAT, O_EXCL, O_NOCTTY and O_TRUNC are dropped.
+  // `flags` as given to open(2); O_CREAT, O_EXCL, O_NOCTTY and O_TRUNC are dropped. kRead and
+  // kWrite follow from the access mode in `flags` (unless kPathOnly is given); `mode_bits` adds
+  // what this kind of file can do beyond.
   File(Path path, int flags, uint32_t mode_bits, Ref<const Creds> creds);
   ~File() override;
 
@@ -107,8 +109,12 @@ class File : public RefCounted {
   virtual std::string fdinfo() const { return {}; }
 
   // lseek's position: locked across a read or write that uses it (POSIX: atomic).
-  Mutex<Rank::kFilePos>& pos_mutex() { return pos_mu_; }
+  Mutex<Rank::kFilePos>& pos_mutex() RETURNS_LOCK(pos_mu_) { return pos_mu_; }
   uint64_t& pos_locked() REQUIRES(pos_mu_) { return pos_; }
+
+  // Counts this file among the writers of its inode and mount (inode.h, mount.h) until it dies.
+  // ETXTBSY while the inode is being executed.
+  Result<void> hold_write_access();
 
   // F_SETOWN, F_SETSIG: who gets SIGIO (fcntl(2)).
   struct Owner {
@@ -123,7 +129,7 @@ class File : public RefCounted {
 
   uint64_t id() const { return id_; }  // Unique among all files ever opened.
 
-  USK_FIELDS(path_, mode_, flags_, creds_, pos_, owner_, id_)
+  USK_FIELDS(path_, mode_, flags_, creds_, pos_, owner_, holds_write_, id_)
 
  protected:
   void set_mode(uint32_t mode) { mode_ = mode; }
@@ -140,6 +146,7 @@ class File : public RefCounted {
   const uint64_t id_;
   Mutex<Rank::kFilePos> pos_mu_;
   uint64_t pos_ GUARDED_BY(pos_mu_) = 0;
+  bool holds_write_ = false;
   Mutex<Rank::kLeaf> owner_mu_;
   Owner owner_ GUARDED_BY(owner_mu_);
   WaitQueue own_queue_;

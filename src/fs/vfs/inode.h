@@ -1,10 +1,12 @@
 // inode(7): a file apart from its names.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/lock.h"
 #include "base/ref.h"
 #include "base/result.h"
 #include "fs/vfs/path.h"
@@ -56,7 +58,8 @@ class Inode : public RefCounted {
     return Err(EPERM);
   }
   virtual Result<Ref<Inode>> tmpfile(uint32_t mode, const Creds& owner) { return Err(EOPNOTSUPP); }
-  // Whether a dentry cache may keep names of this directory without asking again.
+  // Whether a dentry cache may keep names of this directory without asking again. Where not,
+  // each walk looks up anew; an inode with the number and type of the cached one is the same.
   virtual bool names_are_stable() const { return true; }
 
   // Symbolic links. A magic link (procfs) goes to a place, not to a string.
@@ -81,11 +84,26 @@ class Inode : public RefCounted {
   FileLocks& locks();
   InodeMarks& marks();
   bool has_marks() const;
+  bool has_locks() const;
+
+  // execve(2) against open(2) for writing: either some write or some execute (ETXTBSY).
+  Result<void> get_write_access();
+  void put_write_access();
+  Result<void> deny_write_access();
+  void allow_write_access();
+
+  // The object behind a special file's name, shared by all who open it: the pipe of a FIFO, the
+  // socket bound to a name. Null until attached; attach() returns the one that is there if
+  // another was quicker. Holding it is the owner's business to end (detach).
+  Ref<RefCounted> attached();
+  Ref<RefCounted> attach(Ref<RefCounted> object);
+  void detach(const RefCounted* object);
 
  private:
   Ref<FileSystem> fs_;
   const Ino ino_;
   const uint32_t type_;
+  std::atomic<int> writers_{0};  // Below zero: so many execute it.
   struct Extras;
   std::atomic<Extras*> extras_{nullptr};
   Extras& extras();
