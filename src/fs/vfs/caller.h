@@ -9,7 +9,7 @@
 
 namespace usk {
 
-class Terminal;  // fs/tty: a terminal as job control sees it.
+class Terminal;  // A terminal as job control sees it (fs/vfs/terminal.h).
 
 // Sessions and process groups are named by kernel ids (ids of the initial pid namespace).
 using SessionId = int;

@@ -46,6 +46,12 @@ class File : public RefCounted {
   File(Path path, int flags, uint32_t mode_bits, Ref<const Creds> creds);
   ~File() override;
 
+  // The second half of open(2), with the caller at hand; gives the file that the caller gets,
+  // almost always this one. EAGAIN: wait on queue() and ask again (the other end of a FIFO).
+  virtual Result<Ref<File>> finish_open(Caller& caller, int flags) {
+    return Ref<File>::share(this);
+  }
+
   const Path& path() const { return path_; }
   Inode& inode() const;
   uint32_t mode() const { return mode_; }
@@ -67,6 +73,11 @@ class File : public RefCounted {
   virtual Result<uint64_t> seek(int64_t offset, int whence);
   // Entries from position `pos` on, into the sink, until it is full; moves `pos`.
   virtual Result<void> read_dir(DirSink& sink, uint64_t& pos) { return Err(ENOTDIR); }
+
+  // Woken with kReleased when the last reference goes, the file being still whole (Linux:
+  // __fput). Then Ref cannot be taken any more, only try_ref() can be asked. For epoll.
+  static constexpr PollMask kReleased = POLLNVAL;
+  WaitQueue& release_queue() { return release_queue_; }
 
   // What is ready now.
   virtual PollMask poll() { return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM; }
@@ -122,6 +133,10 @@ class File : public RefCounted {
 
  protected:
   void set_mode(uint32_t mode) { mode_ = mode; }
+  void last_unref() override {
+    release_queue_.wake(kReleased);
+    delete this;
+  }
 
  private:
   Path path_;
@@ -135,6 +150,7 @@ class File : public RefCounted {
   Mutex<Rank::kLeaf> owner_mu_;
   Owner owner_ GUARDED_BY(owner_mu_);
   WaitQueue own_queue_;
+  WaitQueue release_queue_;
 };
 
 }  // namespace usk

@@ -1,0 +1,43 @@
+// Files that no directory names: pipes, sockets, eventfds and their like.
+#pragma once
+#include <string>
+
+#include "base/fields.h"
+#include "base/lock.h"
+#include "fs/vfs/file_system.h"
+#include "fs/vfs/inode.h"
+
+namespace usk {
+
+// The file system of such files: pipefs, sockfs, anon_inodefs. Never mounted by the guest.
+class InternalFs final : public FileSystem {
+ public:
+  InternalFs(std::string type, uint64_t magic) : FileSystem(std::move(type)), magic_(magic) {}
+  Result<FsStat> statfs() override;
+  Ino next_ino() { return last_ino_.fetch_add(1, std::memory_order_relaxed) + 1; }
+  USK_FIELDS(last_ino_)
+
+ private:
+  uint64_t magic_;
+  std::atomic<Ino> last_ino_{0};
+};
+
+// An inode with attributes and nothing else. Owned by the file-system ids of who made it.
+class InternalInode : public Inode {
+ public:
+  InternalInode(Ref<InternalFs> fs, uint32_t mode, const Creds& owner);
+
+  Result<Attr> getattr() override EXCLUDES(mu_);
+  Result<void> setattr(const AttrChange& change) override EXCLUDES(mu_);
+
+  USK_FIELDS(attr_)
+
+ private:
+  Mutex<Rank::kInode> mu_;
+  Attr attr_ GUARDED_BY(mu_);
+};
+
+// The place of such a file: outside every mount namespace, shown as `name` ("pipe:[12]").
+Path internal_path(Ref<Inode> inode, std::string name);
+
+}  // namespace usk
