@@ -34,6 +34,7 @@ class UniqueFd {
 class HostFd final : public RefCounted {
  public:
   explicit HostFd(UniqueFd fd) : fd_(std::move(fd)) {}
+  explicit HostFd(int fd) : fd_(fd) {}
   int get() const { return fd_.get(); }
 
  private:

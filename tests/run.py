@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Runs the tests of this tree and counts them; `./dev test` is this program after a build.
+
+Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in the sandbox),
+programs, python, abuse (tests/programs). A name is a group or one program of a group; -f selects
+cases by a glob.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+sys.dont_write_bytecode = True
+import guest_tests  # noqa: E402
+import program_tests  # noqa: E402
+import unit_tests  # noqa: E402
+from outcome import Outcome  # noqa: E402
+
+GROUPS = ["unit", "guest", "programs", "python", "abuse"]
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="./dev test", description="runs tests; no name: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(GROUPS)} or one program")
+    parser.add_argument("-f", "--filter", default="*", metavar="GLOB", help="only cases like this")
+    parser.add_argument("--platform", action="append", choices=["native", "ptrace"],
+                        help="where guest tests run (default: everywhere)")
+    parser.add_argument("--build", default="build/release", metavar="DIR")
+    parser.add_argument("-j", "--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("-v", "--verbose", action="store_true", help="show every case")
+    parser.add_argument("--list", action="store_true")
+    return parser.parse_args(argv)
+
+
+def all_jobs(options, build):
+    """Every (group, name, function returning an Outcome)."""
+    yield from (("unit", *job) for job in unit_tests.jobs(build, options))
+    yield from (("guest", *job) for job in guest_tests.jobs(build, options))
+    yield from program_tests.jobs(build, options)
+
+
+def selected(group, name, wanted):
+    """A job is meant by its group, its name, or its name without the platform."""
+    return not wanted or group in wanted or name in wanted or name.split(".")[0] in wanted
+
+
+def run(jobs, count):
+    """Runs jobs, printing one line for each as it ends, and failed cases in full."""
+    total = Outcome()
+    lock = threading.Lock()
+
+    def one(job):
+        _, name, function = job
+        outcome = function()
+        with lock:
+            total.add(outcome)
+            print(f"{'FAIL' if outcome.failed else 'ok':4} {name:32} {outcome.counts()}"
+                  f"  {outcome.seconds:.1f} s", flush=True)
+            for line in outcome.notes:
+                print("     " + line, flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        list(pool.map(one, jobs))
+    return total
+
+
+def main(argv):
+    options = parse(argv)
+    os.chdir(HERE.parent)
+    build = pathlib.Path(options.build).resolve()
+    jobs = [job for job in all_jobs(options, build) if selected(job[0], job[1], options.names)]
+    if options.list:
+        for group, name, _ in jobs:
+            print(f"{group:9} {name}")
+        return 0
+    if not jobs:
+        print(f"no test is called {' '.join(options.names)}; ./dev test --list", file=sys.stderr)
+        return 125
+    if not (build / "usk").exists():
+        print(f"there is no {options.build}/usk yet: what runs in the sandbox is skipped")
+    total = run(jobs, options.jobs)
+    print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
