@@ -12,10 +12,10 @@
 #include "base/wait.h"
 #include "fs/vfs/path.h"
 #include "fs/vfs/types.h"
+#include "host/host_fd.h"
 
 namespace usk {
 
-class HostFd;          // An open descriptor of the host (host/host_fd.h).
 class Caller;          // The task that makes a call (fs/vfs/caller.h).
 class DirSink;         // Receives directory entries (fs/vfs/dir.h).
 

@@ -9,12 +9,12 @@
 #include "base/lock.h"
 #include "base/ref.h"
 #include "base/result.h"
+#include "fs/vfs/file.h"
 #include "fs/vfs/path.h"
 #include "fs/vfs/types.h"
 
 namespace usk {
 
-class File;
 class FileLocks;     // fs/vfs/locks.h
 class FileSystem;    // fs/vfs/file_system.h
 class InodeMarks;    // inotify's marks (fs/vfs/notify.h)
