@@ -24,6 +24,6 @@ Path anon_path(std::string_view name) {
 }  // namespace
 
 AnonFile::AnonFile(std::string_view name, int flags, Ref<const Creds> creds)
-    : File(anon_path(name), O_RDWR | (flags & O_NONBLOCK), kCanPoll, std::move(creds)) {}
+    : File(anon_path(name), flags & (O_ACCMODE | O_NONBLOCK), kCanPoll, std::move(creds)) {}
 
 }  // namespace usk
