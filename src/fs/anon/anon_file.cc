@@ -17,14 +17,13 @@ class AnonInode final : public InternalInode {
 };
 
 Path anon_path(std::string_view name) {
-  static const Ref<Inode> inode = make_ref<AnonInode>();
+  static const Ref<AnonInode> inode = make_ref<AnonInode>();
   return internal_path(inode, fmt::format("anon_inode:{}", name));
 }
 
 }  // namespace
 
 AnonFile::AnonFile(std::string_view name, int flags, Ref<const Creds> creds)
-    : File(anon_path(name), O_RDWR | (flags & O_NONBLOCK), kRead | kWrite | kCanPoll,
-           std::move(creds)) {}
+    : File(anon_path(name), flags & (O_ACCMODE | O_NONBLOCK), kCanPoll, std::move(creds)) {}
 
 }  // namespace usk

@@ -13,7 +13,7 @@ int next_eventfd_id() {
 }  // namespace
 
 EventFd::EventFd(uint64_t count, bool semaphore, int flags, Ref<const Creds> creds)
-    : AnonFile("[eventfd]", flags, std::move(creds)),
+    : AnonFile("[eventfd]", O_RDWR | flags, std::move(creds)),
       semaphore_(semaphore),
       id_(next_eventfd_id()),
       count_(count) {}
@@ -62,8 +62,8 @@ PollMask EventFd::poll() {
 
 std::string EventFd::fdinfo() const {
   Lock lock(mu_);
-  return fmt::format("eventfd-count: {:16x}\neventfd-id: {}\neventfd-semaphore: {}\n", count_,
-                     id_, int(semaphore_));
+  return fmt::format("eventfd-count: {:16x}\neventfd-id: {}\neventfd-semaphore: {}\n", count_, id_,
+                     int(semaphore_));
 }
 
 }  // namespace usk

@@ -20,8 +20,8 @@ class EventFd final : public AnonFile {
   USK_FIELDS(semaphore_, id_, count_)
 
  private:
-  const bool semaphore_;
-  const int id_;
+  bool semaphore_;
+  int id_;
   mutable Mutex<Rank::kFile> mu_;
   uint64_t count_ GUARDED_BY(mu_);
 };

@@ -4,6 +4,7 @@
 
 #include "base/fake_timers.h"
 #include "fs/vfs/file_testing.h"
+#include "fs/vfs/inode.h"
 
 namespace usk {
 namespace {

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "fs/vfs/caller.h"
+#include "fs/vfs/special_open.h"
 #include "host/random.h"
 
 namespace usk {
@@ -15,21 +16,13 @@ namespace {
 // What Linux reports while its pool is ready, as it always is.
 constexpr int kEntropyBits = 256;
 
-uint32_t mode_bits(int flags) {
-  uint32_t mode = File::kSeek | File::kPread;
-  const int access = flags & O_ACCMODE;
-  if (access != O_WRONLY) mode |= File::kRead;
-  if (access != O_RDONLY) mode |= File::kWrite;
-  return mode;
-}
-
 // Takes all of `src` and forgets it; like Linux, without looking at the bytes.
 size_t discard(IoIn& src) { return src.size(); }
 
 class DeviceFile : public File {
  public:
   DeviceFile(Path path, int flags, Ref<const Creds> creds, uint32_t more_mode = 0)
-      : File(std::move(path), flags, mode_bits(flags) | more_mode, std::move(creds)) {}
+      : File(std::move(path), flags, kSeek | kPread | more_mode, std::move(creds)) {}
   // Linux: the position stays 0 whatever is asked.
   Result<uint64_t> seek(int64_t, int) override { return 0; }
   Result<void> truncate(uint64_t) override { return Err(EINVAL); }
@@ -77,7 +70,7 @@ class FullFile final : public DeviceFile {
 class RandomFile final : public DeviceFile {
  public:
   RandomFile(Path path, int flags, Ref<const Creds> creds, bool pollable)
-      : DeviceFile(std::move(path), flags, std::move(creds), pollable ? kCanPoll : 0) {}
+      : DeviceFile(std::move(path), flags, std::move(creds), pollable ? kCanPoll : Mode()) {}
   Result<size_t> read(IoOut& dst, uint64_t&) override;
   // Linux mixes these bytes in; the host's pool needs none of the guest's.
   Result<size_t> write(IoIn& src, uint64_t&) override { return discard(src); }
@@ -130,6 +123,10 @@ Result<Ref<File>> open_memory_device(Inode& inode, Path path, int flags, Ref<con
       return make_ref<RandomFile>(std::move(path), flags, std::move(creds), false);
   }
   return Err(ENXIO);
+}
+
+void register_memory_devices() {
+  register_device_opener(false, kMemoryMajor, 0, 256, open_memory_device);
 }
 
 }  // namespace usk

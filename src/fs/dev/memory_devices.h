@@ -11,5 +11,6 @@ enum class MemoryDevice : uint32_t { kNull = 3, kZero = 5, kFull = 7, kRandom = 
 
 // open(2) of a node with major 1; ENXIO when there is no such device.
 Result<Ref<File>> open_memory_device(Inode& inode, Path path, int flags, Ref<const Creds> creds);
+void register_memory_devices();
 
 }  // namespace usk

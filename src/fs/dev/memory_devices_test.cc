@@ -31,7 +31,7 @@ class NodeInode final : public InternalInode {
 class MemoryDeviceTest : public ::testing::Test {
  protected:
   Result<Ref<File>> open(unsigned minor, int flags = O_RDWR) {
-    Ref<Inode> inode = make_ref<NodeInode>(makedev(kMemoryMajor, minor));
+    Ref<NodeInode> inode = make_ref<NodeInode>(makedev(kMemoryMajor, minor));
     return open_memory_device(*inode, internal_path(inode, "device"), flags, test_creds());
   }
   FakeTimers timers_;

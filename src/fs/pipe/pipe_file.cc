@@ -12,14 +12,6 @@
 namespace usk {
 namespace {
 
-uint32_t mode_bits(int flags) {
-  switch (flags & O_ACCMODE) {
-    case O_RDONLY: return File::kRead | File::kCanPoll;
-    case O_WRONLY: return File::kWrite | File::kCanPoll;
-    default: return File::kRead | File::kWrite | File::kCanPoll;
-  }
-}
-
 InternalFs& pipefs() {
   static Ref<InternalFs> fs = make_ref<InternalFs>("pipefs", PIPEFS_MAGIC);
   return *fs;
@@ -80,7 +72,7 @@ OpenFifos& open_fifos() {
 }  // namespace
 
 PipeFile::PipeFile(Path path, int flags, Ref<const Creds> creds, Ref<Pipe> pipe, bool named)
-    : File(std::move(path), flags, mode_bits(flags), std::move(creds)),
+    : File(std::move(path), flags, kCanPoll, std::move(creds)),
       pipe_(std::move(pipe)),
       named_(named) {
   const Pipe::Ends ends = pipe_->add_end(reads(), writes());
@@ -125,7 +117,7 @@ Result<int64_t> PipeFile::ioctl(Caller& caller, uint32_t cmd, uint64_t arg) {
 
 std::pair<Ref<File>, Ref<File>> make_pipe(int flags, Ref<const Creds> creds) {
   auto pipe = make_ref<Pipe>();
-  Ref<Inode> inode = make_ref<PipeInode>(*creds, pipe);
+  auto inode = make_ref<PipeInode>(*creds, pipe);
   const Path path = internal_path(inode, fmt::format("pipe:[{}]", inode->ino()));
   const int kept = flags & (O_NONBLOCK | O_DIRECT);
   return {make_ref<PipeFile>(path, O_RDONLY | (kept & O_NONBLOCK), creds, pipe, false),

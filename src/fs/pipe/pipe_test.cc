@@ -178,7 +178,7 @@ class FifoTest : public ::testing::Test {
 
   FakeTimers timers_;
   FakeCaller caller_;
-  Ref<Inode> inode_ = make_ref<InternalInode>(make_ref<InternalFs>("test", 0), S_IFIFO | 0600,
+  Ref<InternalInode> inode_ = make_ref<InternalInode>(make_ref<InternalFs>("test", 0), S_IFIFO | 0600,
                                               *test_creds());
 };
 

@@ -16,9 +16,8 @@
 
 namespace usk {
 
-
-class Caller;   // The task that makes a call (fs/vfs/caller.h).
-class DirSink;  // Receives directory entries (fs/vfs/dir.h).
+class Caller;          // The task that makes a call (fs/vfs/caller.h).
+class DirSink;         // Receives directory entries (fs/vfs/dir.h).
 
 // What mmap(2) of a file maps: a range of a host descriptor, or fresh anonymous memory.
 struct MmapBacking {

@@ -15,7 +15,6 @@
 
 namespace usk {
 
-
 class FileLocks;     // fs/vfs/locks.h
 class FileSystem;    // fs/vfs/file_system.h
 class InodeMarks;    // inotify's marks (fs/vfs/notify.h)

@@ -1,6 +1,7 @@
 #include "fs/vfs/internal.h"
 
 #include "base/timer.h"
+#include "fs/vfs/dentry.h"
 
 namespace usk {
 namespace {
@@ -46,6 +47,20 @@ Result<void> InternalInode::setattr(const AttrChange& change) {
   if (change.set & AttrChange::kMtimeNow) attr_.mtime = now;
   attr_.ctime = now;
   return {};
+}
+
+Ref<Mount> InternalFs::mount() {
+  std::call_once(mount_once_, [this] {
+    auto self = Ref<InternalFs>::share(this);
+    auto root = make_ref<InternalInode>(self, S_IFDIR | 0555, Creds());
+    mount_ = Mount::make({self, Dentry::make_root(std::move(root))}, 0, type());
+  });
+  return mount_;
+}
+
+Path internal_path(Ref<InternalInode> inode, std::string name) {
+  Ref<Mount> mount = static_cast<InternalFs&>(inode->fs()).mount();
+  return Path(std::move(mount), Dentry::make_anonymous(std::move(inode), std::move(name)));
 }
 
 }  // namespace usk

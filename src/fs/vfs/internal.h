@@ -1,11 +1,13 @@
 // Files that no directory names: pipes, sockets, eventfds and their like.
 #pragma once
+#include <mutex>
 #include <string>
 
 #include "base/fields.h"
 #include "base/lock.h"
 #include "fs/vfs/file_system.h"
 #include "fs/vfs/inode.h"
+#include "fs/vfs/mount.h"
 
 namespace usk {
 
@@ -14,11 +16,15 @@ class InternalFs final : public FileSystem {
  public:
   InternalFs(std::string type, uint64_t magic) : FileSystem(std::move(type)), magic_(magic) {}
   Result<FsStat> statfs() override;
+  // Where its files stand; attached to no namespace.
+  Ref<Mount> mount();
   Ino next_ino() { return last_ino_.fetch_add(1, std::memory_order_relaxed) + 1; }
-  USK_FIELDS(last_ino_)
+  USK_FIELDS(mount_, last_ino_)
 
  private:
   uint64_t magic_;
+  std::once_flag mount_once_;
+  Ref<Mount> mount_;
   std::atomic<Ino> last_ino_{0};
 };
 
@@ -38,6 +44,6 @@ class InternalInode : public Inode {
 };
 
 // The place of such a file: outside every mount namespace, shown as `name` ("pipe:[12]").
-Path internal_path(Ref<Inode> inode, std::string name);
+Path internal_path(Ref<InternalInode> inode, std::string name);
 
 }  // namespace usk

@@ -10,7 +10,7 @@
 namespace usk {
 
 // Opens the object that `inode` (a FIFO or device node of any file system) stands for. `flags`
-// as open(2). A FIFO that has to wait for its peer answers EAGAIN and has told fifo's own queue.
+// as open(2). It does not wait: File::finish_open() does, once the path's locks are gone.
 using SpecialOpen = Result<Ref<File>> (*)(Inode& inode, Path path, int flags,
                                           Ref<const Creds> creds);
 
