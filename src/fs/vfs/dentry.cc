@@ -78,11 +78,12 @@ Ref<Dentry> Dentry::make_anonymous(Ref<Inode> inode, std::string display) {
       new Dentry(Kind::kAnonymous, {}, std::move(display), std::move(inode)));
 }
 
-Ref<Dentry> Dentry::make_nameless(Ref<Dentry> dir, Ref<Inode> inode) {
+Ref<Dentry> Dentry::make_nameless(Ref<Dentry> dir, Ref<Inode> inode, bool linkable) {
   std::string name = "#" + std::to_string(inode->ino());
   auto d = Ref<Dentry>::adopt(
       new Dentry(Kind::kNormal, std::move(dir), std::move(name), std::move(inode)));
   d->deleted_ = true;
+  d->linkable_ = linkable;
   return d;
 }
 

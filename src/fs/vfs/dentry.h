@@ -24,8 +24,8 @@ class Dentry final : public RefCounted {
   // A file that stands in no directory; `display` is how /proc/PID/fd shows it, such as
   // "anon_inode:[eventfd]", "pipe:[17]", "/memfd:x (deleted)".
   static Ref<Dentry> make_anonymous(Ref<Inode> inode, std::string display);
-  // O_TMPFILE: a file without a name, made in `dir`.
-  static Ref<Dentry> make_nameless(Ref<Dentry> dir, Ref<Inode> inode);
+  // O_TMPFILE: a file without a name, made in `dir`; link(2) may give it one if `linkable`.
+  static Ref<Dentry> make_nameless(Ref<Dentry> dir, Ref<Inode> inode, bool linkable);
   ~Dentry() override;
 
   Inode* inode() const { return inode_.get(); }
@@ -35,6 +35,7 @@ class Dentry final : public RefCounted {
   bool is_anonymous() const { return kind_ == Kind::kAnonymous; }
   // Its name was removed (unlink, rmdir, rename over it) while it was in use.
   bool deleted() const { return deleted_.load(std::memory_order_acquire); }
+  bool linkable() const { return linkable_; }
   std::string name() const;
   Ref<Dentry> parent() const;  // Null for a root.
   bool is_below_or_same(const Dentry& ancestor) const;
@@ -68,7 +69,7 @@ class Dentry final : public RefCounted {
   static void set_cache_limit(size_t limit);
   static size_t cached_count();
 
-  USK_FIELDS(name_, parent_, inode_, kind_, deleted_)
+  USK_FIELDS(name_, parent_, inode_, kind_, linkable_, deleted_)
 
  private:
   enum class Kind : uint8_t { kNormal, kRoot, kAnonymous };
@@ -84,6 +85,7 @@ class Dentry final : public RefCounted {
   Ref<Dentry> parent_;    // Likewise.
   const Ref<Inode> inode_;
   Kind kind_;
+  bool linkable_ = false;
   std::atomic<bool> deleted_{false};
   std::atomic<int> mounts_{0};
   std::atomic<bool> recently_used_{false};
