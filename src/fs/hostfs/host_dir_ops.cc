@@ -22,8 +22,8 @@ Result<void> HostInode::setattr(const AttrChange& change) {
     }
   }
   if (change.set & AttrChange::kMode) TRY(host::chmod_at(*p.dir, name, change.mode & 07777));
-  constexpr uint32_t kTimes = AttrChange::kAtime | AttrChange::kMtime | AttrChange::kAtimeNow |
-                              AttrChange::kMtimeNow;
+  constexpr uint32_t kTimes =
+      AttrChange::kAtime | AttrChange::kMtime | AttrChange::kAtimeNow | AttrChange::kMtimeNow;
   if (change.set & kTimes) {
     timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
     if (change.set & AttrChange::kAtime) times[0] = change.atime;

@@ -35,8 +35,7 @@ Result<size_t> HostFile::write(IoIn& src, uint64_t& pos) {
     if (!got && done == 0) return got;
     if (!got || *got == 0) break;
     const auto bytes = buffer.first(*got);
-    Result<size_t> n =
-        append ? host::pwrite_append(*fd_, bytes) : host::pwrite(*fd_, bytes, pos);
+    Result<size_t> n = append ? host::pwrite_append(*fd_, bytes) : host::pwrite(*fd_, bytes, pos);
     if (!n && done == 0) return n;
     if (!n) break;
     done += *n;

@@ -82,8 +82,7 @@ TEST_F(HostFsTest, ReadOnlyRefusesChanges) {
 
 TEST_F(HostFsTest, ListsDirectories) {
   World w(tree(false));
-  EXPECT_EQ(*w.list("/"),
-            (std::set<std::string>{"file", "sub", "link", "escape", "updots"}));
+  EXPECT_EQ(*w.list("/"), (std::set<std::string>{"file", "sub", "link", "escape", "updots"}));
 }
 
 TEST_F(HostFsTest, ReadOnlyTreesCountAsUnchanging) {

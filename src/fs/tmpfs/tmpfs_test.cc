@@ -140,13 +140,12 @@ TEST_F(TmpfsTest, ParsesOptions) {
   EXPECT_EQ(o->gid, 6u);
   EXPECT_OK(TmpfsOptions::parse("", ns));
   EXPECT_OK(TmpfsOptions::parse("size=50%", ns));
-  for (const char* bad : {"size", "size=x", "size=1q", "mode=9", "uid=-1", "what=1",
-                          "size=99999999999999999999"}) {
+  for (const char* bad :
+       {"size", "size=x", "size=1q", "mode=9", "uid=-1", "what=1", "size=99999999999999999999"}) {
     EXPECT_ERROR(TmpfsOptions::parse(bad, ns), EINVAL) << bad;
   }
   World s(*make_tmpfs(*o));
-  EXPECT_EQ(s.walk("/")->inode().fs().options(),
-            ",size=64k,nr_inodes=1024,mode=755,uid=5,gid=6");
+  EXPECT_EQ(s.walk("/")->inode().fs().options(), ",size=64k,nr_inodes=1024,mode=755,uid=5,gid=6");
 }
 
 TEST_F(TmpfsTest, RemountChangesLimits) {

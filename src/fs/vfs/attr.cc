@@ -195,9 +195,9 @@ Result<FsStat> statfs(const Path& place) {
   static constexpr struct {
     unsigned long mount_flag;
     uint64_t shown;
-  } kShown[] = {{MS_RDONLY, ST_RDONLY},   {MS_NOSUID, ST_NOSUID},
-                {MS_NODEV, ST_NODEV},     {MS_NOEXEC, ST_NOEXEC},
-                {MS_NOATIME, ST_NOATIME}, {MS_NODIRATIME, ST_NODIRATIME},
+  } kShown[] = {{MS_RDONLY, ST_RDONLY},     {MS_NOSUID, ST_NOSUID},
+                {MS_NODEV, ST_NODEV},       {MS_NOEXEC, ST_NOEXEC},
+                {MS_NOATIME, ST_NOATIME},   {MS_NODIRATIME, ST_NODIRATIME},
                 {MS_RELATIME, ST_RELATIME}, {MS_NOSYMFOLLOW, 0x2000}};
   for (const auto& f : kShown) {
     if (place.mount->has(f.mount_flag)) s.flags |= f.shown;

@@ -54,8 +54,7 @@ class Dentry final : public RefCounted {
   // The name of `child` was removed.
   void remove_locked(Dentry& child) REQUIRES(mu_);
   // `child` of this directory now stands at `name` of `to` (maybe the same directory).
-  void move_locked(Ref<Dentry> child, Dentry& to, std::string_view name)
-      NO_THREAD_SAFETY_ANALYSIS;
+  void move_locked(Ref<Dentry> child, Dentry& to, std::string_view name) NO_THREAD_SAFETY_ANALYSIS;
   // Exchanges the places of `a` in this directory and `b` in `other`.
   void exchange_locked(Ref<Dentry> a, Dentry& other, Ref<Dentry> b) NO_THREAD_SAFETY_ANALYSIS;
 
@@ -81,8 +80,8 @@ class Dentry final : public RefCounted {
   void evict_if_unused(Ref<Dentry> child) EXCLUDES(mu_);
   friend struct PathText;
 
-  std::string name_;      // Guarded by the tree lock (dentry.cc) against moves.
-  Ref<Dentry> parent_;    // Likewise.
+  std::string name_;    // Guarded by the tree lock (dentry.cc) against moves.
+  Ref<Dentry> parent_;  // Likewise.
   const Ref<Inode> inode_;
   Kind kind_;
   bool linkable_ = false;
@@ -93,12 +92,12 @@ class Dentry final : public RefCounted {
   // Keyed by the child's own name_. Derived: a cache.
   std::unordered_map<std::string_view, Ref<Dentry>> children_ GUARDED_BY(mu_);
   std::list<Dentry*>::iterator lru_;  // Guarded by the cache's lock; valid while hashed.
-  bool hashed_ = false;                 // Guarded by the mutex of the parent.
+  bool hashed_ = false;               // Guarded by the mutex of the parent.
 };
 
 // d_path: how a path reads from `root`.
 struct PathText {
-  std::string text;       // Without " (deleted)".
+  std::string text;  // Without " (deleted)".
   bool deleted = false;
   bool reachable = true;  // False: it is not below `root`; `text` starts at its topmost mount.
   bool too_long = false;  // It would not fit into PATH_MAX, and `text` is only its end.

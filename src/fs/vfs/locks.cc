@@ -41,9 +41,8 @@ Result<void> FileLocks::flock(uint64_t file_id, int operation) {
       dropped = true;
     }
     if (type != LOCK_UN) {
-      refused = std::any_of(flocks_.begin(), flocks_.end(), [&](const Flock& f) {
-        return f.type == LOCK_EX || type == LOCK_EX;
-      });
+      refused = std::any_of(flocks_.begin(), flocks_.end(),
+                            [&](const Flock& f) { return f.type == LOCK_EX || type == LOCK_EX; });
       if (!refused) flocks_.push_back({file_id, type});
     }
   }
@@ -93,9 +92,8 @@ Result<void> FileLocks::set(const RecordLock& wanted) {
     }
     if (wanted.type != F_UNLCK) kept.push_back(merged);
     if (kept.size() > kMaxRecords && kept.size() > records_.size()) return Err(ENOLCK);
-    std::stable_sort(kept.begin(), kept.end(), [](const RecordLock& a, const RecordLock& b) {
-      return a.start < b.start;
-    });
+    std::stable_sort(kept.begin(), kept.end(),
+                     [](const RecordLock& a, const RecordLock& b) { return a.start < b.start; });
     records_ = std::move(kept);
   }
   queue_.wake(POLLIN);  // A range may have become free, or shared.

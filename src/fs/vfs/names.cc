@@ -133,8 +133,7 @@ Result<void> check_protected_hardlink(const WalkContext& ctx, Inode& inode) {
 
 }  // namespace
 
-Result<void> link(const WalkContext& ctx, const Path& from, const Path& at,
-                  std::string_view path) {
+Result<void> link(const WalkContext& ctx, const Path& from, const Path& at, std::string_view path) {
   const LastComponent last = TRY(new_name(ctx, at, path));
   if (from.mount != last.parent.mount) return Err(EXDEV);
   Inode& inode = from.inode();

@@ -10,6 +10,8 @@ namespace {
 
 using Kind = LastComponent::Kind;
 
+constexpr int kTmpfileBit = O_TMPFILE & ~O_DIRECTORY;
+
 uint32_t wanted_access(int flags) {
   uint32_t may = 0;
   const int mode = flags & O_ACCMODE;
@@ -63,7 +65,7 @@ Result<Ref<File>> finish(const WalkContext& ctx, const Path& place, int flags, b
 // a sticky directory.
 Result<void> check_sticky_create(const WalkContext& ctx, const Path& dir, Inode& found) {
   const FsSysctls& s = fs_sysctls();
-  const int level = found.is_regular()              ? s.protected_regular
+  const int level = found.is_regular()        ? s.protected_regular
                     : found.type() == S_IFIFO ? s.protected_fifos
                                               : 0;
   if (level == 0) return {};
@@ -164,7 +166,7 @@ Result<Ref<File>> open(const WalkContext& ctx, const Path& at, std::string_view 
   OpenHow how = asked;
   if (how.flags & O_PATH) {
     how.flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  } else if (how.flags & __O_TMPFILE) {
+  } else if (how.flags & kTmpfileBit) {
     if ((how.flags & O_TMPFILE) != O_TMPFILE || (how.flags & O_CREAT)) return Err(EINVAL);
     if ((how.flags & O_ACCMODE) == O_RDONLY) return Err(EINVAL);
     return open_tmpfile(ctx, at, path, how);

@@ -52,8 +52,7 @@ Result<void> check_allowed(const Move& m) {
   if (m.target->is_negative()) {
     TRY(may_create(m.ctx, m.to.parent));
   } else {
-    const bool target_dir =
-        m.flags & RENAME_EXCHANGE ? m.target->inode()->is_dir() : is_dir;
+    const bool target_dir = m.flags & RENAME_EXCHANGE ? m.target->inode()->is_dir() : is_dir;
     TRY(may_delete(m.ctx, m.to.parent, *m.target, target_dir));
   }
   // A directory that changes its parent changes its "..".

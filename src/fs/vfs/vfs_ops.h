@@ -37,8 +37,7 @@ Result<Path> make_socket(const WalkContext& ctx, const Path& at, std::string_vie
 Result<void> symlink(const WalkContext& ctx, std::string_view target, const Path& at,
                      std::string_view path);
 // linkat(2): `from` is the file to link, links followed or not as the flags said.
-Result<void> link(const WalkContext& ctx, const Path& from, const Path& at,
-                  std::string_view path);
+Result<void> link(const WalkContext& ctx, const Path& from, const Path& at, std::string_view path);
 Result<void> unlink(const WalkContext& ctx, const Path& at, std::string_view path);
 Result<void> rmdir(const WalkContext& ctx, const Path& at, std::string_view path);
 Result<void> rename(const WalkContext& ctx, const Path& from_at, std::string_view from,
