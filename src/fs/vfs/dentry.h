@@ -78,7 +78,6 @@ class Dentry final : public RefCounted {
   Ref<Dentry> unhash_locked(Dentry& child) REQUIRES(mu_);
   void relocate(Ref<Dentry> parent, std::string_view name);
   void evict_if_unused(Ref<Dentry> child) EXCLUDES(mu_);
-  void append_name(std::string& out) const;
   friend struct PathText;
 
   std::string name_;      // Guarded by the tree lock (dentry.cc) against moves.
@@ -100,6 +99,7 @@ struct PathText {
   std::string text;       // Without " (deleted)".
   bool deleted = false;
   bool reachable = true;  // False: it is not below `root`; `text` starts at its topmost mount.
+  bool too_long = false;  // It would not fit into PATH_MAX, and `text` is only its end.
 
   static PathText of(const Path& path, const Path& root);
   // As /proc/PID/fd links and maps show it.

@@ -40,9 +40,15 @@ class FdTable final : public RefCounted {
   // Highest slot count ever used, rounded as Linux does (FDSize of /proc/PID/status).
   size_t size() EXCLUDES(mu_);
 
-  USK_FIELDS(slots_)
+  // Unique among all tables: the owner of POSIX record locks (locks.h).
+  uint64_t id() const { return id_; }
+
+  USK_FIELDS(id_, slots_)
 
  private:
+  static uint64_t next_id();
+
+  uint64_t id_ = next_id();
   Mutex<Rank::kFdTable> mu_;
   std::vector<Slot> slots_ GUARDED_BY(mu_);
   size_t lowest_free_ GUARDED_BY(mu_) = 0;  // No slot below it is free. Derived.

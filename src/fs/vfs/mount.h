@@ -63,6 +63,7 @@ class Mount final : public RefCounted {
 
  private:
   friend class MountNamespace;
+  friend struct PathText;
   Mount() = default;
   Ref<Mount> copy(Ref<Dentry> root) const;  // As bind mounts and namespace copies make it.
 
