@@ -1,8 +1,7 @@
 // Terminal attributes as the guest sees them: termios(3), ioctl_tty(2).
 #pragma once
-#include <asm/ioctls.h>
 #include <asm/termbits.h>
-#include <asm/termios.h>
+#include <sys/ioctl.h>
 
 #include <array>
 #include <cstdint>
@@ -18,8 +17,8 @@ struct Termios {
   uint32_t cflag = B38400 | CS8 | CREAD;
   uint32_t lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN;
   uint8_t line = 0;
-  std::array<uint8_t, NCCS> cc = {3,  0x1c, 0x7f, 0x15, 4,    0,    1, 0, 0x11, 0x13,
-                                  0x1a, 0,  0x12, 0x0f, 0x17, 0x16, 0, 0, 0};
+  std::array<uint8_t, NCCS> cc = {3,    0x1c, 0x7f, 0x15, 4,    0,    1, 0, 0x11, 0x13,
+                                  0x1a, 0,    0x12, 0x0f, 0x17, 0x16, 0, 0, 0};
   uint32_t ispeed = 38400, ospeed = 38400;
 
   bool i(uint32_t bit) const { return iflag & bit; }
