@@ -25,8 +25,10 @@ std::string describe_string(std::string_view text) {
 
 int wait_for(pid_t pid) {
   int status = 0;
-  while (waitpid(pid, &status, __WALL) != pid) {
-    if (errno == EINTR) continue;
+  pid_t got;
+  while ((got = waitpid(pid, &status, __WALL)) == -1 && errno == EINTR) {
+  }
+  if (got == -1) {
     fail(__FILE__, __LINE__, "waitpid: " + describe_errno(errno));
     abandon();
   }
