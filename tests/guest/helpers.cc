@@ -23,6 +23,14 @@ std::string describe_string(std::string_view text) {
   return out + "\"";
 }
 
+void expect_status(const char* file, int line, int status, int want, const char* name) {
+  if (status == want) return;
+  std::string got = WIFEXITED(status)     ? "exit code " + std::to_string(WEXITSTATUS(status))
+                    : WIFSIGNALED(status) ? std::string("death by ") + strsignal(WTERMSIG(status))
+                                          : "status " + std::to_string(status);
+  fail(file, line, "the process ended with " + got + ", not " + name);
+}
+
 int wait_for(pid_t pid) {
   int status = 0;
   pid_t got;
