@@ -16,6 +16,7 @@
 #define EXCLUDES(...) USK_TSA(locks_excluded(__VA_ARGS__))
 #define ACQUIRE(...) USK_TSA(acquire_capability(__VA_ARGS__))
 #define RELEASE(...) USK_TSA(release_capability(__VA_ARGS__))
+#define RETURNS_LOCK(x) USK_TSA(lock_returned(x))
 #define NO_THREAD_SAFETY_ANALYSIS USK_TSA(no_thread_safety_analysis)
 
 namespace usk {
@@ -28,6 +29,7 @@ enum class Rank : unsigned {
   kDentry,      // Children of a dentry.
   kEpoll,       // An epoll set; it polls files.
   kFilePos,     // A file's position; held over a read or write of it.
+  kOverlay,     // What an overlay inode stands for; held over calls to the layers below.
   kInode,       // An inode's attributes and contents.
   kFile,        // State of an open file, a pipe, a terminal, a socket.
   kFilePeer,    // The second of a pair of files (the other end of a socket).

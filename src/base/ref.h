@@ -15,10 +15,24 @@ class RefCounted {
   virtual ~RefCounted() = default;
   void ref() const { refs_.fetch_add(1, std::memory_order_relaxed); }
   void unref() const {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      const_cast<RefCounted*>(this)->last_unref();
+    }
+  }
+  // ref() unless the last count is gone already: for a holder of a plain pointer that learns of
+  // the end in last_unref().
+  bool try_ref() const {
+    int n = refs_.load(std::memory_order_relaxed);
+    while (n > 0 && !refs_.compare_exchange_weak(n, n + 1, std::memory_order_acq_rel)) {
+    }
+    return n > 0;
   }
   // How many hold it now; only a hint where other threads may hold it.
   int ref_count() const { return refs_.load(std::memory_order_relaxed); }
+
+ protected:
+  // The last count went and the object is still whole; deletes it. It cannot be revived.
+  virtual void last_unref() { delete this; }
 
  private:
   mutable std::atomic<int> refs_{1};

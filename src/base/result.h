@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <expected>
+#include <type_traits>
 #include <utility>
 
 namespace usk {
@@ -24,13 +25,20 @@ constexpr bool failed_with(const Result<T>& r, int code) {
   return !r && r.error() == Errno(code);
 }
 
-// The value of a Result; or, from the enclosing function, its error.
+// The value of a Result; or, from the enclosing function, its error. Works for Result<void> too.
 #define TRY(expr)                                      \
   ({                                                   \
     auto try_result_ = (expr);                         \
     if (!try_result_) [[unlikely]]                     \
       return std::unexpected(try_result_.error());     \
-    *std::move(try_result_);                           \
+    ::usk::detail::take_value(std::move(try_result_)); \
   })
+
+namespace detail {
+template <class T, class E>
+T take_value(std::expected<T, E>&& r) {
+  if constexpr (!std::is_void_v<T>) return *std::move(r);
+}
+}  // namespace detail
 
 }  // namespace usk

@@ -20,18 +20,21 @@ void WaitQueue::remove(Waiter* w) {
 }
 
 void WaitQueue::wake(PollMask events) {
-  std::vector<Ref<Waiter>> told;
+  std::vector<Entry> told;
   {
     Lock lock(mu_);
-    if (entries_.empty()) return;
-    bool exclusive_done = false;
     for (Entry& e : entries_) {
-      if (!(e.mask & events) || (e.exclusive && exclusive_done)) continue;
-      exclusive_done |= e.exclusive;
-      told.push_back(e.waiter);
+      if (e.mask & events) told.push_back(e);
     }
   }
-  for (auto& w : told) w->notify(events);
+  bool exclusive_done = false;
+  for (Entry& e : told) {
+    if (!e.exclusive) {
+      e.waiter->notify(events);
+    } else if (!exclusive_done) {
+      exclusive_done = e.waiter->notify_exclusive(events);
+    }
+  }
 }
 
 bool WaitQueue::empty() {

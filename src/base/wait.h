@@ -25,6 +25,12 @@ struct Deadline {
 class Waiter : public RefCounted {
  public:
   virtual void notify(PollMask events) = 0;
+  // notify() of an exclusive waiter. False: nobody here is free to act on it, so the next
+  // exclusive waiter is to be told as well.
+  virtual bool notify_exclusive(PollMask events) {
+    notify(events);
+    return true;
+  }
 };
 
 // The wait queue of an object that can become ready. Derived state: never saved.
@@ -34,7 +40,7 @@ class WaitQueue {
   WaitQueue(const WaitQueue&) = delete;
 
   // `w` is told of every wake() that shares a bit with `mask` (POLLERR and POLLHUP always).
-  // An exclusive waiter is told only if no exclusive waiter before it was.
+  // An exclusive waiter is told only if no exclusive waiter before it took the event.
   void add(Ref<Waiter> w, PollMask mask, bool exclusive = false) EXCLUDES(mu_);
   // Forgets every registration of `w`.
   void remove(Waiter* w) EXCLUDES(mu_);

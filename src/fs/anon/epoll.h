@@ -1,0 +1,58 @@
+// epoll(7)
+#pragma once
+#include <functional>
+#include <map>
+
+#include "fs/anon/anon_file.h"
+#include "fs/anon/epoll_node.h"
+
+namespace usk {
+
+// An interest list of (file description, descriptor number) pairs and the list of those that may
+// be ready. An item does not hold its file: it goes when the description does, so a descriptor
+// that was closed but dup()ed keeps reporting.
+//
+// Invariant: an item whose file became ready since it was last looked at is on the ready list,
+// or some thread in wait() or poll() holds it and looks. Files are polled with no lock held.
+class EpollFile final : public AnonFile {
+ public:
+  // Linux: /proc/sys/fs/epoll/max_user_watches, here for each set.
+  static constexpr size_t kMaxItems = 400'000;
+
+  explicit EpollFile(Ref<const Creds> creds);
+  ~EpollFile() override;
+
+  // epoll_ctl(2). The caller has resolved `target` from `fd`; `event` is unused by DEL.
+  Result<void> control(int op, const Ref<File>& target, int fd, epoll_event event) EXCLUDES(mu_);
+
+  // epoll_wait(2): up to `max` events, struct epoll_event each, into `out`. 0: none now; wait on
+  // sleepers() for POLLIN and ask again.
+  Result<size_t> wait(IoOut& out, size_t max) EXCLUDES(mu_);
+  WaitQueue& sleepers() { return node_->sleepers(); }
+
+  PollMask poll() override;
+  WaitQueue& queue() override { return node_->queue(); }
+  Result<int64_t> ioctl(Caller&, uint32_t, uint64_t) override { return Err(EINVAL); }
+  std::string fdinfo() const override EXCLUDES(mu_);
+  size_t item_count() EXCLUDES(mu_);
+
+  // After a restore: registers with the files again, found by their ids. An edge that was
+  // reported before the save is not reported again.
+  void reattach(const std::function<Ref<File>(uint64_t)>& find) EXCLUDES(mu_);
+
+  USK_FIELDS(items_)
+
+ private:
+  Result<void> add(const Ref<File>& target, int fd, const epoll_event& event) EXCLUDES(mu_);
+  Result<Ref<EpollItem>> insert(const Ref<File>& target, int fd, const epoll_event& event)
+      EXCLUDES(mu_);
+  Result<void> modify(const Ref<File>& target, int fd, const epoll_event& event) EXCLUDES(mu_);
+  Result<void> remove(const Ref<File>& target, int fd) EXCLUDES(mu_);
+  void drop_dead_locked() REQUIRES(mu_);
+
+  const Ref<EpollNode> node_;
+  mutable Mutex<Rank::kEpoll> mu_;
+  std::map<EpollKey, Ref<EpollItem>> items_ GUARDED_BY(mu_);
+};
+
+}  // namespace usk

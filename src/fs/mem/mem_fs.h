@@ -1,0 +1,41 @@
+// What file systems whose files live in memory share: tmpfs, the overlay's upper layer, memfd.
+#pragma once
+#include <atomic>
+
+#include "base/fields.h"
+#include "fs/mem/quota.h"
+#include "fs/vfs/file_system.h"
+
+namespace usk {
+
+class MemInode;
+
+// How a new inode begins.
+struct NodeInit {
+  uint32_t mode = 0;  // With its type.
+  Uid uid = 0;
+  Gid gid = 0;
+  Dev rdev = 0;
+  std::string target;  // Of a symbolic link.
+};
+
+class MemFs : public FileSystem {
+ public:
+  MemFs(std::string type, uint64_t magic, Ref<MemQuota> quota)
+      : FileSystem(std::move(type)), magic_(magic), quota_(std::move(quota)) {}
+
+  const Ref<MemQuota>& quota() const { return quota_; }
+  Result<FsStat> statfs() override;
+  virtual Ino next_ino() { return next_ino_.fetch_add(1); }
+  // A fresh inode with no links, charged to the quota: ENOSPC.
+  virtual Result<Ref<MemInode>> make_node(NodeInit init);
+
+  USK_FIELDS(magic_, quota_, next_ino_)
+
+ private:
+  uint64_t magic_;
+  Ref<MemQuota> quota_;
+  std::atomic<Ino> next_ino_{1};
+};
+
+}  // namespace usk

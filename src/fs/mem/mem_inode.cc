@@ -1,0 +1,169 @@
+#include "fs/mem/mem_inode.h"
+
+#include <linux/capability.h>
+#include <sys/xattr.h>
+
+#include "fs/vfs/dir_file.h"
+#include "fs/vfs/mount.h"
+#include "fs/vfs/permission.h"
+#include "fs/vfs/special_open.h"
+#include "host/file.h"
+
+namespace usk {
+
+MemInode::MemInode(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged)
+    : Inode(fs, ino, init.mode), charged_(charged) {
+  attr_.dev = fs->dev();
+  attr_.ino = ino;
+  attr_.mode = init.mode;
+  attr_.nlink = 0;
+  attr_.uid = init.uid;
+  attr_.gid = init.gid;
+  attr_.rdev = init.rdev;
+  attr_.atime = attr_.mtime = attr_.ctime = attr_.btime = host::now_realtime();
+}
+
+MemInode::~MemInode() {
+  MemQuota& quota = *mem_fs().quota();
+  for (const auto& [name, value] : xattrs_) quota.uncharge_pages(xattr_pages(name, value));
+  if (charged_) quota.uncharge_inode();
+}
+
+MemFs& MemInode::mem_fs() const { return static_cast<MemFs&>(fs()); }
+
+Result<void> MemInode::charge_late() {
+  Lock lock(mu_);
+  if (charged_) return {};
+  if (!mem_fs().quota()->charge_inode()) return Err(ENOSPC);
+  charged_ = true;
+  return {};
+}
+
+Result<Attr> MemInode::getattr() {
+  Lock lock(mu_);
+  fill_size(attr_);
+  return attr_;
+}
+
+Result<void> MemInode::permission(uint32_t may, const Creds& creds) {
+  Attr a;
+  {
+    Lock lock(mu_);
+    a.mode = attr_.mode, a.uid = attr_.uid, a.gid = attr_.gid;
+  }
+  return check_mode_bits(a, may, creds);
+}
+
+Result<void> MemInode::setattr(const AttrChange& change) {
+  TRY(before_change());
+  if (change.set & AttrChange::kSize) TRY(resize(change.size));
+  Lock lock(mu_);
+  if (change.set & AttrChange::kMode) attr_.mode = type() | (change.mode & 07777);
+  if (change.set & AttrChange::kUid) attr_.uid = change.uid;
+  if (change.set & AttrChange::kGid) attr_.gid = change.gid;
+  if (change.set & AttrChange::kAtime) attr_.atime = change.atime;
+  if (change.set & AttrChange::kMtime) attr_.mtime = change.mtime;
+  const timespec now = host::now_realtime();
+  if (change.set & AttrChange::kAtimeNow) attr_.atime = now;
+  if (change.set & AttrChange::kMtimeNow) attr_.mtime = now;
+  attr_.ctime = now;
+  return {};
+}
+
+Result<Ref<File>> MemInode::open(Path path, int flags, Ref<const Creds> creds) {
+  if (is_symlink()) return Err(ELOOP);
+  return open_special(*this, std::move(path), flags, std::move(creds));
+}
+
+uint64_t MemInode::xattr_pages(std::string_view name, std::string_view value) {
+  return (name.size() + value.size()) / 4096 + 1;
+}
+
+Result<std::string> MemInode::getxattr(std::string_view name) {
+  Lock lock(mu_);
+  auto it = xattrs_.find(name);
+  if (it == xattrs_.end()) return Err(ENODATA);
+  return it->second;
+}
+
+Result<void> MemInode::setxattr(std::string_view name, std::string_view value, int flags) {
+  TRY(before_change());
+  Lock lock(mu_);
+  auto it = xattrs_.find(name);
+  if (it == xattrs_.end() && (flags & XATTR_REPLACE)) return Err(ENODATA);
+  if (it != xattrs_.end() && (flags & XATTR_CREATE)) return Err(EEXIST);
+  MemQuota& quota = *mem_fs().quota();
+  if (!quota.charge_pages(xattr_pages(name, value))) return Err(ENOSPC);
+  if (it != xattrs_.end()) {
+    quota.uncharge_pages(xattr_pages(name, it->second));
+    it->second = value;
+  } else {
+    xattrs_.emplace(name, value);
+  }
+  touch_locked(kTouchCtime);
+  return {};
+}
+
+Result<std::vector<std::string>> MemInode::listxattr() {
+  std::vector<std::string> names;
+  Lock lock(mu_);
+  for (const auto& [name, value] : xattrs_) names.push_back(name);
+  return names;
+}
+
+Result<void> MemInode::removexattr(std::string_view name) {
+  TRY(before_change());
+  Lock lock(mu_);
+  auto it = xattrs_.find(name);
+  if (it == xattrs_.end()) return Err(ENODATA);
+  mem_fs().quota()->uncharge_pages(xattr_pages(name, it->second));
+  xattrs_.erase(it);
+  touch_locked(kTouchCtime);
+  return {};
+}
+
+void MemInode::change_links(int delta) {
+  Lock lock(mu_);
+  attr_.nlink = delta < 0 && attr_.nlink < uint32_t(-delta) ? 0 : attr_.nlink + delta;
+  touch_locked(kTouchCtime);
+}
+
+uint32_t MemInode::nlink() {
+  Lock lock(mu_);
+  return attr_.nlink;
+}
+
+void MemInode::touch(uint32_t what) {
+  Lock lock(mu_);
+  touch_locked(what);
+}
+
+void MemInode::touch_locked(uint32_t what) {
+  const timespec now = host::now_realtime();
+  if (what & kTouchAtime) attr_.atime = now;
+  if (what & kTouchMtime) attr_.mtime = now;
+  if (what & kTouchCtime) attr_.ctime = now;
+}
+
+void MemInode::touch_read(const File& file) {
+  if (!wants_atime(file.path(), file.flags())) return;
+  const timespec now = host::now_realtime();
+  const bool strict = !file.path().mount->has(MS_RELATIME);
+  Lock lock(mu_);
+  if (strict || atime_is_stale(attr_, now)) attr_.atime = now;
+}
+
+void MemInode::drop_privileges_on_write(const Creds& creds) {
+  Lock lock(mu_);
+  if (!(attr_.mode & (S_ISUID | S_ISGID)) || creds.capable(CAP_FSETID)) return;
+  attr_.mode &= ~uint32_t(S_ISUID);
+  // Without group execution the bit means something else: mandatory locking, once.
+  if (attr_.mode & S_IXGRP) attr_.mode &= ~uint32_t(S_ISGID);
+}
+
+MemSymlink::MemSymlink(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged)
+    : MemInode(std::move(fs), ino, init, charged), target_(init.target) {
+  attr_.size = target_.size();
+}
+
+}  // namespace usk

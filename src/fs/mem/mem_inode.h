@@ -1,0 +1,76 @@
+// Inodes that live in memory.
+#pragma once
+#include <map>
+#include <string>
+
+#include "base/fields.h"
+#include "base/lock.h"
+#include "fs/mem/mem_fs.h"
+#include "fs/vfs/inode.h"
+
+namespace usk {
+
+// Attributes and extended attributes of any kind of file. Each inode, each name beyond its first
+// and each xattr is charged to the file system's quota.
+class MemInode : public Inode {
+ public:
+  MemInode(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged);
+  ~MemInode() override;
+
+  MemFs& mem_fs() const;
+  Result<Attr> getattr() override EXCLUDES(mu_);
+  Result<void> setattr(const AttrChange& change) override EXCLUDES(mu_);
+  Result<void> permission(uint32_t may, const Creds& creds) override EXCLUDES(mu_);
+  Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override;
+
+  Result<std::string> getxattr(std::string_view name) override EXCLUDES(mu_);
+  Result<void> setxattr(std::string_view name, std::string_view value, int flags) override
+      EXCLUDES(mu_);
+  Result<std::vector<std::string>> listxattr() override EXCLUDES(mu_);
+  Result<void> removexattr(std::string_view name) override EXCLUDES(mu_);
+
+  // A name came or went (two for a directory's own). Keeps nlink, ctime.
+  void change_links(int delta) EXCLUDES(mu_);
+  uint32_t nlink() EXCLUDES(mu_);
+  // What changed now.
+  enum : uint32_t { kTouchAtime = 1, kTouchMtime = 2, kTouchCtime = 4 };
+  void touch(uint32_t what) EXCLUDES(mu_);
+  // After a read through `file`: the access time, as its mount's options say.
+  void touch_read(const File& file) EXCLUDES(mu_);
+  // A write by someone without CAP_FSETID takes set-user-ID and set-group-ID away.
+  void drop_privileges_on_write(const Creds& creds) EXCLUDES(mu_);
+
+  // Called before each change of the inode, with no lock held; an overlay copies up.
+  virtual Result<void> before_change() { return {}; }
+
+  USK_FIELDS(attr_, xattrs_, charged_)
+
+ protected:
+  // Size and blocks, where they are not in attr_.
+  virtual void fill_size(Attr& attr) REQUIRES(mu_) {}
+  virtual Result<void> resize(uint64_t size) EXCLUDES(mu_) { return Err(EINVAL); }
+  // The quota's count for this inode, when it was not charged at birth.
+  Result<void> charge_late() EXCLUDES(mu_);
+  void touch_locked(uint32_t what) REQUIRES(mu_);
+
+  Mutex<Rank::kInode> mu_;
+  Attr attr_ GUARDED_BY(mu_);
+
+ private:
+  static uint64_t xattr_pages(std::string_view name, std::string_view value);
+
+  std::map<std::string, std::string, std::less<>> xattrs_ GUARDED_BY(mu_);
+  bool charged_ GUARDED_BY(mu_);
+};
+
+class MemSymlink final : public MemInode {
+ public:
+  MemSymlink(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged);
+  Result<std::string> readlink() override { return target_; }
+  USK_FIELDS(target_)
+
+ private:
+  const std::string target_;
+};
+
+}  // namespace usk

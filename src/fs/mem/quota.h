@@ -1,0 +1,73 @@
+// How much memory and how many files a file system of memory may hold.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "base/fields.h"
+#include "base/ref.h"
+
+namespace usk {
+
+// Counts pages and inodes against limits, and against those of a quota above it (a sandbox's),
+// if any. A limit of zero is none.
+class MemQuota final : public RefCounted {
+ public:
+  MemQuota(uint64_t max_pages, uint64_t max_inodes, Ref<MemQuota> above = {})
+      : max_pages_(max_pages), max_inodes_(max_inodes), above_(std::move(above)) {}
+
+  // False, and nothing is counted, when that is more than allowed.
+  bool charge_pages(uint64_t n) {
+    if (!charge(pages_, max_pages_, n)) return false;
+    if (!above_ || above_->charge_pages(n)) return true;
+    pages_.fetch_sub(n);
+    return false;
+  }
+  void uncharge_pages(uint64_t n) {
+    pages_.fetch_sub(n);
+    if (above_) above_->uncharge_pages(n);
+  }
+  // Counts pages that exist already, whatever the limit: written through mappings.
+  void force_pages(uint64_t n) {
+    pages_.fetch_add(n);
+    if (above_) above_->force_pages(n);
+  }
+  bool charge_inode() {
+    if (!charge(inodes_, max_inodes_, 1)) return false;
+    if (!above_ || above_->charge_inode()) return true;
+    inodes_.fetch_sub(1);
+    return false;
+  }
+  void uncharge_inode() {
+    inodes_.fetch_sub(1);
+    if (above_) above_->uncharge_inode();
+  }
+
+  uint64_t pages() const { return pages_; }
+  uint64_t inodes() const { return inodes_; }
+  uint64_t max_pages() const { return max_pages_; }
+  uint64_t max_inodes() const { return max_inodes_; }
+  // remount: false when more is in use already.
+  bool set_limits(uint64_t max_pages, uint64_t max_inodes) {
+    if ((max_pages && pages_ > max_pages) || (max_inodes && inodes_ > max_inodes)) return false;
+    max_pages_ = max_pages;
+    max_inodes_ = max_inodes;
+    return true;
+  }
+
+  USK_FIELDS(max_pages_, max_inodes_, pages_, inodes_, above_)
+
+ private:
+  static bool charge(std::atomic<uint64_t>& used, uint64_t max, uint64_t n) {
+    uint64_t now = used.load(std::memory_order_relaxed);
+    do {
+      if (max && (n > max || now > max - n)) return false;
+    } while (!used.compare_exchange_weak(now, now + n));
+    return true;
+  }
+
+  std::atomic<uint64_t> max_pages_, max_inodes_;
+  std::atomic<uint64_t> pages_{0}, inodes_{0};
+  Ref<MemQuota> above_;
+};
+
+}  // namespace usk

@@ -1,0 +1,87 @@
+#include "fs/vfs/inode.h"
+
+#include "fs/vfs/file.h"
+#include "fs/vfs/file_system.h"
+#include "fs/vfs/locks.h"
+#include "fs/vfs/notify.h"
+#include "fs/vfs/permission.h"
+
+namespace usk {
+
+struct Inode::Extras {
+  FileLocks locks;
+  InodeMarks marks;
+  Mutex<Rank::kLeaf> mu;
+  Ref<RefCounted> attached GUARDED_BY(mu);
+};
+
+Inode::Inode(Ref<FileSystem> fs, Ino ino, uint32_t type)
+    : fs_(std::move(fs)), ino_(ino), type_(type & S_IFMT) {}
+
+Inode::~Inode() { delete extras_.load(); }
+
+Result<void> Inode::permission(uint32_t may, const Creds& creds) {
+  return check_mode_bits(TRY(getattr()), may, creds);
+}
+
+Inode::Extras& Inode::extras() {
+  Extras* e = extras_.load(std::memory_order_acquire);
+  if (e) return *e;
+  auto* fresh = new Extras;
+  if (extras_.compare_exchange_strong(e, fresh, std::memory_order_acq_rel)) return *fresh;
+  delete fresh;
+  return *e;
+}
+
+FileLocks& Inode::locks() { return extras().locks; }
+InodeMarks& Inode::marks() { return extras().marks; }
+bool Inode::has_locks() const { return extras_.load(std::memory_order_acquire); }
+
+bool Inode::has_marks() const {
+  Extras* e = extras_.load(std::memory_order_acquire);
+  return e && !e->marks.empty();
+}
+
+Result<void> Inode::get_write_access() {
+  int n = writers_.load();
+  do {
+    if (n < 0) return Err(ETXTBSY);
+  } while (!writers_.compare_exchange_weak(n, n + 1));
+  return {};
+}
+
+void Inode::put_write_access() { writers_.fetch_sub(1); }
+
+Result<void> Inode::deny_write_access() {
+  int n = writers_.load();
+  do {
+    if (n > 0) return Err(ETXTBSY);
+  } while (!writers_.compare_exchange_weak(n, n - 1));
+  return {};
+}
+
+void Inode::allow_write_access() { writers_.fetch_add(1); }
+
+Ref<RefCounted> Inode::attached() {
+  if (!extras_.load(std::memory_order_acquire)) return {};
+  Extras& e = extras();
+  Lock lock(e.mu);
+  return e.attached;
+}
+
+Ref<RefCounted> Inode::attach(Ref<RefCounted> object) {
+  Extras& e = extras();
+  Lock lock(e.mu);
+  if (!e.attached) e.attached = std::move(object);
+  return e.attached;
+}
+
+void Inode::detach(const RefCounted* object) {
+  if (!extras_.load(std::memory_order_acquire)) return;
+  Extras& e = extras();
+  Ref<RefCounted> dropped;
+  Lock lock(e.mu);
+  if (e.attached.get() == object) dropped = std::move(e.attached);
+}
+
+}  // namespace usk

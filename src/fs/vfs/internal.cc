@@ -1,0 +1,66 @@
+#include "fs/vfs/internal.h"
+
+#include "base/timer.h"
+#include "fs/vfs/dentry.h"
+
+namespace usk {
+namespace {
+
+timespec now_realtime() {
+  const int64_t ns = timer_service().now(CLOCK_REALTIME);
+  return {ns / kNsPerSecond, ns % kNsPerSecond};
+}
+
+}  // namespace
+
+Result<FsStat> InternalFs::statfs() {
+  FsStat st;
+  st.type = magic_;
+  return st;
+}
+
+InternalInode::InternalInode(Ref<InternalFs> fs, uint32_t mode, const Creds& owner)
+    : Inode(fs, fs->next_ino(), mode & S_IFMT) {
+  attr_.dev = fs->dev();
+  attr_.ino = ino();
+  attr_.mode = mode;
+  attr_.uid = owner.fsuid;
+  attr_.gid = owner.fsgid;
+  attr_.atime = attr_.mtime = attr_.ctime = attr_.btime = now_realtime();
+}
+
+Result<Attr> InternalInode::getattr() {
+  Lock lock(mu_);
+  return attr_;
+}
+
+Result<void> InternalInode::setattr(const AttrChange& change) {
+  if (change.set & AttrChange::kSize) return Err(EINVAL);
+  const timespec now = now_realtime();
+  Lock lock(mu_);
+  if (change.set & AttrChange::kMode) attr_.mode = type() | (change.mode & 07777);
+  if (change.set & AttrChange::kUid) attr_.uid = change.uid;
+  if (change.set & AttrChange::kGid) attr_.gid = change.gid;
+  if (change.set & AttrChange::kAtime) attr_.atime = change.atime;
+  if (change.set & AttrChange::kMtime) attr_.mtime = change.mtime;
+  if (change.set & AttrChange::kAtimeNow) attr_.atime = now;
+  if (change.set & AttrChange::kMtimeNow) attr_.mtime = now;
+  attr_.ctime = now;
+  return {};
+}
+
+Ref<Mount> InternalFs::mount() {
+  std::call_once(mount_once_, [this] {
+    auto self = Ref<InternalFs>::share(this);
+    auto root = make_ref<InternalInode>(self, S_IFDIR | 0555, Creds());
+    mount_ = Mount::make({self, Dentry::make_root(std::move(root))}, 0, type());
+  });
+  return mount_;
+}
+
+Path internal_path(Ref<InternalInode> inode, std::string name) {
+  Ref<Mount> mount = static_cast<InternalFs&>(inode->fs()).mount();
+  return Path(std::move(mount), Dentry::make_anonymous(std::move(inode), std::move(name)));
+}
+
+}  // namespace usk

@@ -1,0 +1,16 @@
+// The filter of a stub process: seccomp(2).
+#pragma once
+#include <linux/filter.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace usk::host {
+
+// Allows `calls` of the native architecture when they are made from [code, code_end), answers
+// everything else with SIGSYS, and kills for other architectures.
+std::vector<sock_filter> stub_filter(uint64_t code, uint64_t code_end,
+                                     std::span<const uint32_t> calls);
+
+}  // namespace usk::host

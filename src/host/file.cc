@@ -1,0 +1,224 @@
+#include "host/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+namespace usk::host {
+namespace {
+
+// The value of a host call that says -1 and errno.
+template <class T>
+Result<T> checked(T v) {
+  if (v == T(-1)) return Err(errno);
+  return v;
+}
+Result<void> done(int r) {
+  if (r == -1) return Err(errno);
+  return {};
+}
+// Signals of the host are the kernel's own business: a call they cut short is made again.
+template <class F>
+auto retry(F call) {
+  auto r = call();
+  while (r == -1 && errno == EINTR) r = call();
+  return r;
+}
+
+}  // namespace
+
+Result<Ref<HostFd>> open_beneath(const HostFd& dir, const std::string& path, int flags,
+                                 uint32_t mode) {
+  struct open_how how {};
+  how.flags = uint64_t(flags | O_CLOEXEC);
+  how.mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+  // RESOLVE_BENEATH answers EAGAIN when the host renamed something meanwhile.
+  for (int tries = 0; tries < 100; tries++) {
+    const long fd = syscall(SYS_openat2, dir.get(), path.c_str(), &how, sizeof how);
+    if (fd >= 0) return make_ref<HostFd>(int(fd));
+    if (errno != EINTR && errno != EAGAIN) return Err(errno);
+  }
+  return Err(EAGAIN);
+}
+
+Result<Ref<HostFd>> open_dir(const std::string& path) {
+  return make_ref<HostFd>(TRY(checked(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC))));
+}
+
+Result<struct statx> stat_at(const HostFd& dir, const std::string& name) {
+  struct statx st {};
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name.empty() ? AT_EMPTY_PATH : 0);
+  TRY(done(::statx(dir.get(), name.c_str(), flags, STATX_BASIC_STATS | STATX_BTIME, &st)));
+  return st;
+}
+
+Result<struct statfs> statfs_of(const HostFd& fd) {
+  struct statfs st {};
+  TRY(done(::fstatfs(fd.get(), &st)));
+  return st;
+}
+
+Result<size_t> pread(const HostFd& fd, std::span<std::byte> dst, uint64_t offset) {
+  auto r = retry([&] { return ::pread(fd.get(), dst.data(), dst.size(), off_t(offset)); });
+  return size_t(TRY(checked(r)));
+}
+
+Result<size_t> pwrite(const HostFd& fd, std::span<const std::byte> src, uint64_t offset) {
+  auto r = retry([&] { return ::pwrite(fd.get(), src.data(), src.size(), off_t(offset)); });
+  return size_t(TRY(checked(r)));
+}
+
+Result<size_t> pwrite_append(const HostFd& fd, std::span<const std::byte> src) {
+  iovec v{const_cast<std::byte*>(src.data()), src.size()};
+  auto r = retry([&] { return ::pwritev2(fd.get(), &v, 1, 0, RWF_APPEND); });
+  return size_t(TRY(checked(r)));
+}
+
+Result<uint64_t> lseek(const HostFd& fd, int64_t offset, int whence) {
+  return uint64_t(TRY(checked(::lseek(fd.get(), offset, whence))));
+}
+
+Result<void> ftruncate(const HostFd& fd, uint64_t size) {
+  return done(retry([&] { return ::ftruncate(fd.get(), off_t(size)); }));
+}
+
+Result<void> fallocate(const HostFd& fd, int mode, uint64_t offset, uint64_t length) {
+  return done(
+      retry([&] { return ::fallocate(fd.get(), mode, off_t(offset), off_t(length)); }));
+}
+
+Result<void> fsync(const HostFd& fd, bool data_only) {
+  return done(retry([&] { return data_only ? ::fdatasync(fd.get()) : ::fsync(fd.get()); }));
+}
+
+Result<uint64_t> copy_range(const HostFd& from, uint64_t from_offset, const HostFd& to,
+                            uint64_t to_offset, uint64_t length) {
+  uint64_t copied = 0;
+  std::vector<std::byte> buffer;
+  while (copied < length) {
+    off_t in = off_t(from_offset + copied), out = off_t(to_offset + copied);
+    const auto r = retry(
+        [&] { return ::copy_file_range(from.get(), &in, to.get(), &out, length - copied, 0); });
+    if (r > 0) {
+      copied += uint64_t(r);
+      continue;
+    }
+    // Between file systems it may be refused, or claim an end that is none: copy by hand.
+    if (buffer.empty()) buffer.resize(256 << 10);
+    const size_t want = std::min<uint64_t>(buffer.size(), length - copied);
+    const size_t n = TRY(pread(from, std::span(buffer).first(want), from_offset + copied));
+    if (n == 0) break;
+    for (size_t at = 0; at < n;) {
+      at += TRY(pwrite(to, std::span(buffer).subspan(at, n - at), to_offset + copied + at));
+    }
+    copied += n;
+  }
+  return copied;
+}
+
+Result<std::string> readlink_at(const HostFd& dir, const std::string& name) {
+  std::string target(4096, '\0');
+  const auto n =
+      TRY(checked(::readlinkat(dir.get(), name.c_str(), target.data(), target.size())));
+  target.resize(size_t(n));
+  return target;
+}
+
+Result<std::vector<HostDirEntry>> read_dir(const HostFd& dir) {
+  std::vector<HostDirEntry> entries;
+  std::vector<std::byte> buffer(32 << 10);
+  TRY(checked(::lseek(dir.get(), 0, SEEK_SET)));
+  while (true) {
+    const long n = TRY(checked(::getdents64(dir.get(), buffer.data(), buffer.size())));
+    if (n == 0) return entries;
+    for (long at = 0; at < n;) {
+      auto* e = reinterpret_cast<dirent64*>(buffer.data() + at);
+      at += e->d_reclen;
+      std::string_view name = e->d_name;
+      if (name != "." && name != "..") entries.push_back({std::string(name), e->d_ino, e->d_type});
+    }
+  }
+}
+
+Result<void> mkdir_at(const HostFd& dir, const std::string& name, uint32_t mode) {
+  return done(::mkdirat(dir.get(), name.c_str(), mode));
+}
+
+Result<void> mknod_at(const HostFd& dir, const std::string& name, uint32_t mode, uint64_t rdev) {
+  return done(::mknodat(dir.get(), name.c_str(), mode, rdev));
+}
+
+Result<void> symlink_at(const std::string& target, const HostFd& dir, const std::string& name) {
+  return done(::symlinkat(target.c_str(), dir.get(), name.c_str()));
+}
+
+Result<void> link_at(const HostFd& from_dir, const std::string& from, const HostFd& dir,
+                     const std::string& name) {
+  return done(::linkat(from_dir.get(), from.c_str(), dir.get(), name.c_str(), 0));
+}
+
+Result<void> unlink_at(const HostFd& dir, const std::string& name, int flags) {
+  return done(::unlinkat(dir.get(), name.c_str(), flags));
+}
+
+Result<void> rename_at(const HostFd& from_dir, const std::string& from, const HostFd& to_dir,
+                       const std::string& to, uint32_t flags) {
+  return done(::renameat2(from_dir.get(), from.c_str(), to_dir.get(), to.c_str(), flags));
+}
+
+Result<void> chmod_at(const HostFd& dir, const std::string& name, uint32_t mode) {
+  // By a descriptor of the file itself, so that a link put there meanwhile is not followed.
+  Ref<HostFd> fd = TRY(open_beneath(dir, name, O_PATH | O_NOFOLLOW));
+  const std::string path = "/proc/self/fd/" + std::to_string(fd->get());
+  return done(::chmod(path.c_str(), mode));
+}
+
+Result<void> chown_at(const HostFd& dir, const std::string& name, uint32_t uid, uint32_t gid) {
+  return done(::fchownat(dir.get(), name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW));
+}
+
+Result<void> utimens_at(const HostFd& dir, const std::string& name, const timespec (&times)[2]) {
+  return done(::utimensat(dir.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW));
+}
+
+Result<std::string> getxattr(const HostFd& fd, const std::string& name) {
+  std::string value(65536, '\0');
+  const auto n = TRY(checked(::fgetxattr(fd.get(), name.c_str(), value.data(), value.size())));
+  value.resize(size_t(n));
+  return value;
+}
+
+Result<void> setxattr(const HostFd& fd, const std::string& name, std::string_view value,
+                      int flags) {
+  return done(::fsetxattr(fd.get(), name.c_str(), value.data(), value.size(), flags));
+}
+
+Result<std::vector<std::string>> listxattr(const HostFd& fd) {
+  std::string list(65536, '\0');
+  const auto n = TRY(checked(::flistxattr(fd.get(), list.data(), list.size())));
+  std::vector<std::string> names;
+  for (size_t at = 0; at < size_t(n); at += names.back().size() + 1) {
+    names.emplace_back(list.c_str() + at);
+  }
+  return names;
+}
+
+Result<void> removexattr(const HostFd& fd, const std::string& name) {
+  return done(::fremovexattr(fd.get(), name.c_str()));
+}
+
+timespec now_realtime() {
+  timespec t{};
+  ::clock_gettime(CLOCK_REALTIME, &t);
+  return t;
+}
+
+uint32_t effective_uid() { return ::geteuid(); }
+
+}  // namespace usk::host

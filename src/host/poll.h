@@ -1,0 +1,20 @@
+// Waiting on host descriptors and on traced children at once.
+#pragma once
+#include <cstdint>
+
+#include "base/result.h"
+#include "host/host_fd.h"
+
+namespace usk::host {
+
+// Monotonic and realtime clocks of the host in nanoseconds.
+int64_t monotonic_now();
+int64_t realtime_now();
+
+// From now on SIGCHLD is blocked except inside wait_for_child_or_fd().
+void prepare_child_waiting();
+// Sleeps until a child changes state, `fd` is readable (-1: none) or host monotonic `deadline_ns`
+// has passed (INT64_MAX: never). A child that changed state before the call ends it at once.
+void wait_for_child_or_fd(int fd, int64_t deadline_ns);
+
+}  // namespace usk::host

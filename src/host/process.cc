@@ -1,0 +1,206 @@
+#include "host/process.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <cstddef>
+
+namespace usk::host {
+namespace {
+
+Result<void> checked(long r) {
+  if (r < 0) return Err(errno);
+  return {};
+}
+
+// In the child, between fork and exec: only async-signal-safe calls.
+[[noreturn]] void exec_image(int image, int channel, int go) {
+  char byte;
+  if (read(go, &byte, 1) != 1) _exit(127);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  personality(ADDR_NO_RANDOMIZE);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  for (int s = 1; s < NSIG; s++) signal(s, SIG_DFL);
+  const int keep = dup(channel);
+  const int exe = dup(image);
+  dup2(keep, 0);
+  dup2(exe, 1);
+  fcntl(1, F_SETFD, FD_CLOEXEC);
+  syscall(SYS_close_range, 2u, ~0u, 0u);
+  char name[] = "usk-stub";
+  char* argv[] = {name, nullptr};
+  char* envp[] = {nullptr};
+  syscall(SYS_execveat, 1, "", argv, envp, AT_EMPTY_PATH);
+  _exit(127);
+}
+
+// Resumes `pid` until it stops with exactly `status >> 8`.
+bool run_until(pid_t pid, int stop) {
+  for (int i = 0; i < 8; i++) {
+    auto event = wait_traced(pid, WaitMode::kBlock);
+    if (!event || !WIFSTOPPED(event->status)) return false;
+    if (event->status >> 8 == stop) return true;
+    if (!trace_resume(PTRACE_CONT, pid)) return false;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<WaitEvent> wait_traced(pid_t tid, WaitMode mode) {
+  WaitEvent e;
+  do {
+    e.tid = waitpid(tid, &e.status, __WALL | (mode == WaitMode::kPoll ? WNOHANG : 0));
+  } while (e.tid < 0 && errno == EINTR);
+  if (e.tid <= 0) return std::nullopt;
+  return e;
+}
+
+Result<void> trace_seize(pid_t tid, uint32_t options) {
+  return checked(ptrace(PTRACE_SEIZE, tid, nullptr, uintptr_t(options)));
+}
+
+Result<void> trace_resume(int request, pid_t tid, int signal) {
+  return checked(ptrace(__ptrace_request(request), tid, nullptr, uintptr_t(signal)));
+}
+
+Result<void> trace_interrupt(pid_t tid) {
+  return checked(ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr));
+}
+
+Result<void> trace_get_regs(pid_t tid, Regs& regs) {
+  return checked(ptrace(PTRACE_GETREGS, tid, nullptr, static_cast<user_regs_struct*>(&regs)));
+}
+
+Result<void> trace_set_regs(pid_t tid, const Regs& regs) {
+  return checked(ptrace(PTRACE_SETREGS, tid, nullptr, static_cast<const user_regs_struct*>(&regs)));
+}
+
+Result<siginfo_t> trace_siginfo(pid_t tid) {
+  siginfo_t info{};
+  TRY(checked(ptrace(PTRACE_GETSIGINFO, tid, nullptr, &info)));
+  return info;
+}
+
+Result<uint64_t> trace_event_message(pid_t tid) {
+  unsigned long message = 0;
+  TRY(checked(ptrace(PTRACE_GETEVENTMSG, tid, nullptr, &message)));
+  return message;
+}
+
+Result<size_t> trace_get_xstate(pid_t tid, std::span<std::byte> area) {
+  iovec iov{area.data(), area.size()};
+  if (ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &iov) < 0) return Err(errno);
+  return iov.iov_len;
+}
+
+Result<void> trace_set_xstate(pid_t tid, std::span<const std::byte> area) {
+  iovec iov{const_cast<std::byte*>(area.data()), area.size()};
+  return checked(ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &iov));
+}
+
+Result<void> trace_set_debugreg(pid_t tid, int index, uint64_t value) {
+  return checked(ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg) + index * 8, value));
+}
+
+Result<uint64_t> trace_get_debugreg(pid_t tid, int index) {
+  errno = 0;
+  const long v = ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user, u_debugreg) + index * 8, 0);
+  if (v == -1 && errno) return Err(errno);
+  return uint64_t(v);
+}
+
+Result<size_t> process_read(pid_t pid, uint64_t addr, std::span<std::byte> dst) {
+  if (dst.empty()) return 0;
+  iovec local{dst.data(), dst.size()};
+  iovec remote{reinterpret_cast<void*>(addr), dst.size()};
+  const ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+  if (n <= 0) return Err(n < 0 && errno == ESRCH ? ESRCH : EFAULT);
+  return size_t(n);
+}
+
+Result<size_t> process_write(pid_t pid, uint64_t addr, std::span<const std::byte> src) {
+  if (src.empty()) return 0;
+  iovec local{const_cast<std::byte*>(src.data()), src.size()};
+  iovec remote{reinterpret_cast<void*>(addr), src.size()};
+  const ssize_t n = process_vm_writev(pid, &local, 1, &remote, 1, 0);
+  if (n <= 0) return Err(n < 0 && errno == ESRCH ? ESRCH : EFAULT);
+  return size_t(n);
+}
+
+Result<UniqueFd> open_process_memory(pid_t pid) {
+  const int fd = open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return Err(errno);
+  return UniqueFd(fd);
+}
+
+void kill_process(pid_t pid, int signal) { kill(pid, signal); }
+pid_t own_pid() { return getpid(); }
+
+OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options) {
+  int go[2];
+  if (pipe2(go, O_CLOEXEC) < 0) return fail(fmt::format("pipe: {}", strerror(errno)));
+  const UniqueFd go_read(go[0]), go_write(go[1]);
+  const pid_t pid = fork();
+  if (pid < 0) return fail(fmt::format("fork: {}", strerror(errno)));
+  if (pid == 0) exec_image(image, channel, go[0]);
+  if (auto r = trace_seize(pid, options | PTRACE_O_TRACEEXEC); !r) {
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    return fail(fmt::format("ptrace is not permitted here ({}): allow it (sysctl "
+                            "kernel.yama.ptrace_scope, or --cap-add=SYS_PTRACE in a container)",
+                            strerror(int(r.error()))));
+  }
+  if (write(go[1], "", 1) != 1 || !run_until(pid, SIGTRAP | PTRACE_EVENT_EXEC << 8) ||
+      !trace_resume(PTRACE_CONT, pid) || !run_until(pid, SIGTRAP)) {
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, __WALL);
+    return fail("the stub process did not start: the host must allow executing a memfd");
+  }
+  return pid;
+}
+
+int kernel_release() {
+  utsname u{};
+  uname(&u);
+  int major = 0, minor = 0;
+  sscanf(u.release, "%d.%d", &major, &minor);
+  return major * 1000 + minor;
+}
+
+std::optional<ProcessUsage> process_usage(pid_t pid) {
+  FILE* f = fopen(fmt::format("/proc/{}/statm", pid).c_str(), "re");
+  if (!f) return std::nullopt;
+  ProcessUsage u;
+  unsigned long total = 0, resident = 0;
+  const bool ok = fscanf(f, "%lu %lu", &total, &resident) == 2;
+  fclose(f);
+  u.resident_pages = resident;
+  if (!ok) return std::nullopt;
+  return u;
+}
+
+std::optional<uint64_t> thread_cpu_time(pid_t tid) {
+  // The clock id of a thread: clock_getcpuclockid(3), CPUCLOCK_SCHED and the per-thread bit.
+  const clockid_t id = clockid_t((~unsigned(tid) << 3) | 6);
+  timespec ts{};
+  if (clock_gettime(id, &ts) < 0) return std::nullopt;
+  return uint64_t(ts.tv_sec) * 1000000000 + uint64_t(ts.tv_nsec);
+}
+
+}  // namespace usk::host

@@ -1,0 +1,66 @@
+// Host processes: making and tracing stubs (fork(2), ptrace(2), wait(2), process_vm_readv(2)).
+#pragma once
+#include <signal.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "arch/x86_64/regs.h"
+#include "base/failure.h"
+#include "base/result.h"
+#include "host/host_fd.h"
+
+namespace usk::host {
+
+// One report of waitpid(2).
+struct WaitEvent {
+  pid_t tid = 0;
+  int status = 0;
+};
+// The next report about `tid` (-1: any traced thread). Nothing: none is there now, or (kBlock)
+// no such child exists.
+enum class WaitMode { kBlock, kPoll };
+std::optional<WaitEvent> wait_traced(pid_t tid, WaitMode mode);
+
+// ptrace(2) requests, each on a thread in a ptrace-stop. ESRCH: it is gone.
+Result<void> trace_seize(pid_t tid, uint32_t options);
+Result<void> trace_resume(int request, pid_t tid, int signal = 0);
+Result<void> trace_interrupt(pid_t tid);
+Result<void> trace_get_regs(pid_t tid, Regs& regs);
+Result<void> trace_set_regs(pid_t tid, const Regs& regs);
+Result<siginfo_t> trace_siginfo(pid_t tid);
+Result<uint64_t> trace_event_message(pid_t tid);
+// NT_X86_XSTATE. Returns the size.
+Result<size_t> trace_get_xstate(pid_t tid, std::span<std::byte> area);
+Result<void> trace_set_xstate(pid_t tid, std::span<const std::byte> area);
+// The USER area's debug registers (u_debugreg[index]).
+Result<void> trace_set_debugreg(pid_t tid, int index, uint64_t value);
+Result<uint64_t> trace_get_debugreg(pid_t tid, int index);
+
+// Memory of another process. Returns how much was copied; EFAULT when nothing was.
+Result<size_t> process_read(pid_t pid, uint64_t addr, std::span<std::byte> dst);
+Result<size_t> process_write(pid_t pid, uint64_t addr, std::span<const std::byte> src);
+// /proc/PID/mem: reaches pages whatever their protection.
+Result<UniqueFd> open_process_memory(pid_t pid);
+
+void kill_process(pid_t pid, int signal);
+pid_t own_pid();
+
+// Starts `image` (an executable in a memfd) as a child that waits, traced and stopped at its
+// first instruction, with one descriptor: `channel`, as number 0.
+OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options);
+
+// Release of the running kernel as major * 1000 + minor: uname(2).
+int kernel_release();
+
+// CPU time and memory of a host process from /proc: for accounting.
+struct ProcessUsage {
+  uint64_t resident_pages = 0, user_ns = 0, system_ns = 0;
+};
+std::optional<ProcessUsage> process_usage(pid_t pid);
+// CPU time of one host thread in nanoseconds.
+std::optional<uint64_t> thread_cpu_time(pid_t tid);
+
+}  // namespace usk::host

@@ -1,0 +1,212 @@
+#include "mm/address_space.h"
+
+#include <atomic>
+
+namespace usk {
+
+using platform::kGuestEnd;
+using platform::kGuestStart;
+using platform::kPageSize;
+
+namespace {
+
+uint64_t next_shared_id() {
+  static std::atomic<uint64_t> next{1};
+  return next++;
+}
+
+void count(MemoryTotals& t, const Vma& v, bool add) {
+  const uint64_t n = add ? v.length() : -v.length();
+  t.total += n;
+  if (v.private_writable() && !v.has(Vma::kGrowsDown)) t.data += n;
+  if (v.has(Vma::kGrowsDown)) t.stack += n;
+  if ((v.prot & PROT_EXEC) && !(v.prot & PROT_WRITE)) t.exec += n;
+  if (v.has(Vma::kLocked)) t.locked += n;
+}
+
+bool mergeable(const Vma& a, const Vma& b) {
+  if (a.end != b.start || a.prot != b.prot || a.max_prot != b.max_prot || a.flags != b.flags ||
+      a.name != b.name || a.file.get() != b.file.get() || a.shared.get() != b.shared.get()) {
+    return false;
+  }
+  if (!a.file && !a.shared) return true;
+  return a.offset + a.length() == b.offset &&
+         (!a.file || (a.backing.get() == b.backing.get() &&
+                      a.backing_offset + a.length() == b.backing_offset));
+}
+
+}  // namespace
+
+SharedAnon::SharedAnon() : id_(next_shared_id()) {}
+
+AddressSpace::AddressSpace(Ref<platform::Space> space) : space_(std::move(space)) {}
+
+AddressSpace::Areas::iterator AddressSpace::first_ending_after(uint64_t addr) {
+  auto it = areas_.upper_bound(addr);
+  if (it != areas_.begin() && std::prev(it)->second.end > addr) --it;
+  return it;
+}
+
+bool AddressSpace::range_is_free(uint64_t start, uint64_t end) {
+  auto it = first_ending_after(start);
+  return it == areas_.end() || it->first >= end;
+}
+
+bool AddressSpace::range_is_mapped(uint64_t start, uint64_t end) {
+  for (auto it = first_ending_after(start); start < end; ++it) {
+    if (it == areas_.end() || it->first > start) return false;
+    start = it->second.end;
+  }
+  return true;
+}
+
+// Highest free range of `length` below `top`; a stack above it keeps Linux's guard gap.
+std::optional<uint64_t> AddressSpace::find_gap(uint64_t hint, uint64_t length, uint64_t low,
+                                               uint64_t top) {
+  constexpr uint64_t kStackGuard = 256 * kPageSize;
+  if (length > top - low) return std::nullopt;
+  if (hint && hint >= low && hint <= top - length && range_is_free(hint, hint + length)) {
+    return hint;
+  }
+  auto it = areas_.lower_bound(top);
+  uint64_t end = top;
+  for (;;) {
+    if (it != areas_.end() && it->second.has(Vma::kGrowsDown)) {
+      end = std::min(end, it->first > kStackGuard ? it->first - kStackGuard : 0);
+    }
+    const uint64_t below = it == areas_.begin() ? low : std::max(low, std::prev(it)->second.end);
+    if (end >= below && end - below >= length) return end - length;
+    if (it == areas_.begin()) return std::nullopt;
+    --it;
+    if (it->first <= low) return std::nullopt;
+    end = std::min(end, it->first);
+  }
+}
+
+void AddressSpace::split_at(uint64_t addr) {
+  auto it = first_ending_after(addr);
+  if (it == areas_.end() || it->first >= addr) return;
+  Vma upper = it->second;
+  const uint64_t skipped = addr - upper.start;
+  upper.start = addr;
+  upper.offset += skipped;
+  upper.backing_offset += skipped;
+  it->second.end = addr;
+  areas_.emplace(addr, std::move(upper));
+}
+
+void AddressSpace::insert(Vma vma) {
+  count(totals_, vma, true);
+  peak_ = std::max(peak_, totals_.total);
+  const uint64_t start = vma.start, end = vma.end;
+  areas_.insert_or_assign(start, std::move(vma));
+  merge_around(start, end);
+}
+
+void AddressSpace::merge_around(uint64_t start, uint64_t end) {
+  auto it = areas_.lower_bound(start);
+  if (it != areas_.begin()) --it;
+  while (it != areas_.end() && it->first <= end) {
+    auto next = std::next(it);
+    if (next == areas_.end()) return;
+    if (mergeable(it->second, next->second)) {
+      it->second.end = next->second.end;
+      areas_.erase(next);
+    } else {
+      it = next;
+    }
+  }
+}
+
+void AddressSpace::erase_range(uint64_t start, uint64_t end) {
+  split_at(start);
+  split_at(end);
+  auto it = areas_.lower_bound(start);
+  while (it != areas_.end() && it->first < end) {
+    count(totals_, it->second, false);
+    it = areas_.erase(it);
+  }
+}
+
+MemoryTotals AddressSpace::totals_locked() { return totals_; }
+
+MemoryTotals AddressSpace::totals() {
+  Lock lock(mu_);
+  return totals_;
+}
+
+uint64_t AddressSpace::peak_total() {
+  Lock lock(mu_);
+  return peak_;
+}
+
+std::optional<Vma> AddressSpace::find(uint64_t addr) {
+  Lock lock(mu_);
+  auto it = first_ending_after(addr);
+  if (it == areas_.end() || it->first > addr) return std::nullopt;
+  return it->second;
+}
+
+std::vector<Vma> AddressSpace::areas() {
+  Lock lock(mu_);
+  std::vector<Vma> out;
+  out.reserve(areas_.size());
+  for (auto& [start, vma] : areas_) out.push_back(vma);
+  return out;
+}
+
+void AddressSpace::set_break_start(uint64_t addr) {
+  Lock lock(mu_);
+  layout.start_brk = brk_ = addr;
+}
+
+uint64_t AddressSpace::current_break() {
+  Lock lock(mu_);
+  return brk_;
+}
+
+bool AddressSpace::grow_stack(platform::Thread& by, uint64_t addr, const MemoryLimits& limits) {
+  constexpr uint64_t kGuard = 256 * kPageSize, kStep = 32 * kPageSize;
+  Lock lock(mu_);
+  auto it = areas_.upper_bound(addr);
+  if (it == areas_.end() || !it->second.has(Vma::kGrowsDown)) return false;
+  Vma grown = it->second;
+  if (addr >= grown.start || grown.end - page_down(addr) > limits.stack) return false;
+  // Some pages at once, where the limit and the neighbour below allow it.
+  uint64_t floor = kGuestStart;
+  if (it != areas_.begin()) floor = std::prev(it)->second.end + kGuard;
+  const uint64_t lowest = grown.end - std::min(page_down(limits.stack), grown.end - kGuestStart);
+  floor = std::max(floor, lowest);
+  const uint64_t need = page_down(addr);
+  if (need < floor) return false;
+  Vma extension = grown;
+  extension.start = std::max(floor, std::min(need, grown.start - std::min(kStep, grown.start)));
+  extension.end = grown.start;
+  if (totals_.total + extension.length() > limits.as) return false;
+  if (!map_area(by, extension, 0)) return false;
+  insert(std::move(extension));
+  return true;
+}
+
+Ref<AddressSpace> AddressSpace::fork(Ref<platform::Space> space, platform::Thread& child) {
+  auto copy = make_ref<AddressSpace>(std::move(space));
+  copy->layout = layout;
+  copy->auxv = auxv;
+  copy->executable = executable;
+  copy->dumpable = dumpable;
+  copy->thp_disabled = thp_disabled;
+  copy->membarrier_registered = membarrier_registered;
+  LockBoth lock(mu_, copy->mu_);
+  for (auto& [start, vma] : areas_) {
+    if (vma.has(Vma::kDontFork)) continue;  // The host left it out, too.
+    Vma v = vma;
+    v.flags &= ~Vma::kLocked;  // mlock(2): locks are not inherited.
+    count(copy->totals_, v, true);
+    copy->areas_.emplace(start, std::move(v));
+  }
+  copy->brk_ = brk_;
+  copy->peak_ = copy->totals_.total;
+  return copy;
+}
+
+}  // namespace usk

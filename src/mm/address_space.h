@@ -1,0 +1,138 @@
+// The area map of a guest address space and the operations of mmap(2) on it.
+#pragma once
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "base/lock.h"
+#include "base/result.h"
+#include "mm/vma.h"
+#include "platform/platform.h"
+
+namespace usk {
+
+// The limits that an operation is checked against, in bytes (getrlimit(2)).
+struct MemoryLimits {
+  uint64_t as = UINT64_MAX;
+  uint64_t data = UINT64_MAX;
+  uint64_t stack = 8 << 20;
+  uint64_t memlock = UINT64_MAX;
+};
+
+// What is asked of mmap(2).
+struct MapRequest {
+  uint64_t addr = 0, length = 0;
+  int prot = 0, flags = 0;  // As mmap(2).
+  Ref<File> file;
+  uint64_t offset = 0;
+  std::string name;
+};
+
+// Sums that limits and /proc/PID/status speak of, in bytes.
+struct MemoryTotals {
+  uint64_t total = 0, data = 0, stack = 0, exec = 0, locked = 0;
+};
+
+// Linux's mm_struct. Operations that change mappings are made through `by`, a stopped thread of
+// this space. Errors as in the manual page of each call.
+class AddressSpace final : public RefCounted {
+ public:
+  explicit AddressSpace(Ref<platform::Space> space);
+
+  platform::Space& space() { return *space_; }
+
+  Result<uint64_t> map(platform::Thread& by, const MapRequest& request, const MemoryLimits& limits)
+      EXCLUDES(mu_);
+  Result<void> unmap(platform::Thread& by, uint64_t addr, uint64_t length) EXCLUDES(mu_);
+  Result<void> protect(platform::Thread& by, uint64_t addr, uint64_t length, int prot)
+      EXCLUDES(mu_);
+  Result<uint64_t> remap(platform::Thread& by, uint64_t old_addr, uint64_t old_length,
+                         uint64_t new_length, int flags, uint64_t new_addr,
+                         const MemoryLimits& limits) EXCLUDES(mu_);
+  // brk(2): the new (or, on failure, the old) break.
+  uint64_t set_break(platform::Thread& by, uint64_t addr, const MemoryLimits& limits)
+      EXCLUDES(mu_);
+  Result<void> advise(platform::Thread& by, uint64_t addr, uint64_t length, int advice)
+      EXCLUDES(mu_);
+  Result<void> sync(platform::Thread& by, uint64_t addr, uint64_t length, int flags)
+      EXCLUDES(mu_);
+  Result<std::vector<uint8_t>> residency(uint64_t addr, uint64_t length) EXCLUDES(mu_);
+  Result<void> set_locked(uint64_t addr, uint64_t length, bool locked, const MemoryLimits& limits)
+      EXCLUDES(mu_);
+  Result<void> set_all_locked(bool locked, bool future, const MemoryLimits& limits) EXCLUDES(mu_);
+  Result<void> set_name(uint64_t addr, uint64_t length, std::string name) EXCLUDES(mu_);
+
+  // A fault at `addr`: grows a stack area down to it, if one lies above and may grow.
+  bool grow_stack(platform::Thread& by, uint64_t addr, const MemoryLimits& limits) EXCLUDES(mu_);
+
+  // The child's map after the platform copied the space; `child` is its thread.
+  Ref<AddressSpace> fork(Ref<platform::Space> space, platform::Thread& child) EXCLUDES(mu_);
+
+  // The area that holds `addr`.
+  std::optional<Vma> find(uint64_t addr) EXCLUDES(mu_);
+  std::vector<Vma> areas() EXCLUDES(mu_);
+  MemoryTotals totals() EXCLUDES(mu_);
+  uint64_t peak_total() EXCLUDES(mu_);
+
+  // Places that the loader and prctl(PR_SET_MM) know, shown in /proc/PID/stat.
+  struct Layout {
+    uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0;
+    uint64_t start_brk = 0, start_stack = 0;
+    uint64_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
+    uint64_t mmap_base = 0, vdso = 0;
+    USK_FIELDS(start_code, end_code, start_data, end_data, start_brk, start_stack, arg_start,
+               arg_end, env_start, env_end, mmap_base, vdso)
+  };
+  Layout layout;            // Written by the loader, before the space is shared.
+  std::vector<uint64_t> auxv;  // Pairs, as /proc/PID/auxv shows them.
+  Ref<File> executable;        // /proc/PID/exe
+  int dumpable = 1;            // PR_SET_DUMPABLE
+  bool thp_disabled = false;   // PR_SET_THP_DISABLE
+  // membarrier(2): commands this process registered for.
+  uint32_t membarrier_registered = 0;
+
+  void set_break_start(uint64_t addr) EXCLUDES(mu_);
+  uint64_t current_break() EXCLUDES(mu_);
+
+  USK_FIELDS(layout, auxv, executable, dumpable, thp_disabled, membarrier_registered, areas_, brk_,
+             lock_future_)
+
+ private:
+  using Areas = std::map<uint64_t, Vma>;
+  static constexpr size_t kMaxAreas = 60000;  // Below the host's vm.max_map_count.
+
+  Areas::iterator first_ending_after(uint64_t addr) REQUIRES(mu_);
+  bool range_is_free(uint64_t start, uint64_t end) REQUIRES(mu_);
+  // Whether areas cover [start, end) without a gap.
+  bool range_is_mapped(uint64_t start, uint64_t end) REQUIRES(mu_);
+  std::optional<uint64_t> find_gap(uint64_t hint, uint64_t length, uint64_t low, uint64_t top)
+      REQUIRES(mu_);
+  Result<uint64_t> choose_address(const MapRequest& r, uint64_t length) REQUIRES(mu_);
+  Result<void> check_growth(uint64_t bytes, const Vma& kind, const MemoryLimits& limits)
+      REQUIRES(mu_);
+  void split_at(uint64_t addr) REQUIRES(mu_);
+  void insert(Vma vma) REQUIRES(mu_);
+  void merge_around(uint64_t start, uint64_t end) REQUIRES(mu_);
+  void erase_range(uint64_t start, uint64_t end) REQUIRES(mu_);
+  Result<void> unmap_locked(platform::Thread& by, uint64_t start, uint64_t end) REQUIRES(mu_);
+  Result<Vma> prepare(const MapRequest& r, uint64_t length) REQUIRES(mu_);
+  Result<void> map_area(platform::Thread& by, const Vma& vma, int extra_flags) REQUIRES(mu_);
+  Result<uint64_t> grow_area(platform::Thread& by, const Vma& old, uint64_t new_length, int flags,
+                             const MemoryLimits& limits) REQUIRES(mu_);
+  Result<uint64_t> move_area(platform::Thread& by, const Vma& old, uint64_t new_length,
+                             uint64_t to, int flags) REQUIRES(mu_);
+  MemoryTotals totals_locked() REQUIRES(mu_);
+
+  Ref<platform::Space> space_;
+  Mutex<Rank::kMm> mu_;
+  Areas areas_ GUARDED_BY(mu_);  // By start.
+  uint64_t brk_ GUARDED_BY(mu_) = 0;
+  bool lock_future_ GUARDED_BY(mu_) = false;  // mlockall(MCL_FUTURE)
+  MemoryTotals totals_ GUARDED_BY(mu_);       // Derived from areas_.
+  uint64_t peak_ GUARDED_BY(mu_) = 0;
+};
+
+constexpr uint64_t page_down(uint64_t a) { return a & ~(platform::kPageSize - 1); }
+constexpr uint64_t page_up(uint64_t a) { return page_down(a + platform::kPageSize - 1); }
+
+}  // namespace usk

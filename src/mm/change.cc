@@ -1,0 +1,187 @@
+// mprotect(2), madvise(2), msync(2), mincore(2), mlock(2).
+#include "mm/address_space.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+namespace usk {
+
+using platform::kGuestEnd;
+using platform::kPageSize;
+
+namespace {
+
+// End of a page-aligned range as these calls take it; `error` when it wraps or leaves the space.
+Result<uint64_t> range_end(uint64_t addr, uint64_t length, int error) {
+  if (addr % kPageSize) return Err(EINVAL);
+  if (length > kGuestEnd || addr > kGuestEnd - page_up(length)) return Err(error);
+  return addr + page_up(length);
+}
+
+}  // namespace
+
+Result<void> AddressSpace::protect(platform::Thread& by, uint64_t addr, uint64_t length, int prot) {
+  const bool grow_down = prot & PROT_GROWSDOWN;
+  prot &= ~PROT_GROWSDOWN;
+  if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | 8 /* PROT_SEM */)) return Err(EINVAL);
+  prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
+  const uint64_t end = TRY(range_end(addr, length, ENOMEM));
+  if (end == addr) return {};
+  Lock lock(mu_);
+  if (grow_down) {
+    auto it = first_ending_after(addr);
+    if (it == areas_.end() || it->first > addr || !it->second.has(Vma::kGrowsDown)) {
+      return Err(EINVAL);
+    }
+    addr = it->first;
+  }
+  if (!range_is_mapped(addr, end)) return Err(ENOMEM);
+  if (areas_.size() >= kMaxAreas) return Err(ENOMEM);
+  for (auto it = first_ending_after(addr); it != areas_.end() && it->first < end; ++it) {
+    if (prot & ~it->second.max_prot) return Err(EACCES);
+  }
+  TRY(space_->protect(by, addr, end - addr, prot));
+  split_at(addr);
+  split_at(end);
+  for (auto it = areas_.lower_bound(addr); it != areas_.end() && it->first < end;) {
+    Vma v = it->second;
+    it = std::next(it);
+    erase_range(v.start, v.end);
+    v.prot = prot;
+    const uint64_t at = v.start;
+    insert(std::move(v));
+    it = areas_.upper_bound(at);
+  }
+  return {};
+}
+
+Result<void> AddressSpace::advise(platform::Thread& by, uint64_t addr, uint64_t length,
+                                  int advice) {
+  uint32_t set = 0, clear = 0;
+  bool tell_host = true;
+  switch (advice) {
+    case MADV_NORMAL: case MADV_RANDOM: case MADV_SEQUENTIAL: case MADV_WILLNEED:
+    case MADV_COLD: case MADV_PAGEOUT: case MADV_FREE: case MADV_DONTNEED:
+    case MADV_MERGEABLE: case MADV_UNMERGEABLE: case MADV_REMOVE:
+    case MADV_POPULATE_READ: case MADV_POPULATE_WRITE: break;
+    case MADV_HUGEPAGE: set = Vma::kHuge, clear = Vma::kNoHuge; break;
+    case MADV_NOHUGEPAGE: set = Vma::kNoHuge, clear = Vma::kHuge; break;
+    case MADV_DONTFORK: set = Vma::kDontFork; break;
+    case MADV_DOFORK: clear = Vma::kDontFork; break;
+    case MADV_WIPEONFORK: set = Vma::kWipeOnFork; break;
+    case MADV_KEEPONFORK: clear = Vma::kWipeOnFork; break;
+    case MADV_DONTDUMP: set = Vma::kDontDump, tell_host = false; break;
+    case MADV_DODUMP: clear = Vma::kDontDump, tell_host = false; break;
+    default: return Err(EINVAL);
+  }
+  const uint64_t end = TRY(range_end(addr, length, EINVAL));
+  if (end == addr) return {};
+  Lock lock(mu_);
+  const bool whole = range_is_mapped(addr, end);
+  for (auto it = first_ending_after(addr); it != areas_.end() && it->first < end; ++it) {
+    const Vma& v = it->second;
+    const bool discards = advice == MADV_DONTNEED || advice == MADV_FREE;
+    if (discards && v.has(Vma::kLocked)) return Err(EINVAL);
+    if (advice == MADV_FREE && (v.file || v.has(Vma::kShared))) return Err(EINVAL);
+    if (advice == MADV_WIPEONFORK && (v.file || v.has(Vma::kShared))) return Err(EINVAL);
+    const uint64_t from = std::max(addr, v.start), to = std::min(end, v.end);
+    if (tell_host) TRY(space_->advise(by, from, to - from, advice));
+  }
+  if (set || clear) {
+    split_at(addr);
+    split_at(end);
+    for (auto it = areas_.lower_bound(addr); it != areas_.end() && it->first < end; ++it) {
+      it->second.flags = (it->second.flags & ~clear) | set;
+    }
+    merge_around(addr, end);
+  }
+  if (!whole) return Err(ENOMEM);
+  return {};
+}
+
+Result<void> AddressSpace::sync(platform::Thread& by, uint64_t addr, uint64_t length, int flags) {
+  if (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) return Err(EINVAL);
+  if ((flags & MS_ASYNC) && (flags & MS_SYNC)) return Err(EINVAL);
+  const uint64_t end = TRY(range_end(addr, length, ENOMEM));
+  if (end == addr) return {};
+  Lock lock(mu_);
+  const bool whole = range_is_mapped(addr, end);
+  for (auto it = first_ending_after(addr); it != areas_.end() && it->first < end; ++it) {
+    const Vma& v = it->second;
+    if ((flags & MS_INVALIDATE) && v.has(Vma::kLocked)) return Err(EBUSY);
+    if (!v.file || !v.has(Vma::kShared)) continue;
+    const uint64_t from = std::max(addr, v.start), to = std::min(end, v.end);
+    TRY(space_->sync(by, from, to - from, flags & ~MS_INVALIDATE));
+  }
+  if (!whole) return Err(ENOMEM);
+  return {};
+}
+
+Result<std::vector<uint8_t>> AddressSpace::residency(uint64_t addr, uint64_t length) {
+  if (addr % kPageSize) return Err(EINVAL);
+  if (length > kGuestEnd || addr > kGuestEnd - page_up(length)) return Err(ENOMEM);
+  const uint64_t end = addr + page_up(length);
+  Lock lock(mu_);
+  if (!range_is_mapped(addr, end)) return Err(ENOMEM);
+  std::vector<uint8_t> pages((end - addr) / kPageSize);
+  TRY(space_->residency(addr, pages));
+  return pages;
+}
+
+Result<void> AddressSpace::set_locked(uint64_t addr, uint64_t length, bool locked,
+                                      const MemoryLimits& limits) {
+  const uint64_t start = page_down(addr);
+  if (length > kGuestEnd || addr > kGuestEnd - length) return Err(EINVAL);
+  const uint64_t end = page_up(addr + length);
+  if (start == end) return {};
+  Lock lock(mu_);
+  if (!range_is_mapped(start, end)) return Err(ENOMEM);
+  uint64_t added = 0;
+  for (auto it = first_ending_after(start); it != areas_.end() && it->first < end; ++it) {
+    const Vma& v = it->second;
+    if (!v.has(Vma::kLocked)) added += std::min(end, v.end) - std::max(start, v.start);
+  }
+  if (locked && (added > limits.memlock || totals_.locked > limits.memlock - added)) {
+    return Err(limits.memlock ? ENOMEM : EPERM);
+  }
+  split_at(start);
+  split_at(end);
+  for (auto it = areas_.lower_bound(start); it != areas_.end() && it->first < end; ++it) {
+    Vma& v = it->second;
+    if (v.has(Vma::kLocked) == locked) continue;
+    v.flags ^= Vma::kLocked;
+    totals_.locked += locked ? v.length() : -v.length();
+  }
+  merge_around(start, end);
+  return {};
+}
+
+Result<void> AddressSpace::set_all_locked(bool locked, bool future, const MemoryLimits& limits) {
+  Lock lock(mu_);
+  if (locked && totals_.total > limits.memlock) return Err(limits.memlock ? ENOMEM : EPERM);
+  lock_future_ = future;
+  for (auto& [start, v] : areas_) {
+    if (v.has(Vma::kLocked) == locked) continue;
+    v.flags ^= Vma::kLocked;
+  }
+  totals_.locked = locked ? totals_.total : 0;
+  return {};
+}
+
+Result<void> AddressSpace::set_name(uint64_t addr, uint64_t length, std::string name) {
+  const uint64_t end = TRY(range_end(addr, length, ENOMEM));
+  Lock lock(mu_);
+  if (!range_is_mapped(addr, end)) return Err(ENOMEM);
+  split_at(addr);
+  split_at(end);
+  for (auto it = areas_.lower_bound(addr); it != areas_.end() && it->first < end; ++it) {
+    if (it->second.file) return Err(EBADF);
+    it->second.name = name;
+  }
+  merge_around(addr, end);
+  return {};
+}
+
+}  // namespace usk

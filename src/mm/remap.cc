@@ -1,0 +1,124 @@
+// mremap(2).
+#include "mm/address_space.h"
+
+namespace usk {
+
+using platform::kGuestEnd;
+using platform::kGuestStart;
+using platform::kPageSize;
+
+namespace {
+
+// The host may keep as several areas what is one here: then move the halves.
+Result<void> move_pages(platform::Space& space, platform::Thread& by, uint64_t from,
+                        uint64_t length, uint64_t to, int flags) {
+  auto r = space.move(by, from, length, to, length, flags);
+  if (r || !failed_with(r, EFAULT) || length <= kPageSize) return r;
+  const uint64_t half = page_up(length / 2);
+  TRY(move_pages(space, by, from, half, to, flags));
+  return move_pages(space, by, from + half, length - half, to + half, flags);
+}
+
+}  // namespace
+
+Result<uint64_t> AddressSpace::grow_area(platform::Thread& by, const Vma& old, uint64_t new_length,
+                                         int flags, const MemoryLimits& limits) {
+  const uint64_t more = new_length - old.length();
+  if (old.has(Vma::kLocked) && totals_.locked + more > limits.memlock) return Err(EAGAIN);
+  TRY(check_growth(more, old, limits));
+  if (new_length <= kGuestEnd - old.start && range_is_free(old.end, old.start + new_length)) {
+    Vma tail = old;
+    tail.start = old.end;
+    tail.end = old.start + new_length;
+    tail.offset += old.length();
+    tail.backing_offset += old.length();
+    // Shared anonymous memory ends where it was made: only a move of it can grow.
+    if (!old.shared) {
+      TRY(map_area(by, tail, 0));
+      insert(std::move(tail));
+      return old.start;
+    }
+  }
+  if (!(flags & MREMAP_MAYMOVE)) return Err(ENOMEM);
+  auto to = find_gap(0, new_length, kGuestStart, layout.mmap_base);
+  if (!to) return Err(ENOMEM);
+  return move_area(by, old, new_length, *to, flags);
+}
+
+Result<uint64_t> AddressSpace::move_area(platform::Thread& by, const Vma& old, uint64_t new_length,
+                                         uint64_t to, int flags) {
+  const uint64_t moved = std::min(old.length(), new_length);
+  const int host_flags = MREMAP_MAYMOVE | MREMAP_FIXED | (flags & MREMAP_DONTUNMAP);
+  if (areas_.size() >= kMaxAreas) return Err(ENOMEM);
+  if (old.shared && new_length > old.length()) {
+    TRY(space_->move(by, old.start, moved, to, new_length, host_flags));
+  } else {
+    TRY(move_pages(*space_, by, old.start, moved, to, host_flags));
+  }
+  Vma v = old;
+  v.start = to;
+  v.end = to + new_length;
+  if (new_length > moved && !old.shared) {
+    Vma tail = v;
+    tail.start = to + moved;
+    tail.offset += moved;
+    tail.backing_offset += moved;
+    TRY(map_area(by, tail, 0));
+  }
+  erase_range(to, to + new_length);
+  if (!(flags & MREMAP_DONTUNMAP)) {
+    if (old.length() > moved) (void)space_->unmap(by, old.start + moved, old.length() - moved);
+    erase_range(old.start, old.end);
+  }
+  insert(std::move(v));
+  return to;
+}
+
+Result<uint64_t> AddressSpace::remap(platform::Thread& by, uint64_t old_addr, uint64_t old_length,
+                                     uint64_t new_length, int flags, uint64_t new_addr,
+                                     const MemoryLimits& limits) {
+  if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)) return Err(EINVAL);
+  if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && !(flags & MREMAP_MAYMOVE)) return Err(EINVAL);
+  if (old_addr % kPageSize || new_length == 0 || new_length > kGuestEnd ||
+      old_length > kGuestEnd) {
+    return Err(EINVAL);
+  }
+  old_length = page_up(old_length);
+  new_length = page_up(new_length);
+  if ((flags & MREMAP_DONTUNMAP) && old_length != new_length) return Err(EINVAL);
+  Lock lock(mu_);
+  auto it = first_ending_after(old_addr);
+  if (it == areas_.end() || it->first > old_addr) return Err(EFAULT);
+  if (old_length == 0) return Err(EINVAL);  // Unlike Linux: no second view of a shared mapping.
+  if (it->second.end - old_addr < old_length) return Err(EFAULT);
+  // The range as an area of its own.
+  Vma old = it->second;
+  const uint64_t skipped = old_addr - old.start;
+  old.start = old_addr;
+  old.offset += skipped;
+  old.backing_offset += skipped;
+  old.end = old_addr + old_length;
+  if (flags & MREMAP_FIXED) {
+    if (new_addr % kPageSize || new_addr < kGuestStart || new_addr > kGuestEnd ||
+        new_length > kGuestEnd - new_addr) {
+      return Err(EINVAL);
+    }
+    if (new_addr < old.end && old.start < new_addr + new_length) return Err(EINVAL);
+    if (new_length > old_length) TRY(check_growth(new_length - old_length, old, limits));
+    return move_area(by, old, new_length, new_addr, flags);
+  }
+  if (flags & MREMAP_DONTUNMAP) {
+    TRY(check_growth(new_length, old, limits));
+    auto to = find_gap(0, new_length, kGuestStart, layout.mmap_base);
+    if (!to) return Err(ENOMEM);
+    return move_area(by, old, new_length, *to, flags);
+  }
+  if (new_length == old_length) return old_addr;
+  if (new_length < old_length) {
+    TRY(unmap_locked(by, old_addr + new_length, old_addr + old_length));
+    return old_addr;
+  }
+  return grow_area(by, old, new_length, flags, limits);
+}
+
+}  // namespace usk

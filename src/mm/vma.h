@@ -1,0 +1,55 @@
+// One area of an address space: /proc/PID/maps(5), mmap(2).
+#pragma once
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <string>
+
+#include "base/fields.h"
+#include "base/ref.h"
+#include "fs/vfs/file.h"
+#include "host/host_fd.h"
+
+namespace usk {
+
+// The identity of a shared anonymous mapping, kept by all that inherited it (futexes, maps).
+class SharedAnon final : public RefCounted {
+ public:
+  SharedAnon();
+  uint64_t id() const { return id_; }
+
+ private:
+  const uint64_t id_;
+};
+
+struct Vma {
+  enum Flags : uint32_t {
+    kShared = 1,       // MAP_SHARED
+    kGrowsDown = 2,    // MAP_GROWSDOWN, stacks
+    kNoReserve = 4,    // MAP_NORESERVE
+    kLocked = 8,       // mlock(2)
+    kDontFork = 16,    // madvise(2): MADV_DONTFORK
+    kWipeOnFork = 32,  // MADV_WIPEONFORK
+    kDontDump = 64,    // MADV_DONTDUMP
+    kHuge = 128,       // MADV_HUGEPAGE
+    kNoHuge = 256,     // MADV_NOHUGEPAGE
+  };
+  uint64_t start = 0, end = 0;
+  int prot = 0;      // PROT_*
+  int max_prot = 0;  // What mprotect(2) may grant.
+  uint32_t flags = 0;
+  Ref<File> file;             // Null: anonymous.
+  uint64_t offset = 0;        // In the file (or the shared object), of `start`.
+  Ref<SharedAnon> shared;     // Of shared anonymous memory.
+  Ref<HostFd> backing;        // What the host maps for `file`.
+  uint64_t backing_offset = 0;
+  std::string name;  // "[heap]", "[stack]", "[vdso]"; PR_SET_VMA_ANON_NAME.
+
+  uint64_t length() const { return end - start; }
+  bool has(uint32_t f) const { return flags & f; }
+  bool private_writable() const { return (prot & PROT_WRITE) && !has(kShared); }
+
+  USK_FIELDS(start, end, prot, max_prot, flags, file, offset, shared, name)
+};
+
+}  // namespace usk

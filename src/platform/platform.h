@@ -1,0 +1,124 @@
+// Runs guest code: address spaces, threads, traps.
+#pragma once
+#include <signal.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "arch/x86_64/regs.h"
+#include "base/failure.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "base/wait.h"
+#include "host/host_fd.h"
+
+namespace usk::platform {
+
+// Guest addresses are [kGuestStart, kGuestEnd); the stub lives above.
+constexpr uint64_t kGuestStart = 0x10000;
+constexpr uint64_t kGuestEnd = 0x7fffd0000000;
+constexpr uint64_t kPageSize = 4096;
+
+// Why a thread stopped.
+struct Trap {
+  enum class Kind {
+    kSyscall,      // A 64-bit system call; regs().orig_rax is its number, rip is after it.
+    kSyscall32,    // int 0x80: the 32-bit convention.
+    kVsyscall,     // A call into the vsyscall page; rip is the entry.
+    kFault,        // A processor exception: `signal`, `code` and `address` as in siginfo_t.
+    kInterrupted,  // interrupt() took effect, or nothing in particular.
+    kLost,         // The host killed the thread.
+  };
+  Kind kind = Kind::kInterrupted;
+  int signal = 0;
+  int code = 0;
+  uint64_t address = 0;
+};
+
+class Thread;
+
+// One host mapping to make: mmap(2) with MAP_FIXED in a space.
+struct Mapping {
+  uint64_t addr = 0, length = 0;
+  int prot = 0;
+  int flags = 0;           // MAP_PRIVATE or MAP_SHARED, MAP_NORESERVE, MAP_POPULATE...
+  HostFd* fd = nullptr;    // Null: anonymous.
+  uint64_t offset = 0;
+};
+
+// A guest address space. Changes are made by one of its stopped threads, `by`.
+class Space : public RefCounted {
+ public:
+  virtual Result<void> map(Thread& by, const Mapping& m) = 0;
+  virtual Result<void> unmap(Thread& by, uint64_t addr, uint64_t length) = 0;
+  virtual Result<void> protect(Thread& by, uint64_t addr, uint64_t length, int prot) = 0;
+  // Moves pages (mremap(2) with MREMAP_FIXED); `new_length` may differ.
+  virtual Result<void> move(Thread& by, uint64_t from, uint64_t length, uint64_t to,
+                            uint64_t new_length, int flags) = 0;
+  virtual Result<void> advise(Thread& by, uint64_t addr, uint64_t length, int advice) = 0;
+  virtual Result<void> sync(Thread& by, uint64_t addr, uint64_t length, int flags) = 0;
+
+  // Copies as far as pages are there and permit it; EFAULT when not one byte could be copied.
+  virtual Result<size_t> read(uint64_t addr, std::span<std::byte> dst) = 0;
+  virtual Result<size_t> write(uint64_t addr, std::span<const std::byte> src) = 0;
+  // The same whatever the protection says, as a debugger may (private pages are copied first).
+  virtual Result<size_t> read_forced(uint64_t addr, std::span<std::byte> dst) = 0;
+  virtual Result<size_t> write_forced(uint64_t addr, std::span<const std::byte> src) = 0;
+  // Atomically replaces the 32-bit word at `addr` if it holds `expected`; returns what it held.
+  virtual Result<uint32_t> compare_exchange(Thread& by, uint64_t addr, uint32_t expected,
+                                            uint32_t desired) = 0;
+  // One byte per page from `addr` on: bit 0 says it is resident (mincore(2)); pagemap bits of
+  // the host for smaps.
+  virtual Result<void> residency(uint64_t addr, std::span<uint8_t> pages) = 0;
+  virtual uint64_t resident_bytes() = 0;
+};
+
+class Thread {
+ public:
+  virtual ~Thread() = default;
+  virtual Space& space() = 0;
+
+  // Of a stopped thread.
+  virtual Regs& regs() = 0;
+  // The floating point and vector state, in the XSAVE layout of NT_X86_XSTATE.
+  virtual Result<std::vector<std::byte>> fpu_state() = 0;
+  virtual Result<void> set_fpu_state(std::span<const std::byte> state) = 0;
+  // Run guest code until the next trap, which is reported by Platform::poll().
+  enum class Mode { kRun, kStep };
+  virtual void resume(Mode mode) = 0;
+  // A running thread is to stop soon and report a trap of any kind.
+  virtual void interrupt() = 0;
+  virtual uint64_t cpu_time_ns() = 0;
+
+  // For the kernel: whose thread this is.
+  void* owner = nullptr;
+};
+
+// A fresh space (an empty one, or a copy) and its one thread, stopped.
+struct NewSpace {
+  Ref<Space> space;
+  std::unique_ptr<Thread> thread;
+};
+
+class Platform {
+ public:
+  virtual ~Platform() = default;
+  virtual std::string_view name() const = 0;
+
+  virtual Result<NewSpace> new_space() = 0;
+  // A copy-on-write copy of the space of `by`; the new thread has the registers of `by`.
+  virtual Result<NewSpace> fork(Thread& by) = 0;
+  // Another thread in the space of `by`, with its registers.
+  virtual Result<std::unique_ptr<Thread>> new_thread(Thread& by) = 0;
+
+  // Waits until a thread has trapped, `fd` becomes readable or the deadline (host's monotonic
+  // clock) has passed, whatever is first, and reports each trap to `on_trap`.
+  using OnTrap = std::function<void(Thread&, const Trap&)>;
+  virtual void poll(int fd, Deadline until, const OnTrap& on_trap) = 0;
+};
+
+}  // namespace usk::platform

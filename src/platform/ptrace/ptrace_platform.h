@@ -1,0 +1,136 @@
+// The ptrace platform.
+#pragma once
+#include <sys/types.h>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "host/channel.h"
+#include "platform/platform.h"
+
+namespace usk::platform {
+
+class PtracePlatform;
+class PtraceThread;
+
+class PtraceSpace final : public Space {
+ public:
+  PtraceSpace(PtracePlatform& platform, pid_t pid) : platform_(platform), pid_(pid) {}
+  ~PtraceSpace() override;
+
+  Result<void> map(Thread& by, const Mapping& m) override;
+  Result<void> unmap(Thread& by, uint64_t addr, uint64_t length) override;
+  Result<void> protect(Thread& by, uint64_t addr, uint64_t length, int prot) override;
+  Result<void> move(Thread& by, uint64_t from, uint64_t length, uint64_t to, uint64_t new_length,
+                    int flags) override;
+  Result<void> advise(Thread& by, uint64_t addr, uint64_t length, int advice) override;
+  Result<void> sync(Thread& by, uint64_t addr, uint64_t length, int flags) override;
+  Result<size_t> read(uint64_t addr, std::span<std::byte> dst) override;
+  Result<size_t> write(uint64_t addr, std::span<const std::byte> src) override;
+  Result<size_t> read_forced(uint64_t addr, std::span<std::byte> dst) override;
+  Result<size_t> write_forced(uint64_t addr, std::span<const std::byte> src) override;
+  Result<uint32_t> compare_exchange(Thread& by, uint64_t addr, uint32_t expected,
+                                    uint32_t desired) override;
+  Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
+  uint64_t resident_bytes() override;
+
+  pid_t pid() const { return pid_; }
+  Result<int> memory_fd();
+
+ private:
+  PtracePlatform& platform_;
+  const pid_t pid_;     // The stub process.
+  UniqueFd memory_;     // /proc/PID/mem, opened at first use.
+  UniqueFd pagemap_;
+};
+
+// A call for a stub to make.
+struct Command {
+  uint64_t nr;
+  std::array<uint64_t, 6> args;
+  uint64_t unused = 0;
+};
+static_assert(sizeof(Command) == 64);
+
+class PtraceThread final : public Thread {
+ public:
+  PtraceThread(PtracePlatform& platform, Ref<PtraceSpace> space, pid_t tid);
+  ~PtraceThread() override;
+
+  Space& space() override { return *space_; }
+  Regs& regs() override;
+  Result<std::vector<std::byte>> fpu_state() override;
+  Result<void> set_fpu_state(std::span<const std::byte> state) override;
+  void resume(Mode mode) override;
+  void interrupt() override;
+  uint64_t cpu_time_ns() override;
+
+  pid_t tid() const { return tid_; }
+  const Ref<PtraceSpace>& ptrace_space() const { return space_; }
+  // What a stop of this thread means. Nothing: it was none of the guest's business, and the
+  // thread runs again.
+  std::optional<Trap> classify(int status);
+  void mark_lost() { lost_ = true; }
+
+  // Makes one call in the stub and returns its result (an error when the host refused it).
+  Result<int64_t> call(uint64_t nr, std::array<uint64_t, 6> args);
+  // Makes calls in order until one fails.
+  Result<void> batch(std::span<const Command> commands);
+  // A clone(2) in the stub: returns the new host thread, stopped.
+  Result<pid_t> clone(uint64_t flags);
+  Result<uint32_t> compare_exchange(uint64_t addr, uint32_t expected, uint32_t desired);
+
+ private:
+  // Runs stub code with `regs` until its int3 (or a fault); returns the registers then.
+  struct StubStop {
+    Regs regs;
+    int signal;
+  };
+  Result<StubStop> run_stub(const Regs& regs);
+  Result<int> continue_until_stop();
+  std::optional<Trap> classify_signal(int signal);
+  void fetch_regs();
+
+  PtracePlatform& platform_;
+  Ref<PtraceSpace> space_;
+  const pid_t tid_;
+  Regs regs_;
+  bool regs_valid_ = false;  // regs_ holds the guest's registers.
+  bool regs_dirty_ = false;  // ... and the host thread does not have them yet.
+  bool lost_ = false;
+  bool running_ = false;
+  Mode mode_ = Mode::kRun;
+};
+
+class PtracePlatform final : public Platform {
+ public:
+  static OrFailure<std::unique_ptr<Platform>> make();
+  ~PtracePlatform() override;
+
+  std::string_view name() const override { return "ptrace"; }
+  Result<NewSpace> new_space() override;
+  Result<NewSpace> fork(Thread& by) override;
+  Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
+  void poll(int fd, Deadline until, const OnTrap& on_trap) override;
+
+  host::Channel& channel() { return channel_; }
+  void add_thread(PtraceThread& t) { threads_[t.tid()] = &t; }
+  void remove_thread(PtraceThread& t) { threads_.erase(t.tid()); }
+
+ private:
+  explicit PtracePlatform(host::Channel channel) : channel_(std::move(channel)) {}
+  OrFailure<void> start_zygote();
+  OrFailure<void> install_filter();
+  bool poll_once(const OnTrap& on_trap);
+  NewSpace wrap_space(pid_t pid);
+
+  host::Channel channel_;
+  std::unordered_map<pid_t, PtraceThread*> threads_;
+  std::unique_ptr<PtraceThread> zygote_;  // An empty space, copied for each new one.
+};
+
+}  // namespace usk::platform

@@ -1,0 +1,122 @@
+#include "platform/ptrace/ptrace_platform.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+namespace usk::platform {
+namespace {
+
+constexpr uint64_t kCode = 0x400000;
+constexpr uint64_t kData = 0x500000;
+
+class PtracePlatformTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto p = PtracePlatform::make();
+    ASSERT_TRUE(p.has_value()) << p.error().message;
+    platform_ = std::move(*p);
+  }
+
+  NewSpace space_with_code(std::span<const uint8_t> code) {
+    auto s = platform_->new_space();
+    EXPECT_TRUE(s.has_value());
+    Space& space = *s->space;
+    EXPECT_TRUE(space.map(*s->thread, {.addr = kCode, .length = 4096,
+                                       .prot = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE}));
+    EXPECT_TRUE(space.map(*s->thread, {.addr = kData, .length = 4096,
+                                       .prot = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE}));
+    EXPECT_EQ(space.write(kCode, std::as_bytes(code)), code.size());
+    EXPECT_TRUE(space.protect(*s->thread, kCode, 4096, PROT_READ | PROT_EXEC));
+    s->thread->regs().rip = kCode;
+    return std::move(*s);
+  }
+
+  Trap run(Thread& t, Thread::Mode mode = Thread::Mode::kRun) {
+    std::optional<Trap> got;
+    t.resume(mode);
+    while (!got) {
+      platform_->poll(-1, Deadline{}, [&](Thread& who, const Trap& trap) {
+        EXPECT_EQ(&who, &t);
+        got = trap;
+      });
+    }
+    return *got;
+  }
+
+  std::unique_ptr<Platform> platform_;
+};
+
+TEST_F(PtracePlatformTest, ReportsASystemCallWithoutMakingIt) {
+  const uint8_t code[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xcc};  // getpid; int3
+  NewSpace s = space_with_code(code);
+  EXPECT_EQ(run(*s.thread).kind, Trap::Kind::kSyscall);
+  EXPECT_EQ(s.thread->regs().syscall_nr(), 39);
+  s.thread->regs().set_result(1234);
+  const Trap trap = run(*s.thread);
+  EXPECT_EQ(trap.kind, Trap::Kind::kFault);
+  EXPECT_EQ(trap.signal, SIGTRAP);
+  EXPECT_EQ(s.thread->regs().rax, 1234u);
+}
+
+TEST_F(PtracePlatformTest, TellsTheOldInterruptApart) {
+  const uint8_t code[] = {0xb8, 20, 0, 0, 0, 0xcd, 0x80};  // int 0x80
+  NewSpace s = space_with_code(code);
+  EXPECT_EQ(run(*s.thread).kind, Trap::Kind::kSyscall32);
+}
+
+TEST_F(PtracePlatformTest, ReportsVsyscallsAtTheirEntry) {
+  // push ret address by call: mov $0xffffffffff600400,%rax; call *%rax
+  const uint8_t code[] = {0x48, 0xc7, 0xc0, 0x00, 0x04, 0x60, 0xff, 0xff, 0xd0, 0xcc};
+  NewSpace s = space_with_code(code);
+  s.thread->regs().rsp = kData + 4096;
+  const Trap trap = run(*s.thread);
+  EXPECT_EQ(trap.kind, Trap::Kind::kVsyscall);
+  EXPECT_EQ(trap.address, kVsyscallPage + 0x400);
+  EXPECT_EQ(s.thread->regs().rsp, kData + 4096 - 8);
+}
+
+TEST_F(PtracePlatformTest, ForkCopiesAndThreadsShare) {
+  const uint8_t code[] = {0x0f, 0x05};
+  NewSpace s = space_with_code(code);
+  const uint32_t one = 1, two = 2;
+  ASSERT_TRUE(s.space->write(kData, std::as_bytes(std::span(&one, 1))));
+  auto child = platform_->fork(*s.thread);
+  ASSERT_TRUE(child.has_value());
+  auto thread = platform_->new_thread(*s.thread);
+  ASSERT_TRUE(thread.has_value());
+  ASSERT_TRUE(s.space->write(kData, std::as_bytes(std::span(&two, 1))));
+  uint32_t seen = 0;
+  ASSERT_TRUE(child->space->read(kData, std::as_writable_bytes(std::span(&seen, 1))));
+  EXPECT_EQ(seen, 1u);
+  EXPECT_EQ((*thread)->space().compare_exchange(**thread, kData, 2, 3), 2u);
+  ASSERT_TRUE(s.space->read(kData, std::as_writable_bytes(std::span(&seen, 1))));
+  EXPECT_EQ(seen, 3u);
+  EXPECT_EQ(run(**thread).kind, Trap::Kind::kSyscall);
+  EXPECT_EQ(run(*child->thread).kind, Trap::Kind::kSyscall);
+  EXPECT_EQ(s.space->compare_exchange(*s.thread, 0x600000, 2, 3), Err(EFAULT));
+}
+
+TEST_F(PtracePlatformTest, InterruptEndsALoop) {
+  const uint8_t code[] = {0xeb, 0xfe};
+  NewSpace s = space_with_code(code);
+  s.thread->resume(Thread::Mode::kRun);
+  s.thread->interrupt();
+  bool stopped = false;
+  while (!stopped) {
+    platform_->poll(-1, Deadline{}, [&](Thread&, const Trap& trap) {
+      stopped = trap.kind == Trap::Kind::kInterrupted;
+    });
+  }
+  EXPECT_EQ(s.thread->regs().rip, kCode);
+}
+
+TEST_F(PtracePlatformTest, TheStubsOwnPagesAreOutOfReach) {
+  const uint8_t code[] = {0xeb, 0xfe};
+  NewSpace s = space_with_code(code);
+  EXPECT_EQ(s.space->unmap(*s.thread, kGuestEnd, 4096), Err(EINVAL));
+  EXPECT_EQ(s.space->unmap(*s.thread, kGuestEnd - 4096, 8192), Err(EINVAL));
+  EXPECT_EQ(s.space->unmap(*s.thread, 4096, UINT64_MAX), Err(EINVAL));
+}
+
+}  // namespace
+}  // namespace usk::platform

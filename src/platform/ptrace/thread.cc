@@ -1,0 +1,214 @@
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "host/process.h"
+#include "platform/ptrace/ptrace_platform.h"
+#include "platform/stub/layout.h"
+
+namespace usk::platform {
+
+using namespace host;
+
+namespace {
+constexpr int kSyscallStop = SIGTRAP | 0x80;
+constexpr size_t kMaxXstate = 16384;
+}  // namespace
+
+PtraceThread::PtraceThread(PtracePlatform& platform, Ref<PtraceSpace> space, pid_t tid)
+    : platform_(platform), space_(std::move(space)), tid_(tid) {
+  platform_.add_thread(*this);
+}
+
+PtraceThread::~PtraceThread() {
+  platform_.remove_thread(*this);
+  if (lost_ || running_) return;  // A running thread ends with its space.
+  // The last thread of a space needs no ending: the space kills its process.
+  if (space_->ref_count() == 1) return;
+  Regs regs;
+  regs.cs = kUserCs, regs.ss = kUserSs, regs.eflags = kFlagsInitial;
+  regs.rip = USK_STUB_SYSCALL;
+  regs.rax = SYS_exit;
+  regs.orig_rax = -1;
+  if (trace_set_regs(tid_, regs)) (void)trace_resume(PTRACE_CONT, tid_);
+}
+
+void PtraceThread::fetch_regs() {
+  if (regs_valid_) return;
+  if (!trace_get_regs(tid_, regs_)) lost_ = true;
+  regs_valid_ = true;
+  regs_dirty_ = false;
+}
+
+Regs& PtraceThread::regs() {
+  fetch_regs();
+  regs_dirty_ = true;
+  return regs_;
+}
+
+Result<std::vector<std::byte>> PtraceThread::fpu_state() {
+  std::vector<std::byte> area(kMaxXstate);
+  area.resize(TRY(trace_get_xstate(tid_, area)));
+  return area;
+}
+
+Result<void> PtraceThread::set_fpu_state(std::span<const std::byte> state) {
+  return trace_set_xstate(tid_, state);
+}
+
+void PtraceThread::resume(Mode mode) {
+  mode_ = mode;
+  if (regs_valid_ && regs_dirty_ && !trace_set_regs(tid_, regs_)) lost_ = true;
+  regs_valid_ = regs_dirty_ = false;
+  running_ = true;
+  const int request = mode == Mode::kStep ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU;
+  if (!trace_resume(request, tid_)) lost_ = true;  // Its death is reported by poll().
+}
+
+void PtraceThread::interrupt() { (void)trace_interrupt(tid_); }
+
+uint64_t PtraceThread::cpu_time_ns() { return thread_cpu_time(tid_).value_or(0); }
+
+std::optional<Trap> PtraceThread::classify(int status) {
+  running_ = false;
+  if (!WIFSTOPPED(status)) {
+    lost_ = true;
+    return Trap{.kind = Trap::Kind::kLost};
+  }
+  const int event = status >> 16;
+  const int signal = WSTOPSIG(status);
+  if (event) return Trap{.kind = Trap::Kind::kInterrupted};
+  if (signal == kSyscallStop) {
+    fetch_regs();
+    // The syscall instruction leaves the return address in rcx; int 0x80 does not.
+    const bool native = regs_.rcx == regs_.rip;
+    return Trap{.kind = native ? Trap::Kind::kSyscall : Trap::Kind::kSyscall32};
+  }
+  return classify_signal(signal);
+}
+
+std::optional<Trap> PtraceThread::classify_signal(int signal) {
+  auto info = trace_siginfo(tid_);
+  if (!info) return Trap{.kind = Trap::Kind::kInterrupted};
+  if (info->si_code <= 0) {  // Sent by somebody on the host: not the guest's business.
+    resume(mode_);
+    return std::nullopt;
+  }
+  if (signal == SIGSYS) {
+    const uint64_t at = reinterpret_cast<uint64_t>(info->si_call_addr);
+    // The host has emulated the return from the vsyscall page; go back to its entry.
+    Regs& r = regs();
+    r.rsp -= 8;
+    r.rip = at;
+    r.orig_rax = uint64_t(info->si_syscall);
+    if ((at & ~0xfffull) != kVsyscallPage) return Trap{.kind = Trap::Kind::kLost};
+    return Trap{.kind = Trap::Kind::kVsyscall, .address = at};
+  }
+  return Trap{.kind = Trap::Kind::kFault,
+              .signal = signal,
+              .code = info->si_code,
+              .address = reinterpret_cast<uint64_t>(info->si_addr)};
+}
+
+Result<int> PtraceThread::continue_until_stop() {
+  for (;;) {
+    TRY(trace_resume(PTRACE_CONT, tid_));
+    auto event = wait_traced(tid_, WaitMode::kBlock);
+    if (!event || !WIFSTOPPED(event->status)) {
+      lost_ = true;
+      return Err(ESRCH);
+    }
+    // A stop that an earlier interrupt() asked for, or a signal from outside, changes nothing.
+    if (event->status >> 16 == PTRACE_EVENT_STOP) continue;
+    if (event->status >> 16 == 0) {
+      auto info = trace_siginfo(tid_);
+      if (info && info->si_code <= 0) continue;
+    }
+    return event->status;
+  }
+}
+
+Result<PtraceThread::StubStop> PtraceThread::run_stub(const Regs& regs) {
+  if (lost_) return Err(ESRCH);
+  fetch_regs();
+  regs_dirty_ = true;  // The host thread is about to lose the guest's registers.
+  TRY(trace_set_regs(tid_, regs));
+  const int status = TRY(continue_until_stop());
+  StubStop stop;
+  stop.signal = WSTOPSIG(status);
+  TRY(trace_get_regs(tid_, stop.regs));
+  return stop;
+}
+
+namespace {
+Regs stub_regs(uint64_t ip, const Regs& guest) {
+  Regs r;
+  r.cs = kUserCs, r.ss = kUserSs, r.eflags = kFlagsInitial;
+  r.fs_base = guest.fs_base, r.gs_base = guest.gs_base;  // Inherited by a clone.
+  r.rip = ip;
+  r.orig_rax = -1;
+  return r;
+}
+
+void set_call(Regs& r, uint64_t nr, const std::array<uint64_t, 6>& a) {
+  r.rax = nr;
+  r.rdi = a[0], r.rsi = a[1], r.rdx = a[2], r.r10 = a[3], r.r8 = a[4], r.r9 = a[5];
+}
+
+Result<int64_t> as_result(uint64_t rax) {
+  if (rax >= uint64_t(-4095)) return Err(int(-int64_t(rax)));
+  return int64_t(rax);
+}
+}  // namespace
+
+Result<int64_t> PtraceThread::call(uint64_t nr, std::array<uint64_t, 6> args) {
+  fetch_regs();
+  Regs r = stub_regs(USK_STUB_SYSCALL, regs_);
+  set_call(r, nr, args);
+  const StubStop stop = TRY(run_stub(r));
+  if (stop.signal != SIGTRAP) return Err(ESRCH);
+  return as_result(stop.regs.rax);
+}
+
+Result<void> PtraceThread::batch(std::span<const Command> commands) {
+  if (commands.size() > USK_STUB_MAX_COMMANDS) return Err(E2BIG);
+  TRY(space_->write_forced(USK_STUB_COMMANDS, std::as_bytes(commands)));
+  fetch_regs();
+  Regs r = stub_regs(USK_STUB_BATCH, regs_);
+  r.r12 = USK_STUB_COMMANDS;
+  r.r13 = USK_STUB_COMMANDS + commands.size_bytes();
+  const StubStop stop = TRY(run_stub(r));
+  if (stop.signal != SIGTRAP) return Err(ESRCH);
+  if (stop.regs.r12 != r.r13) TRY(as_result(stop.regs.rax));
+  return {};
+}
+
+Result<pid_t> PtraceThread::clone(uint64_t flags) {
+  fetch_regs();
+  Regs r = stub_regs(USK_STUB_SYSCALL, regs_);
+  set_call(r, SYS_clone, {flags, 0, 0, 0, 0, 0});
+  const StubStop stop = TRY(run_stub(r));
+  if (stop.regs.rip != USK_STUB_SYSCALL + 2) {  // Its int3: the clone failed.
+    TRY(as_result(stop.regs.rax));
+    return Err(EAGAIN);
+  }
+  const pid_t child = pid_t(TRY(trace_event_message(tid_)));
+  auto event = wait_traced(child, WaitMode::kBlock);
+  TRY(continue_until_stop());  // On to the parent's int3.
+  if (!event || !WIFSTOPPED(event->status)) return Err(EAGAIN);
+  return child;
+}
+
+Result<uint32_t> PtraceThread::compare_exchange(uint64_t addr, uint32_t expected,
+                                                uint32_t desired) {
+  fetch_regs();
+  Regs r = stub_regs(USK_STUB_CMPXCHG, regs_);
+  r.rdi = addr;
+  r.rax = expected;
+  r.rsi = desired;
+  const StubStop stop = TRY(run_stub(r));
+  if (stop.signal != SIGTRAP) return Err(EFAULT);
+  return uint32_t(stop.regs.rax);
+}
+
+}  // namespace usk::platform
