@@ -107,7 +107,7 @@ Result<void> FileData::fill_from(const HostFd& from, uint64_t offset, uint64_t s
   CHECK(size_ == 0);
   if (!memfd_ && size > kHeapMax) TRY(move_to_memfd());
   if (TRY(make_present(0, page_end(size))) < page_end(size)) {
-    TRY(resize(0));
+    drop_pages(0, UINT64_MAX);
     return Err(ENOSPC);
   }
   if (memfd_) {

@@ -140,11 +140,14 @@ Result<void> MemDir::link(std::string_view name, Inode& target) {
 
 Result<void> MemDir::unlink(std::string_view name, Inode& victim) {
   TRY(before_change());
+  // Its other names are to know of the change. One without needs no room to say that it is gone.
+  auto& node = static_cast<MemInode&>(victim);
+  if (node.nlink() > 1) TRY(node.before_change());
   Ref<MemInode> gone;
   {
     Lock lock(mu_);
     gone = erase_locked(name);
-    if (!gone) gone = Ref<MemInode>::share(static_cast<MemInode*>(&victim));
+    if (!gone) gone = Ref<MemInode>::share(&node);
     touch_locked(kTouchMtime | kTouchCtime);
   }
   gone->change_links(-1);
@@ -215,6 +218,7 @@ Result<void> MemDir::rename(std::string_view name, Inode& source, Inode& new_dir
     whiteout->change_links(1);
   }
   auto* over_dir = dynamic_cast<MemDir*>(over);
+  if (over && !over_dir && over->nlink() > 1) TRY(over->before_change());
   if (over_dir) TRY(over_dir->kill_if_empty());
   Ref<MemInode> gone;
   {
