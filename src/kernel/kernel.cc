@@ -36,6 +36,26 @@ std::vector<Ref<Task>> Kernel::all_tasks() {
   return out;
 }
 
+// What processes hold is sampled where they ask for more: the host does not tell at each fault.
+Result<void> Kernel::check_memory(Task& t, uint64_t bytes, uint32_t prot, uint32_t flags) {
+  if (options_.memory_limit == UINT64_MAX || !(prot & PROT_WRITE) || (flags & MAP_NORESERVE)) {
+    return {};
+  }
+  if (bytes > options_.memory_limit) return Err(ENOMEM);
+  if (resident_bytes() + bytes > options_.memory_limit) return Err(ENOMEM);
+  return {};
+}
+
+uint64_t Kernel::resident_bytes() {
+  std::set<AddressSpace*> seen;
+  uint64_t total = 0;
+  Lock lock(task_mutex);
+  for (auto& [key, t] : tasks_) {
+    if (t->mm && seen.insert(t->mm.get()).second) total += t->mm->space().resident_bytes();
+  }
+  return total;
+}
+
 uint64_t Kernel::count_tasks_of(Uid uid) {
   uint64_t n = 0;
   for (auto& [key, t] : tasks_) n += !t->dead && t->creds->uid == uid;

@@ -55,7 +55,10 @@ class Kernel {
   void adopt(Ref<Task> t) REQUIRES(task_mutex);
   void drop(Task& t) REQUIRES(task_mutex);
   size_t task_count() REQUIRES(task_mutex) { return tasks_.size(); }
+  // --memory: whether processes may ask for `bytes` more of writable memory. ENOMEM.
+  Result<void> check_memory(Task& t, uint64_t bytes, uint32_t prot, uint32_t flags);
   std::vector<Ref<Task>> all_tasks() EXCLUDES(task_mutex);
+  uint64_t resident_bytes() EXCLUDES(task_mutex);
   uint64_t count_tasks_of(Uid uid) REQUIRES(task_mutex);
   // A session leader ended: its terminal hangs up once no task lock is held.
   void leader_exits(Ref<Terminal> terminal, SessionId session) REQUIRES(task_mutex);

@@ -1,22 +1,16 @@
 // The system calls: prototypes of all handlers, and the table. syscalls.def is the one list.
 #pragma once
-#include <linux/futex.h>
-#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/times.h>
-#include <sys/timex.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <time.h>
-#include <ustat.h>
-#include <utime.h>
 
 #include <string>
 #include <string_view>

@@ -16,8 +16,8 @@
 
 namespace usk {
 
-class Caller;          // The task that makes a call (fs/vfs/caller.h).
-class DirSink;         // Receives directory entries (fs/vfs/dir.h).
+class Caller;   // The task that makes a call (fs/vfs/caller.h).
+class DirSink;  // Receives directory entries (fs/vfs/dir.h).
 
 // What mmap(2) of a file maps: a range of a host descriptor, or fresh anonymous memory.
 struct MmapBacking {
@@ -34,8 +34,8 @@ class File : public RefCounted {
   enum Mode : uint32_t {  // What the file can do at all (Linux's FMODE_*).
     kRead = 1,
     kWrite = 2,
-    kSeek = 4,     // lseek(2) works; reads and writes move a position.
-    kPread = 8,    // pread(2) and pwrite(2) work.
+    kSeek = 4,       // lseek(2) works; reads and writes move a position.
+    kPread = 8,      // pread(2) and pwrite(2) work.
     kPathOnly = 16,  // O_PATH
     kCanPoll = 32,   // epoll accepts it (regular files and directories: EPERM).
   };
@@ -85,23 +85,23 @@ class File : public RefCounted {
   // whose readiness is shared (pipe ends, terminals) return the shared one.
   virtual WaitQueue& queue() { return own_queue_; }
 
-  virtual Result<int64_t> ioctl(Caller& caller, uint32_t cmd, uint64_t arg) {
-    return Err(ENOTTY);
-  }
+  virtual Result<int64_t> ioctl(Caller& caller, uint32_t cmd, uint64_t arg) { return Err(ENOTTY); }
   // Asked before each read, write and some ioctls: a terminal answers whether a background
   // process may go on. kSignalled: a signal is on its way and the call is to be restarted
   // after it (Linux's ERESTARTSYS).
   enum class IoVerdict { kGo, kSignalled };
   virtual Result<IoVerdict> before_io(Caller& caller, bool write) { return IoVerdict::kGo; }
+  // The same for ioctls: a background process may not change its terminal.
+  virtual Result<IoVerdict> before_ioctl(Caller& caller, uint32_t cmd) { return IoVerdict::kGo; }
+  // A caller gave up waiting for this file (a signal, a time-out) and does not ask again.
+  virtual void wait_ended() {}
   // `prot` and `flags` as mmap(2); the page range is [offset, offset + length).
   virtual Result<MmapBacking> mmap(uint64_t offset, uint64_t length, int prot, int flags) {
     return Err(ENODEV);
   }
   virtual Result<void> fsync(bool data_only) { return Err(EINVAL); }
   virtual Result<void> truncate(uint64_t size);
-  virtual Result<void> fallocate(int mode, uint64_t offset, uint64_t length) {
-    return Err(ESPIPE);
-  }
+  virtual Result<void> fallocate(int mode, uint64_t offset, uint64_t length) { return Err(ESPIPE); }
   // A descriptor that refers to this file was closed (close(2), not dup'ed ones left): may
   // report a late error. POSIX locks are dropped by the descriptor table.
   virtual Result<void> flush() { return {}; }

@@ -1,32 +1,23 @@
 #include "fs/vfs/internal.h"
 
-#include "base/timer.h"
 #include "fs/vfs/dentry.h"
+#include "host/file.h"
 
 namespace usk {
-namespace {
-
-timespec now_realtime() {
-  const int64_t ns = timer_service().now(CLOCK_REALTIME);
-  return {ns / kNsPerSecond, ns % kNsPerSecond};
-}
-
-}  // namespace
-
 Result<FsStat> InternalFs::statfs() {
   FsStat st;
   st.type = magic_;
   return st;
 }
 
-InternalInode::InternalInode(Ref<InternalFs> fs, uint32_t mode, const Creds& owner)
-    : Inode(fs, fs->next_ino(), mode & S_IFMT) {
+InternalInode::InternalInode(Ref<FileSystem> fs, Ino ino_number, uint32_t mode, const Creds& owner)
+    : Inode(fs, ino_number, mode & S_IFMT) {
   attr_.dev = fs->dev();
   attr_.ino = ino();
   attr_.mode = mode;
   attr_.uid = owner.fsuid;
   attr_.gid = owner.fsgid;
-  attr_.atime = attr_.mtime = attr_.ctime = attr_.btime = now_realtime();
+  attr_.atime = attr_.mtime = attr_.ctime = attr_.btime = host::now_realtime();
 }
 
 Result<Attr> InternalInode::getattr() {
@@ -36,7 +27,7 @@ Result<Attr> InternalInode::getattr() {
 
 Result<void> InternalInode::setattr(const AttrChange& change) {
   if (change.set & AttrChange::kSize) return Err(EINVAL);
-  const timespec now = now_realtime();
+  const timespec now = host::now_realtime();
   Lock lock(mu_);
   if (change.set & AttrChange::kMode) attr_.mode = type() | (change.mode & 07777);
   if (change.set & AttrChange::kUid) attr_.uid = change.uid;
@@ -49,10 +40,12 @@ Result<void> InternalInode::setattr(const AttrChange& change) {
   return {};
 }
 
+Ino InternalFs::next_ino() { return last_ino_.fetch_add(1, std::memory_order_relaxed) + 1; }
+
 Ref<Mount> InternalFs::mount() {
   std::call_once(mount_once_, [this] {
     auto self = Ref<InternalFs>::share(this);
-    auto root = make_ref<InternalInode>(self, S_IFDIR | 0555, Creds());
+    auto root = make_ref<InternalInode>(self, next_ino(), S_IFDIR | 0555, Creds());
     mount_ = Mount::make({self, Dentry::make_root(std::move(root))}, 0, type());
   });
   return mount_;

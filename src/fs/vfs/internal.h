@@ -18,7 +18,7 @@ class InternalFs final : public FileSystem {
   Result<FsStat> statfs() override;
   // Where its files stand; attached to no namespace.
   Ref<Mount> mount();
-  Ino next_ino() { return last_ino_.fetch_add(1, std::memory_order_relaxed) + 1; }
+  Ino next_ino();
   USK_FIELDS(mount_, last_ino_)
 
  private:
@@ -31,7 +31,9 @@ class InternalFs final : public FileSystem {
 // An inode with attributes and nothing else. Owned by the file-system ids of who made it.
 class InternalInode : public Inode {
  public:
-  InternalInode(Ref<InternalFs> fs, uint32_t mode, const Creds& owner);
+  InternalInode(Ref<InternalFs> fs, uint32_t mode, const Creds& owner)
+      : InternalInode(fs, fs->next_ino(), mode, owner) {}
+  InternalInode(Ref<FileSystem> fs, Ino ino, uint32_t mode, const Creds& owner);
 
   Result<Attr> getattr() override EXCLUDES(mu_);
   Result<void> setattr(const AttrChange& change) override EXCLUDES(mu_);

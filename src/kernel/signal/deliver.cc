@@ -5,6 +5,7 @@
 #include "kernel/kernel.h"
 #include "kernel/signal/rseq.h"
 #include "kernel/signal/send.h"
+#include "kernel/time/posix_timers.h"
 
 namespace usk {
 namespace {
@@ -107,7 +108,10 @@ void run_handler(Task& t, const Found& f) {
 }  // namespace
 
 Step Interrupt::run(Task& t) {
-  const Found f = look(t);
+  Found f = look(t);
+  if (f.what == Found::kHandler && f.info.si_code == SI_TIMER) {
+    f.info.si_overrun = t.group->timers->delivered(f.info.si_timerid);
+  }
   switch (f.what) {
     case Found::kExit: return Exit{};
     case Found::kAgain: return Interrupt{};

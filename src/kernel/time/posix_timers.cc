@@ -180,6 +180,11 @@ std::shared_ptr<PosixTimers::Timer> PosixTimers::find(int id) {
   return it == timers_.end() ? nullptr : it->second;
 }
 
+void PosixTimers::set_value(int id, sigval value) {
+  Lock lock(mu_);
+  if (auto timer = find(id)) timer->event.sigev_value = value;
+}
+
 Result<TimerSetting> PosixTimers::settime(int id, int flags, TimerSetting setting) {
   Lock lock(mu_);
   auto timer = find(id);
@@ -215,9 +220,11 @@ Result<void> PosixTimers::remove(int id) {
   return {};
 }
 
-void PosixTimers::delivered(int id) {
+int PosixTimers::delivered(int id) {
   Lock lock(mu_);
-  if (auto timer = find(id)) timer->last_overrun = std::exchange(timer->pending_overruns, 0);
+  auto timer = find(id);
+  if (!timer) return 0;
+  return timer->last_overrun = std::exchange(timer->pending_overruns, 0);
 }
 
 void PosixTimers::reset_for_exec() {

@@ -29,13 +29,15 @@ class PosixTimers {
 
   // timer_create(2): EAGAIN when there are too many.
   Result<int> create(clockid_t clock, const sigevent& event, Ref<Pid> target) EXCLUDES(mu_);
+  void set_value(int id, sigval value) EXCLUDES(mu_);
   Result<TimerSetting> settime(int id, int flags, TimerSetting setting) EXCLUDES(mu_);
   Result<TimerSetting> gettime(int id) EXCLUDES(mu_);
   Result<int> overrun(int id) EXCLUDES(mu_);
   Result<void> remove(int id) EXCLUDES(mu_);
 
   // A timer's signal is delivered: the overruns it stands for are fixed.
-  void delivered(int id) EXCLUDES(mu_);
+  // Returns them.
+  int delivered(int id) EXCLUDES(mu_);
   // execve(2) deletes created timers, keeps interval timers; exit deletes all.
   void reset_for_exec() EXCLUDES(mu_);
   void clear() EXCLUDES(mu_);

@@ -1,0 +1,46 @@
+// The master of a pseudo-terminal: pty(7), ioctl_tty(2).
+#pragma once
+#include "fs/tty/tty.h"
+#include "fs/vfs/file.h"
+
+namespace usk {
+
+class DevPts;
+
+// What /dev/ptmx gives: the device side of a Tty. When it goes, the terminal is hung up and its
+// name leaves /dev/pts.
+class PtyMaster final : public File {
+ public:
+  // `mount` is where the instance is seen, for TIOCGPTPEER.
+  PtyMaster(Ref<Tty> tty, Ref<DevPts> fs, uint32_t index, Ref<Mount> mount, Path path, int flags,
+            Ref<const Creds> creds);
+  ~PtyMaster() override;
+
+  Tty& tty() const { return *tty_; }
+  uint32_t index() const { return index_; }
+
+  // What programs wrote. EIO when all of them have closed the terminal.
+  Result<size_t> read(IoOut& dst, uint64_t& pos) override;
+  Result<size_t> write(IoIn& src, uint64_t& pos) override;
+  Result<uint64_t> seek(int64_t, int) override { return Err(ESPIPE); }
+  PollMask poll() override;
+  WaitQueue& queue() override { return tty_->device_queue(); }
+  Result<int64_t> ioctl(Caller& caller, uint32_t cmd, uint64_t arg) override;
+  std::string fdinfo() const override;
+  Result<void> truncate(uint64_t) override { return Err(EINVAL); }
+
+  USK_FIELDS(tty_, fs_, index_, mount_, packet_mode_)
+
+ private:
+  Result<size_t> read_data(IoOut& dst, bool with_header);
+  Result<int64_t> ioctl_own(Caller& caller, uint32_t cmd, uint64_t arg);
+  Result<int64_t> open_peer(Caller& caller, int flags);
+
+  Ref<Tty> tty_;
+  Ref<DevPts> fs_;
+  uint32_t index_;
+  Ref<Mount> mount_;
+  std::atomic<bool> packet_mode_{false};
+};
+
+}  // namespace usk
