@@ -1,5 +1,101 @@
-"""Real programs, run outside and inside; filled by tests/programs."""
+"""Real programs: tests/programs/FAMILY/NAME.{sh,py}, run outside and inside with output compared.
+
+A case runs in an empty directory under build/, with nothing but a few variables in its environment.
+A line `# needs: COMMAND...` names the commands without which it is skipped; `# limit: SECONDS`
+changes its time limit. expectations.txt lists known differences, `FAMILY.NAME REASON`.
+"""
+import fnmatch
+import re
+import shutil
+
+import abuse_tests
+import interactive_tests
+import python_tests
+from outcome import Outcome, run_limited
+from paths import HERE
+
+LIMIT_SECONDS = 60
+CLEAN_ENVIRONMENT = ["env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
+                     "TERM=dumb"]
+INTERPRETERS = {".sh": ["bash"], ".py": ["python3"]}
+
+
+def inside(build, *flags):
+    """The command line up to the program that runs a program in the sandbox."""
+    return [build / "usk", "run", *flags, "--"]
 
 
 def jobs(build, options):
-    return iter(())
+    for script in sorted((HERE / "programs").glob("*/*.*")):
+        if script.suffix in INTERPRETERS:
+            name = f"{script.parent.name}.{script.stem}"
+            yield "programs", name, lambda s=script, n=name: run(s, n, build, options)
+    yield from (("programs", *job) for job in interactive_tests.jobs(build, options))
+    yield from (("python", *job) for job in python_tests.jobs(build, options))
+    yield from (("abuse", *job) for job in abuse_tests.jobs(build, options))
+
+
+def expectations(path=HERE / "programs/expectations.txt"):
+    known = []
+    for line in path.read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            name, reason = line.split(None, 1)
+            known.append((name, reason))
+    return known
+
+
+def known_reason(name, known):
+    return next((reason for glob, reason in known if fnmatch.fnmatchcase(name, glob)), None)
+
+
+def header(text, key):
+    match = re.search(rf"^# {key}: (.+)$", text, re.M)
+    return match[1].split() if match else []
+
+
+def run(script, name, build, options):
+    if not fnmatch.fnmatchcase(name, options.filter):
+        return Outcome()
+    text = script.read_text()
+    missing = [command for command in header(text, "needs") if not shutil.which(command)]
+    if missing:
+        return Outcome(skipped=1, notes=[f"skip {name}: no {' '.join(missing)} here"])
+    if not (build / "usk").exists():
+        return Outcome(skipped=1)
+    limit = float((header(text, "limit") or [LIMIT_SECONDS])[0])
+    outcome = Outcome()
+    results = []
+    for prefix in ([], inside(build)):
+        # The same path both times, for what prints it.
+        directory = build / "programs" / name
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        shutil.copy(script, directory / f"case{script.suffix}")
+        command = [*prefix, *CLEAN_ENVIRONMENT, f"HOME={directory}", *INTERPRETERS[script.suffix],
+                   f"case{script.suffix}"]
+        results.append(run_limited(command, limit, cwd=directory))
+        outcome.seconds += results[-1].seconds
+    judge(outcome, name, *results)
+    return outcome
+
+
+def judge(outcome, name, outside, inside_result):
+    differences = []
+    for what in ("code", "output", "errors"):
+        want, got = getattr(outside, what), getattr(inside_result, what)
+        if want != got:
+            differences += [f"{what} outside:", *str(want).splitlines()[-15:],
+                            f"{what} inside:", *str(got).splitlines()[-15:]]
+    if outside.code == 124:
+        differences.insert(0, "out of time even outside")
+    reason = known_reason(name, expectations())
+    if differences and reason:
+        outcome.skipped = 1
+    elif differences:
+        outcome.failed = 1
+        outcome.notes += [f"FAIL {name}", *("  " + line for line in differences)]
+    elif reason:
+        outcome.failed = 1
+        outcome.notes.append(f"PASS {name}, though expectations.txt says: {reason}")
+    else:
+        outcome.passed = 1

@@ -34,9 +34,9 @@ auto retry(F call) {
 
 Result<Ref<HostFd>> open_beneath(const HostFd& dir, const std::string& path, int flags,
                                  uint32_t mode) {
-  struct open_how how {};
+  struct open_how how{};
   how.flags = uint64_t(flags | O_CLOEXEC);
-  how.mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0;
+  how.mode = flags & O_CREAT ? mode : 0;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
   // RESOLVE_BENEATH answers EAGAIN when the host renamed something meanwhile.
   for (int tries = 0; tries < 100; tries++) {
@@ -52,14 +52,14 @@ Result<Ref<HostFd>> open_dir(const std::string& path) {
 }
 
 Result<struct statx> stat_at(const HostFd& dir, const std::string& name) {
-  struct statx st {};
+  struct statx st{};
   const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name.empty() ? AT_EMPTY_PATH : 0);
   TRY(done(::statx(dir.get(), name.c_str(), flags, STATX_BASIC_STATS | STATX_BTIME, &st)));
   return st;
 }
 
 Result<struct statfs> statfs_of(const HostFd& fd) {
-  struct statfs st {};
+  struct statfs st{};
   TRY(done(::fstatfs(fd.get(), &st)));
   return st;
 }
@@ -89,8 +89,7 @@ Result<void> ftruncate(const HostFd& fd, uint64_t size) {
 }
 
 Result<void> fallocate(const HostFd& fd, int mode, uint64_t offset, uint64_t length) {
-  return done(
-      retry([&] { return ::fallocate(fd.get(), mode, off_t(offset), off_t(length)); }));
+  return done(retry([&] { return ::fallocate(fd.get(), mode, off_t(offset), off_t(length)); }));
 }
 
 Result<void> fsync(const HostFd& fd, bool data_only) {
@@ -124,8 +123,7 @@ Result<uint64_t> copy_range(const HostFd& from, uint64_t from_offset, const Host
 
 Result<std::string> readlink_at(const HostFd& dir, const std::string& name) {
   std::string target(4096, '\0');
-  const auto n =
-      TRY(checked(::readlinkat(dir.get(), name.c_str(), target.data(), target.size())));
+  const auto n = TRY(checked(::readlinkat(dir.get(), name.c_str(), target.data(), target.size())));
   target.resize(size_t(n));
   return target;
 }

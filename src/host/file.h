@@ -63,8 +63,7 @@ Result<void> utimens_at(const HostFd& dir, const std::string& name, const timesp
 
 // xattr(7) of an open file.
 Result<std::string> getxattr(const HostFd& fd, const std::string& name);
-Result<void> setxattr(const HostFd& fd, const std::string& name, std::string_view value,
-                      int flags);
+Result<void> setxattr(const HostFd& fd, const std::string& name, std::string_view value, int flags);
 Result<std::vector<std::string>> listxattr(const HostFd& fd);
 Result<void> removexattr(const HostFd& fd, const std::string& name);
 

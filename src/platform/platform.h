@@ -71,6 +71,11 @@ class Space : public RefCounted {
   // Atomically replaces the 32-bit word at `addr` if it holds `expected`; returns what it held.
   virtual Result<uint32_t> compare_exchange(Thread& by, uint64_t addr, uint32_t expected,
                                             uint32_t desired) = 0;
+  // membarrier(2): a barrier on all threads of the space, or of all spaces.
+  virtual Result<void> barrier(Thread& by, int command) = 0;
+  // rseq(2) of the calling thread, registered with the host, which keeps the area up to date.
+  virtual Result<void> register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
+                                     uint32_t signature) = 0;
   // One byte per page from `addr` on: bit 0 says it is resident (mincore(2)); pagemap bits of
   // the host for smaps.
   virtual Result<void> residency(uint64_t addr, std::span<uint8_t> pages) = 0;

@@ -145,6 +145,8 @@ Verdict run_case(const Case& test) {
 }
 
 void parse(int argc, char** argv) {
+  // Tests of exec run this program with odd arguments; it must not run itself then.
+  if (argc == 0 || *argv[0] == 0) usage();
   for (int i = 1; i < argc; ++i) {
     std::string_view flag = argv[i];
     if (flag == "--list") {

@@ -23,10 +23,20 @@ std::string describe_string(std::string_view text) {
   return out + "\"";
 }
 
+void expect_status(const char* file, int line, int status, int want, const char* name) {
+  if (status == want) return;
+  std::string got = WIFEXITED(status)     ? "exit code " + std::to_string(WEXITSTATUS(status))
+                    : WIFSIGNALED(status) ? std::string("death by ") + strsignal(WTERMSIG(status))
+                                          : "status " + std::to_string(status);
+  fail(file, line, "the process ended with " + got + ", not " + name);
+}
+
 int wait_for(pid_t pid) {
   int status = 0;
-  while (waitpid(pid, &status, __WALL) != pid) {
-    if (errno == EINTR) continue;
+  pid_t got;
+  while ((got = waitpid(pid, &status, __WALL)) == -1 && errno == EINTR) {
+  }
+  if (got == -1) {
     fail(__FILE__, __LINE__, "waitpid: " + describe_errno(errno));
     abandon();
   }

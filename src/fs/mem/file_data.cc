@@ -103,6 +103,32 @@ Result<size_t> FileData::write(uint64_t offset, std::span<const std::byte> src) 
   return n;
 }
 
+Result<void> FileData::fill_from(const HostFd& from, uint64_t offset, uint64_t size) {
+  CHECK(size_ == 0);
+  if (!memfd_ && size > kHeapMax) TRY(move_to_memfd());
+  if (TRY(make_present(0, page_end(size))) < page_end(size)) {
+    drop_pages(0, UINT64_MAX);
+    return Err(ENOSPC);
+  }
+  if (memfd_) {
+    TRY(host::ftruncate(*memfd_, size));
+    size_ = size;
+    // Less, should the host's file have shrunk: the rest reads as zeros.
+    TRY(host::copy_range(from, offset, *memfd_, 0, size));
+    return {};
+  }
+  for (uint64_t at = 0; at < size;) {
+    Page& page = *heap_[page_of(at)];
+    const size_t want = std::min(kPage - at % kPage, size - at);
+    const size_t n = TRY(host::pread(from, std::span(page.bytes).subspan(at % kPage, want),
+                                     offset + at));
+    if (n == 0) break;
+    at += n;
+  }
+  size_ = size;
+  return {};
+}
+
 void FileData::drop_pages(uint64_t first, uint64_t last) {
   uint64_t dropped = 0;
   if (memfd_) {

@@ -36,6 +36,8 @@ class FileData {
   // All of src, or less when the quota ends within (ENOSPC when at once), growing the file.
   Result<size_t> write(uint64_t offset, std::span<const std::byte> src);
   Result<void> resize(uint64_t size);
+  // Makes the contents, of which there are none yet, the first `size` bytes of a host file.
+  Result<void> fill_from(const HostFd& from, uint64_t offset, uint64_t size);
   // fallocate(2): makes [offset, end) exist (growing unless keep_size), or makes it a hole.
   Result<void> allocate(uint64_t offset, uint64_t length, bool keep_size);
   Result<void> punch(uint64_t offset, uint64_t length);

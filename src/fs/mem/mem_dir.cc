@@ -43,7 +43,6 @@ void MemDir::insert_locked(std::string_view name, Ref<MemInode> inode) {
   const uint64_t pos = next_pos_++;
   Entry& e = entries_.emplace(pos, Entry{std::string(name), std::move(inode)}).first->second;
   CHECK(by_name_.emplace(e.name, pos).second);
-  name_added_locked(name);
   attr_.size = entries_.size() * 20;  // Linux: BOGO_DIRENT_SIZE.
 }
 
@@ -56,6 +55,11 @@ Ref<MemInode> MemDir::erase_locked(std::string_view name) {
   entries_.erase(pos);
   attr_.size = entries_.size() * 20;
   return inode;
+}
+
+void MemDir::count_subdir_locked(int delta) {
+  // Below two the count is not known (some host file systems), and stays so.
+  if (attr_.nlink >= 2) attr_.nlink = uint32_t(std::max(2, int(attr_.nlink) + delta));
 }
 
 Result<Ref<Inode>> MemDir::lookup(std::string_view name) {
@@ -88,9 +92,10 @@ Result<void> MemDir::put(std::string_view name, Ref<MemInode> inode) {
     if (find_locked(name)) return Err(EEXIST);
     insert_locked(name, inode);
     touch_locked(kTouchMtime | kTouchCtime);
-    if (is_dir) attr_.nlink++;
+    if (is_dir) count_subdir_locked(1);
   }
   inode->change_links(is_dir ? 2 : 1);
+  mem_fs().placed(*inode, *this, name);
   return {};
 }
 
@@ -135,12 +140,14 @@ Result<void> MemDir::link(std::string_view name, Inode& target) {
 
 Result<void> MemDir::unlink(std::string_view name, Inode& victim) {
   TRY(before_change());
+  // Its other names are to know of the change. One without needs no room to say that it is gone.
+  auto& node = static_cast<MemInode&>(victim);
+  if (node.nlink() > 1) TRY(node.before_change());
   Ref<MemInode> gone;
   {
     Lock lock(mu_);
     gone = erase_locked(name);
-    if (!gone) return Err(ENOENT);
-    name_removed_locked(name);
+    if (!gone) gone = Ref<MemInode>::share(&node);
     touch_locked(kTouchMtime | kTouchCtime);
   }
   gone->change_links(-1);
@@ -164,8 +171,7 @@ Result<void> MemDir::rmdir(std::string_view name, Inode& victim) {
   {
     Lock lock(mu_);
     gone = erase_locked(name);
-    name_removed_locked(name);
-    attr_.nlink--;
+    count_subdir_locked(-1);
     touch_locked(kTouchMtime | kTouchCtime);
   }
   dir->change_links(-2);
@@ -179,8 +185,8 @@ Result<void> MemDir::exchange(std::string_view name, MemInode& source, MemDir& o
   Ref<MemInode> b = other.erase_locked(other_name);
   if (!a) a = Ref<MemInode>::share(&source);
   if (!b) b = Ref<MemInode>::share(&target);
-  attr_.nlink += int(b->is_dir()) - int(a->is_dir());
-  other.attr_.nlink += int(a->is_dir()) - int(b->is_dir());
+  count_subdir_locked(int(b->is_dir()) - int(a->is_dir()));
+  other.count_subdir_locked(int(a->is_dir()) - int(b->is_dir()));
   insert_locked(name, std::move(b));
   other.insert_locked(other_name, std::move(a));
   touch_locked(kTouchMtime | kTouchCtime);
@@ -202,6 +208,8 @@ Result<void> MemDir::rename(std::string_view name, Inode& source, Inode& new_dir
     TRY(exchange(name, *moved, *to, new_name, *over));
     moved->touch(kTouchCtime);
     over->touch(kTouchCtime);
+    mem_fs().placed(*moved, *to, new_name);
+    mem_fs().placed(*over, *this, name);
     return {};
   }
   Ref<MemInode> whiteout;
@@ -210,6 +218,7 @@ Result<void> MemDir::rename(std::string_view name, Inode& source, Inode& new_dir
     whiteout->change_links(1);
   }
   auto* over_dir = dynamic_cast<MemDir*>(over);
+  if (over && !over_dir && over->nlink() > 1) TRY(over->before_change());
   if (over_dir) TRY(over_dir->kill_if_empty());
   Ref<MemInode> gone;
   {
@@ -217,15 +226,18 @@ Result<void> MemDir::rename(std::string_view name, Inode& source, Inode& new_dir
     gone = to->erase_locked(new_name);
     Ref<MemInode> inode = erase_locked(name);
     if (!inode) inode = Ref<MemInode>::share(moved);
-    name_removed_locked(name);
     to->insert_locked(new_name, std::move(inode));
     if (whiteout) insert_locked(name, whiteout);
-    if (moved->is_dir()) attr_.nlink--, to->attr_.nlink++;
-    if (over_dir) to->attr_.nlink--;
+    if (moved->is_dir()) {
+      count_subdir_locked(-1);
+      to->count_subdir_locked(1);
+    }
+    if (over_dir) to->count_subdir_locked(-1);
     touch_locked(kTouchMtime | kTouchCtime);
     if (to != this) to->touch_locked(kTouchMtime | kTouchCtime);
   }
   moved->touch(kTouchCtime);
+  mem_fs().placed(*moved, *to, new_name);
   if (over) {
     over->change_links(over_dir ? -2 : -1);
     if (!over_dir && over->nlink() > 0) mem_fs().quota()->uncharge_inode();

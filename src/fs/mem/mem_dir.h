@@ -45,15 +45,13 @@ class MemDir : public MemInode {
  protected:
   // Atomically: if it has no entries, it takes no more (it is being removed); else ENOTEMPTY.
   virtual Result<void> kill_if_empty() EXCLUDES(mu_);
-  // An entry went; `whole` when its name is to be absent although a layer below may have it.
-  virtual void name_removed_locked(std::string_view name) REQUIRES(mu_) {}
-  virtual void name_added_locked(std::string_view name) REQUIRES(mu_) {}
-
   Ref<MemInode> find_locked(std::string_view name) const REQUIRES(mu_);
   void insert_locked(std::string_view name, Ref<MemInode> inode) REQUIRES(mu_);
   Ref<MemInode> erase_locked(std::string_view name) REQUIRES(mu_);
   bool dead_locked() const REQUIRES(mu_) { return dead_; }
   bool has_entries_locked() const REQUIRES(mu_) { return !entries_.empty(); }
+  // A subdirectory came or went.
+  void count_subdir_locked(int delta) REQUIRES(mu_);
   Result<Ref<Inode>> add_new(std::string_view name, NodeInit init) EXCLUDES(mu_);
   NodeInit child_init(uint32_t mode, Dev rdev, const Creds& owner) EXCLUDES(mu_);
 

@@ -8,6 +8,7 @@
 
 namespace usk {
 
+class MemDir;
 class MemInode;
 
 // How a new inode begins.
@@ -21,21 +22,31 @@ struct NodeInit {
 
 class MemFs : public FileSystem {
  public:
-  MemFs(std::string type, uint64_t magic, Ref<MemQuota> quota)
-      : FileSystem(std::move(type)), magic_(magic), quota_(std::move(quota)) {}
+  MemFs(std::string type, uint64_t magic, Ref<MemQuota> quota, Ino first_ino = 1)
+      : FileSystem(std::move(type)),
+        magic_(magic),
+        quota_(std::move(quota)),
+        next_ino_(first_ino) {}
 
   const Ref<MemQuota>& quota() const { return quota_; }
   Result<FsStat> statfs() override;
-  virtual Ino next_ino() { return next_ino_.fetch_add(1); }
+  Ino next_ino() { return next_ino_.fetch_add(1); }
   // A fresh inode with no links, charged to the quota: ENOSPC.
   virtual Result<Ref<MemInode>> make_node(NodeInit init);
+
+  // What an overlay wants to know of its inodes. Called with no lock held: before a change of
+  // anything about `inode`; when it stands at a new name; when its last name went; when it dies.
+  virtual Result<void> before_change(MemInode& inode) { return {}; }
+  virtual void placed(MemInode& inode, MemDir& parent, std::string_view name) {}
+  virtual void links_gone(MemInode& inode) {}
+  virtual void forget(MemInode& inode) {}
 
   USK_FIELDS(magic_, quota_, next_ino_)
 
  private:
   uint64_t magic_;
   Ref<MemQuota> quota_;
-  std::atomic<Ino> next_ino_{1};
+  std::atomic<Ino> next_ino_;
 };
 
 }  // namespace usk

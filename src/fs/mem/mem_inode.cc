@@ -29,6 +29,26 @@ MemInode::~MemInode() {
   if (charged_) quota.uncharge_inode();
 }
 
+void MemInode::last_unref() {
+  mem_fs().forget(*this);
+  delete this;
+}
+
+void MemInode::adopt_attr(const Attr& attr) {
+  Lock lock(mu_);
+  const Dev dev = attr_.dev;
+  attr_ = attr;
+  attr_.dev = dev;
+  attr_.ino = ino();
+}
+
+void MemInode::adopt_xattr(const std::string& name, std::string value) {
+  Lock lock(mu_);
+  // Counted even beyond the limit: it was there before the guest came.
+  const uint64_t pages = xattr_pages(name, value);
+  if (xattrs_.emplace(name, std::move(value)).second) mem_fs().quota()->force_pages(pages);
+}
+
 MemFs& MemInode::mem_fs() const { return static_cast<MemFs&>(fs()); }
 
 Result<void> MemInode::charge_late() {
@@ -80,6 +100,7 @@ uint64_t MemInode::xattr_pages(std::string_view name, std::string_view value) {
 }
 
 Result<std::string> MemInode::getxattr(std::string_view name) {
+  TRY(load_xattrs());
   Lock lock(mu_);
   auto it = xattrs_.find(name);
   if (it == xattrs_.end()) return Err(ENODATA);
@@ -88,6 +109,7 @@ Result<std::string> MemInode::getxattr(std::string_view name) {
 
 Result<void> MemInode::setxattr(std::string_view name, std::string_view value, int flags) {
   TRY(before_change());
+  TRY(load_xattrs());
   Lock lock(mu_);
   auto it = xattrs_.find(name);
   if (it == xattrs_.end() && (flags & XATTR_REPLACE)) return Err(ENODATA);
@@ -105,6 +127,7 @@ Result<void> MemInode::setxattr(std::string_view name, std::string_view value, i
 }
 
 Result<std::vector<std::string>> MemInode::listxattr() {
+  TRY(load_xattrs());
   std::vector<std::string> names;
   Lock lock(mu_);
   for (const auto& [name, value] : xattrs_) names.push_back(name);
@@ -113,6 +136,7 @@ Result<std::vector<std::string>> MemInode::listxattr() {
 
 Result<void> MemInode::removexattr(std::string_view name) {
   TRY(before_change());
+  TRY(load_xattrs());
   Lock lock(mu_);
   auto it = xattrs_.find(name);
   if (it == xattrs_.end()) return Err(ENODATA);
@@ -123,9 +147,18 @@ Result<void> MemInode::removexattr(std::string_view name) {
 }
 
 void MemInode::change_links(int delta) {
-  Lock lock(mu_);
-  attr_.nlink = delta < 0 && attr_.nlink < uint32_t(-delta) ? 0 : attr_.nlink + delta;
-  touch_locked(kTouchCtime);
+  bool gone;
+  {
+    Lock lock(mu_);
+    if (delta < 0 && (is_dir() || attr_.nlink < uint32_t(-delta))) {
+      attr_.nlink = 0;  // A directory has one name; what it had below is gone.
+    } else {
+      attr_.nlink += uint32_t(delta);
+    }
+    gone = attr_.nlink == 0;
+    touch_locked(kTouchCtime);
+  }
+  if (gone) mem_fs().links_gone(*this);
 }
 
 uint32_t MemInode::nlink() {

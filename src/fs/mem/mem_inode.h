@@ -40,12 +40,18 @@ class MemInode : public Inode {
   // A write by someone without CAP_FSETID takes set-user-ID and set-group-ID away.
   void drop_privileges_on_write(const Creds& creds) EXCLUDES(mu_);
 
-  // Called before each change of the inode, with no lock held; an overlay copies up.
-  virtual Result<void> before_change() { return {}; }
+  // Called before each change of the inode, with no lock held.
+  Result<void> before_change() { return mem_fs().before_change(*this); }
+  // Takes over attributes of an inode that this one stands for, all but its number and device.
+  void adopt_attr(const Attr& attr) EXCLUDES(mu_);
 
   USK_FIELDS(attr_, xattrs_, charged_)
 
  protected:
+  // Before xattrs are looked at: an overlay fetches those of the layer below.
+  virtual Result<void> load_xattrs() { return {}; }
+  void adopt_xattr(const std::string& name, std::string value) EXCLUDES(mu_);
+  void last_unref() override;
   // Size and blocks, where they are not in attr_.
   virtual void fill_size(Attr& attr) REQUIRES(mu_) {}
   virtual Result<void> resize(uint64_t size) EXCLUDES(mu_) { return Err(EINVAL); }

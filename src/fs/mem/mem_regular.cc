@@ -42,6 +42,7 @@ Result<size_t> MemRegular::read_at(IoOut& dst, uint64_t offset) {
 
 Result<size_t> MemRegular::write_at(IoIn& src, uint64_t& pos, bool append) {
   TRY(before_change());
+  TRY(need_contents(UINT64_MAX));
   size_t done = 0;
   while (src.size() > 0) {
     std::span<std::byte> buffer = bounce_buffer(src.size());
@@ -68,6 +69,7 @@ Result<size_t> MemRegular::write_at(IoIn& src, uint64_t& pos, bool append) {
 }
 
 Result<void> MemRegular::resize(uint64_t size) {
+  TRY(need_contents(size));
   Lock lock(mu_);
   if ((seals_ & F_SEAL_SHRINK) && size < data_.size()) return Err(EPERM);
   if ((seals_ & F_SEAL_GROW) && size > data_.size()) return Err(EPERM);
@@ -83,6 +85,7 @@ Result<uint64_t> MemRegular::seek_data(uint64_t offset, bool hole) {
 
 Result<void> MemRegular::allocate(int mode, uint64_t offset, uint64_t length) {
   TRY(before_change());
+  TRY(need_contents(UINT64_MAX));
   Lock lock(mu_);
   if (mode & FALLOC_FL_PUNCH_HOLE) {
     if (seals_ & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) return Err(EPERM);
@@ -98,6 +101,7 @@ Result<void> MemRegular::allocate(int mode, uint64_t offset, uint64_t length) {
 
 Result<MmapBacking> MemRegular::map(uint64_t offset, bool shared_write) {
   if (shared_write) TRY(before_change());
+  TRY(need_contents(UINT64_MAX));
   Lock lock(mu_);
   if (shared_write && (seals_ & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))) return Err(EPERM);
   MmapBacking backing;

@@ -32,6 +32,8 @@ class MemRegular : public MemInode {
   USK_FIELDS(data_, seals_)
 
  protected:
+  // Before contents are changed: that the first `keep` bytes are in data_. An overlay copies up.
+  virtual Result<void> need_contents(uint64_t keep) EXCLUDES(mu_) { return {}; }
   void fill_size(Attr& attr) override REQUIRES(mu_);
   Result<void> resize(uint64_t size) override EXCLUDES(mu_);
 

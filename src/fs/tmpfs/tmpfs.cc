@@ -47,8 +47,8 @@ Result<void> apply(TmpfsOptions& o, std::string_view key, std::string_view value
     if (o.size_bytes == 0) o.size_bytes = UINT64_MAX;
   } else if (key == "nr_blocks") {
     o.size_bytes = TRY(size_value(value, false));
-    o.size_bytes = o.size_bytes && o.size_bytes < (UINT64_MAX >> 12) ? o.size_bytes << 12
-                                                                     : UINT64_MAX;
+    o.size_bytes =
+        o.size_bytes && o.size_bytes < (UINT64_MAX >> 12) ? o.size_bytes << 12 : UINT64_MAX;
   } else if (key == "nr_inodes") {
     o.max_inodes = TRY(size_value(value, false));
     if (o.max_inodes == 0) o.max_inodes = UINT64_MAX;
@@ -126,8 +126,7 @@ Result<void> Tmpfs::remount(std::string_view text) {
 Result<FsTree> make_tmpfs(const TmpfsOptions& o, Ref<MemQuota> above) {
   auto quota = make_ref<MemQuota>(page_limit(o), inode_limit(o), std::move(above));
   auto fs = make_ref<Tmpfs>(o, std::move(quota));
-  Ref<MemInode> root =
-      TRY(fs->make_node({.mode = S_IFDIR | o.mode, .uid = o.uid, .gid = o.gid}));
+  Ref<MemInode> root = TRY(fs->make_node({.mode = S_IFDIR | o.mode, .uid = o.uid, .gid = o.gid}));
   root->change_links(2);
   return FsTree{fs, Dentry::make_root(root)};
 }

@@ -74,15 +74,15 @@ Ref<Dentry> Dentry::make_root(Ref<Inode> inode) {
 }
 
 Ref<Dentry> Dentry::make_anonymous(Ref<Inode> inode, std::string display) {
-  return Ref<Dentry>::adopt(
-      new Dentry(Kind::kAnonymous, {}, std::move(display), std::move(inode)));
+  return Ref<Dentry>::adopt(new Dentry(Kind::kAnonymous, {}, std::move(display), std::move(inode)));
 }
 
-Ref<Dentry> Dentry::make_nameless(Ref<Dentry> dir, Ref<Inode> inode) {
+Ref<Dentry> Dentry::make_nameless(Ref<Dentry> dir, Ref<Inode> inode, bool linkable) {
   std::string name = "#" + std::to_string(inode->ino());
   auto d = Ref<Dentry>::adopt(
       new Dentry(Kind::kNormal, std::move(dir), std::move(name), std::move(inode)));
   d->deleted_ = true;
+  d->linkable_ = linkable;
   return d;
 }
 
@@ -165,8 +165,8 @@ Ref<Dentry> Dentry::add_locked(std::string_view name, Ref<Inode> inode) {
     Ref<Dentry> old = it->second;
     remove_locked(*old);
   }
-  auto d = Ref<Dentry>::adopt(new Dentry(Kind::kNormal, Ref<Dentry>::share(this),
-                                         std::string(name), std::move(inode)));
+  auto d = Ref<Dentry>::adopt(
+      new Dentry(Kind::kNormal, Ref<Dentry>::share(this), std::string(name), std::move(inode)));
   insert_locked(d);
   return d;
 }

@@ -24,8 +24,8 @@ class Dentry final : public RefCounted {
   // A file that stands in no directory; `display` is how /proc/PID/fd shows it, such as
   // "anon_inode:[eventfd]", "pipe:[17]", "/memfd:x (deleted)".
   static Ref<Dentry> make_anonymous(Ref<Inode> inode, std::string display);
-  // O_TMPFILE: a file without a name, made in `dir`.
-  static Ref<Dentry> make_nameless(Ref<Dentry> dir, Ref<Inode> inode);
+  // O_TMPFILE: a file without a name, made in `dir`; link(2) may give it one if `linkable`.
+  static Ref<Dentry> make_nameless(Ref<Dentry> dir, Ref<Inode> inode, bool linkable);
   ~Dentry() override;
 
   Inode* inode() const { return inode_.get(); }
@@ -35,6 +35,7 @@ class Dentry final : public RefCounted {
   bool is_anonymous() const { return kind_ == Kind::kAnonymous; }
   // Its name was removed (unlink, rmdir, rename over it) while it was in use.
   bool deleted() const { return deleted_.load(std::memory_order_acquire); }
+  bool linkable() const { return linkable_; }
   std::string name() const;
   Ref<Dentry> parent() const;  // Null for a root.
   bool is_below_or_same(const Dentry& ancestor) const;
@@ -53,8 +54,7 @@ class Dentry final : public RefCounted {
   // The name of `child` was removed.
   void remove_locked(Dentry& child) REQUIRES(mu_);
   // `child` of this directory now stands at `name` of `to` (maybe the same directory).
-  void move_locked(Ref<Dentry> child, Dentry& to, std::string_view name)
-      NO_THREAD_SAFETY_ANALYSIS;
+  void move_locked(Ref<Dentry> child, Dentry& to, std::string_view name) NO_THREAD_SAFETY_ANALYSIS;
   // Exchanges the places of `a` in this directory and `b` in `other`.
   void exchange_locked(Ref<Dentry> a, Dentry& other, Ref<Dentry> b) NO_THREAD_SAFETY_ANALYSIS;
 
@@ -68,7 +68,7 @@ class Dentry final : public RefCounted {
   static void set_cache_limit(size_t limit);
   static size_t cached_count();
 
-  USK_FIELDS(name_, parent_, inode_, kind_, deleted_)
+  USK_FIELDS(name_, parent_, inode_, kind_, linkable_, deleted_)
 
  private:
   enum class Kind : uint8_t { kNormal, kRoot, kAnonymous };
@@ -80,10 +80,11 @@ class Dentry final : public RefCounted {
   void evict_if_unused(Ref<Dentry> child) EXCLUDES(mu_);
   friend struct PathText;
 
-  std::string name_;      // Guarded by the tree lock (dentry.cc) against moves.
-  Ref<Dentry> parent_;    // Likewise.
+  std::string name_;    // Guarded by the tree lock (dentry.cc) against moves.
+  Ref<Dentry> parent_;  // Likewise.
   const Ref<Inode> inode_;
   Kind kind_;
+  bool linkable_ = false;
   std::atomic<bool> deleted_{false};
   std::atomic<int> mounts_{0};
   std::atomic<bool> recently_used_{false};
@@ -91,12 +92,12 @@ class Dentry final : public RefCounted {
   // Keyed by the child's own name_. Derived: a cache.
   std::unordered_map<std::string_view, Ref<Dentry>> children_ GUARDED_BY(mu_);
   std::list<Dentry*>::iterator lru_;  // Guarded by the cache's lock; valid while hashed.
-  bool hashed_ = false;                 // Guarded by the mutex of the parent.
+  bool hashed_ = false;               // Guarded by the mutex of the parent.
 };
 
 // d_path: how a path reads from `root`.
 struct PathText {
-  std::string text;       // Without " (deleted)".
+  std::string text;  // Without " (deleted)".
   bool deleted = false;
   bool reachable = true;  // False: it is not below `root`; `text` starts at its topmost mount.
   bool too_long = false;  // It would not fit into PATH_MAX, and `text` is only its end.

@@ -34,8 +34,7 @@ class Mount final : public RefCounted {
   // The flags a mount keeps, as MS_* bits; MS_RELATIME is the default without MS_NOATIME and
   // MS_STRICTATIME.
   static constexpr unsigned long kFlags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC |
-                                          MS_NOATIME | MS_NODIRATIME | MS_RELATIME |
-                                          MS_NOSYMFOLLOW;
+                                          MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_NOSYMFOLLOW;
 
   // Attached to nothing yet. `root` is the tree's root, or what a bind mount shows.
   static Ref<Mount> make(FsTree tree, unsigned long flags, std::string source);

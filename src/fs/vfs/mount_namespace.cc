@@ -83,8 +83,7 @@ Result<void> MountNamespace::attach(Ref<Mount> mount, const Path& where) {
   TRY(check_place_locked(at, *mount));
   // Somebody mounted there since top_of(): as if that had happened first and failed us.
   if (at.mount->children_.contains(at.dentry.get())) return Err(EBUSY);
-  if (at.mount->fs_ == mount->fs_ && at.dentry == at.mount->root_ &&
-      at.dentry == mount->root_) {
+  if (at.mount->fs_ == mount->fs_ && at.dentry == at.mount->root_ && at.dentry == mount->root_) {
     return Err(EBUSY);
   }
   if (mounts_.size() >= kMaxMounts) return Err(ENOSPC);
@@ -217,8 +216,7 @@ Result<void> MountNamespace::umount(Path at, int flags) {
   return {};
 }
 
-Result<void> MountNamespace::pivot_root(const Path& root, const Path& new_root,
-                                        const Path& where) {
+Result<void> MountNamespace::pivot_root(const Path& root, const Path& new_root, const Path& where) {
   const Path put_old = top_of(where);
   std::vector<Ref<RefCounted>> dropped;
   Lock lock(mount_tree_mutex);

@@ -24,9 +24,9 @@ std::string mount_options(const Mount& m) {
   static constexpr struct {
     unsigned long flag;
     const char* name;
-  } kNames[] = {{MS_NOSUID, ",nosuid"},         {MS_NODEV, ",nodev"},
-                {MS_NOEXEC, ",noexec"},         {MS_NOATIME, ",noatime"},
-                {MS_NODIRATIME, ",nodiratime"}, {MS_RELATIME, ",relatime"},
+  } kNames[] = {{MS_NOSUID, ",nosuid"},          {MS_NODEV, ",nodev"},
+                {MS_NOEXEC, ",noexec"},          {MS_NOATIME, ",noatime"},
+                {MS_NODIRATIME, ",nodiratime"},  {MS_RELATIME, ",relatime"},
                 {MS_NOSYMFOLLOW, ",nosymfollow"}};
   std::string out = m.has(MS_RDONLY) ? "ro" : "rw";
   for (const auto& n : kNames) {
@@ -65,11 +65,10 @@ std::string MountNamespace::mountinfo_text(const Path& root) const {
     const Path above = m->mountpoint();
     const std::string inner = PathText::of(Path({}, m->root()), {}).text;
     // Every mount is private here, so there are no propagation fields.
-    out += fmt::format("{} {} {}:{} {} {} {} - {} {} {}{}\n", m->id(),
-                       above ? above.mount->id() : m->id(), major(m->fs().dev()),
-                       minor(m->fs().dev()), escape(inner), escape(place), mount_options(*m),
-                       m->fs().type(), escape(m->source()), m->fs().read_only() ? "ro" : "rw",
-                       m->fs().options());
+    out += fmt::format(
+        "{} {} {}:{} {} {} {} - {} {} {}{}\n", m->id(), above ? above.mount->id() : m->id(),
+        major(m->fs().dev()), minor(m->fs().dev()), escape(inner), escape(place), mount_options(*m),
+        m->fs().type(), escape(m->source()), m->fs().read_only() ? "ro" : "rw", m->fs().options());
   }
   return out;
 }

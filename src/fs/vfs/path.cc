@@ -19,8 +19,6 @@ Inode& Path::inode() const {
   return *dentry->inode();
 }
 
-bool operator==(const Path& a, const Path& b) {
-  return a.mount == b.mount && a.dentry == b.dentry;
-}
+bool operator==(const Path& a, const Path& b) { return a.mount == b.mount && a.dentry == b.dentry; }
 
 }  // namespace usk

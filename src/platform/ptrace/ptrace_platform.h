@@ -35,6 +35,9 @@ class PtraceSpace final : public Space {
   Result<size_t> write_forced(uint64_t addr, std::span<const std::byte> src) override;
   Result<uint32_t> compare_exchange(Thread& by, uint64_t addr, uint32_t expected,
                                     uint32_t desired) override;
+  Result<void> barrier(Thread& by, int command) override;
+  Result<void> register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
+                             uint32_t signature) override;
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
   uint64_t resident_bytes() override;
 
@@ -46,6 +49,7 @@ class PtraceSpace final : public Space {
   const pid_t pid_;     // The stub process.
   UniqueFd memory_;     // /proc/PID/mem, opened at first use.
   UniqueFd pagemap_;
+  int barriers_ = 0;    // membarrier(2) commands the stub is registered for.
 };
 
 // A call for a stub to make.

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -130,6 +131,24 @@ Result<uint32_t> PtraceSpace::compare_exchange(Thread& by, uint64_t addr, uint32
                                                uint32_t desired) {
   if (!in_guest(addr, sizeof(uint32_t))) return Err(EFAULT);
   return as_ptrace(by).compare_exchange(addr, expected, desired);
+}
+
+Result<void> PtraceSpace::barrier(Thread& by, int command) {
+  PtraceThread& thread = as_ptrace(by);
+  // The host wants a registration first; it is one for the whole process and kept.
+  if (command != MEMBARRIER_CMD_GLOBAL && !(barriers_ & command)) {
+    TRY(thread.call(SYS_membarrier, {uint64_t(command) << 1, 0, 0, 0, 0, 0}));
+    barriers_ |= command;
+  }
+  TRY(thread.call(SYS_membarrier, {uint64_t(command), 0, 0, 0, 0, 0}));
+  return {};
+}
+
+Result<void> PtraceSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
+                                        uint32_t signature) {
+  if (!in_guest(addr, length)) return Err(EFAULT);
+  TRY(as_ptrace(by).call(SYS_rseq, {addr, length, uint64_t(flags), signature, 0, 0}));
+  return {};
 }
 
 Result<void> PtraceSpace::residency(uint64_t addr, std::span<uint8_t> pages) {

@@ -1,0 +1,79 @@
+// An inode of the host.
+#pragma once
+#include "fs/hostfs/hostfs.h"
+#include "fs/vfs/dir_file.h"
+#include "fs/vfs/inode.h"
+
+namespace usk {
+
+// Knows a name by which its file can be found beneath the root, and which file it is: what is
+// opened by the name is used only if it is that file (ESTALE otherwise).
+class HostInode final : public Inode {
+ public:
+  HostInode(Ref<HostFs> fs, Ino ino, const struct statx& st, Ref<HostInode> parent,
+            std::string name);
+  ~HostInode() override;
+
+  Result<Attr> getattr() override EXCLUDES(mu_);
+  Result<void> setattr(const AttrChange& change) override EXCLUDES(mu_);
+  Result<Ref<Inode>> lookup(std::string_view name) override;
+  bool names_are_stable() const override { return host_fs().stable(); }
+  Result<std::string> readlink() override;
+  Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override;
+
+  Result<Ref<Inode>> mknod(std::string_view name, uint32_t mode, Dev rdev,
+                           const Creds& owner) override;
+  Result<Ref<Inode>> symlink(std::string_view name, std::string_view target,
+                             const Creds& owner) override;
+  Result<void> link(std::string_view name, Inode& target) override;
+  Result<void> unlink(std::string_view name, Inode& victim) override;
+  Result<void> rmdir(std::string_view name, Inode& victim) override;
+  Result<void> rename(std::string_view name, Inode& source, Inode& new_dir,
+                      std::string_view new_name, Inode* target, uint32_t flags) override;
+
+  // user.* only: the host's other attributes are not the guest's business.
+  Result<std::string> getxattr(std::string_view name) override;
+  Result<void> setxattr(std::string_view name, std::string_view value, int flags) override;
+  Result<std::vector<std::string>> listxattr() override;
+  Result<void> removexattr(std::string_view name) override;
+
+  HostFs& host_fs() const;
+  Result<std::vector<DirEntry>> list();
+  // A host descriptor of it, opened with `flags`; read-only ones may be shared.
+  Result<Ref<HostFd>> open_host(int flags);
+  // A file of a changing tree was opened on `fd`, or the last such was closed.
+  void opened(const Ref<HostFd>& fd) EXCLUDES(mu_);
+  void closed() EXCLUDES(mu_);
+  // Takes over what the host says about it now.
+  void update(const struct statx& st) EXCLUDES(mu_);
+  bool is(const struct statx& st) const;
+  void stands_at(Ref<HostInode> parent, std::string_view name);
+
+  USK_FIELDS(attr_, parent_, name_)
+
+ protected:
+  void last_unref() override;
+
+ private:
+  friend class HostFs;
+  struct Place {
+    Ref<HostFd> dir;
+    std::string name;  // Empty: `dir` is the file itself (the root).
+  };
+  Result<Ref<HostFd>> dir_fd();
+  Result<Place> place();
+  Attr to_attr(const struct statx& st) const;
+  Result<Ref<Inode>> adopt_new(const HostFd& dir, const std::string& name, uint32_t mode,
+                               const Creds& owner);
+
+  const uint64_t host_dev_, host_ino_;
+  const statx_timestamp born_;
+  Ref<HostInode> parent_;  // Guarded by the file system's place_mutex(), as is name_.
+  std::string name_;
+  Mutex<Rank::kFile> mu_;
+  Attr attr_ GUARDED_BY(mu_);
+  Ref<HostFd> open_fd_ GUARDED_BY(mu_);  // Of a changing tree: while files are open.
+  int opens_ GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace usk

@@ -1,0 +1,117 @@
+#include "fs/hostfs/hostfs.h"
+
+#include <algorithm>
+
+#include "fs/hostfs/host_inode.h"
+
+namespace usk {
+namespace {
+
+uint64_t dev_key(uint32_t major, uint32_t minor) { return uint64_t(major) << 32 | minor; }
+
+}  // namespace
+
+HostFs::HostFs(Ref<HostFd> root, HostFsOptions options)
+    : FileSystem("hostfs"), root_(std::move(root)), options_(options) {}
+
+Result<FsStat> HostFs::statfs() {
+  const struct statfs h = TRY(host::statfs_of(*root_));
+  FsStat s;
+  s.type = uint64_t(h.f_type), s.bsize = uint64_t(h.f_bsize);
+  s.blocks = h.f_blocks, s.bfree = h.f_bfree, s.bavail = h.f_bavail;
+  s.files = h.f_files, s.ffree = h.f_ffree;
+  s.namelen = uint64_t(h.f_namelen), s.frsize = uint64_t(h.f_frsize);
+  s.fsid = dev();
+  return s;
+}
+
+// The host's number; files of a second host file system get other high bits, for a tree has one
+// st_dev here.
+Ino HostFs::number(uint32_t dev_major, uint32_t dev_minor, uint64_t ino) {
+  const uint64_t key = dev_key(dev_major, dev_minor);
+  Lock lock(mu_);
+  auto it = std::find(devs_.begin(), devs_.end(), key);
+  const auto index = uint64_t(it - devs_.begin());
+  if (it == devs_.end()) devs_.push_back(key);
+  return ino ^ index << 48;
+}
+
+Ref<HostInode> HostFs::inode_for(const struct statx& st, Ref<HostInode> parent,
+                                 std::string_view name) {
+  const Identity id{dev_key(st.stx_dev_major, st.stx_dev_minor), st.stx_ino};
+  const Ino ino = number(st.stx_dev_major, st.stx_dev_minor, st.stx_ino);
+  Ref<HostInode> found;
+  {
+    Lock lock(mu_);
+    auto it = inodes_.find(id);
+    if (it != inodes_.end() && it->second->is(st) && it->second->try_ref()) {
+      found = Ref<HostInode>::adopt(it->second);
+    }
+  }
+  if (!found) {
+    auto fresh = make_ref<HostInode>(Ref<HostFs>::share(this), ino, st, std::move(parent),
+                                     std::string(name));
+    Lock lock(mu_);
+    auto [it, inserted] = inodes_.try_emplace(id, fresh.get());
+    if (!inserted) {
+      // Somebody else made it meanwhile; or the number was reused, or its last holder just left.
+      if (it->second->is(st) && it->second->try_ref()) {
+        return Ref<HostInode>::adopt(it->second);
+      }
+      it->second = fresh.get();
+    }
+    return fresh;
+  }
+  if (!stable()) {
+    found->update(st);
+    found->stands_at(std::move(parent), name);
+  }
+  return found;
+}
+
+void HostFs::forget(HostInode& inode) {
+  drop_fd(inode);
+  Lock lock(mu_);
+  auto it = inodes_.find({inode.host_dev_, inode.host_ino_});
+  if (it != inodes_.end() && it->second == &inode) inodes_.erase(it);
+}
+
+Ref<HostFd> HostFs::kept_fd(HostInode& inode) {
+  Lock lock(fd_mu_);
+  auto it = kept_at_.find(&inode);
+  if (it == kept_at_.end()) return {};
+  kept_.splice(kept_.begin(), kept_, it->second);
+  return it->second->fd;
+}
+
+void HostFs::keep_fd(HostInode& inode, Ref<HostFd> fd) {
+  Ref<HostFd> dropped;  // Closed after the lock.
+  Lock lock(fd_mu_);
+  if (kept_at_.contains(&inode)) return;
+  kept_.push_front({&inode, std::move(fd)});
+  kept_at_[&inode] = kept_.begin();
+  if (kept_.size() <= kMaxKept) return;
+  dropped = std::move(kept_.back().fd);
+  kept_at_.erase(kept_.back().inode);
+  kept_.pop_back();
+}
+
+void HostFs::drop_fd(HostInode& inode) {
+  Ref<HostFd> dropped;
+  Lock lock(fd_mu_);
+  auto it = kept_at_.find(&inode);
+  if (it == kept_at_.end()) return;
+  dropped = std::move(it->second->fd);
+  kept_.erase(it->second);
+  kept_at_.erase(it);
+}
+
+Result<FsTree> make_hostfs(Ref<HostFd> root, const HostFsOptions& options) {
+  const struct statx st = TRY(host::stat_at(*root, ""));
+  if (!S_ISDIR(st.stx_mode)) return Err(ENOTDIR);
+  auto fs = make_ref<HostFs>(std::move(root), options);
+  Ref<HostInode> inode = fs->inode_for(st, {}, "");
+  return FsTree{fs, Dentry::make_root(std::move(inode))};
+}
+
+}  // namespace usk

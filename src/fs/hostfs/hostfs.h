@@ -1,0 +1,80 @@
+// A directory of the host, shown to the guest.
+#pragma once
+#include <list>
+#include <unordered_map>
+
+#include "base/lock.h"
+#include "fs/vfs/file_system.h"
+#include "fs/vfs/mount.h"
+#include "host/file.h"
+
+namespace usk {
+
+class HostInode;
+
+struct HostFsOptions {
+  // Guest changes go to the host, which may change things too: names and attributes are asked
+  // anew each time. Otherwise the tree is read-only and counts as unchanging.
+  bool writable = false;
+  // Files of the host user that runs Usk are shown as root's, all others as nobody's (for a
+  // user without privileges); else owners are shown as they are.
+  bool map_own_to_root = host::effective_uid() != 0;
+  USK_FIELDS(writable, map_own_to_root)
+};
+
+// The host's files beneath one held directory; nothing outside it is ever opened.
+class HostFs final : public FileSystem {
+ public:
+  HostFs(Ref<HostFd> root, HostFsOptions options);
+
+  const HostFd& root() const { return *root_; }
+  const HostFsOptions& host_options() const { return options_; }
+  bool stable() const { return !options_.writable; }
+  Result<FsStat> statfs() override;
+  bool read_only() const override { return !options_.writable; }
+
+  // The inode of what stat said stands at `name` of `parent` (null for the root).
+  Ref<HostInode> inode_for(const struct statx& st, Ref<HostInode> parent, std::string_view name)
+      EXCLUDES(mu_);
+  void forget(HostInode& inode) EXCLUDES(mu_);
+  Ino number(uint32_t dev_major, uint32_t dev_minor, uint64_t ino) EXCLUDES(mu_);
+
+  // Host descriptors kept for another time: at most kMaxKept, oldest go first.
+  Ref<HostFd> kept_fd(HostInode& inode) EXCLUDES(fd_mu_);
+  void keep_fd(HostInode& inode, Ref<HostFd> fd) EXCLUDES(fd_mu_);
+  void drop_fd(HostInode& inode) EXCLUDES(fd_mu_);
+
+  // Guards where inodes stand in the host's tree (HostInode::parent_, name_).
+  Mutex<Rank::kLeaf>& place_mutex() RETURNS_LOCK(place_mu_) { return place_mu_; }
+
+  USK_FIELDS(root_, options_)
+
+ private:
+  static constexpr size_t kMaxKept = 512;
+  struct Identity {
+    uint64_t dev, ino;
+    friend bool operator==(Identity, Identity) = default;
+  };
+  struct IdentityHash {
+    size_t operator()(Identity i) const { return i.ino * 0x9e3779b97f4a7c15 ^ i.dev; }
+  };
+  struct Kept {
+    HostInode* inode;
+    Ref<HostFd> fd;
+  };
+
+  const Ref<HostFd> root_;
+  const HostFsOptions options_;
+  Mutex<Rank::kLeaf> mu_;
+  std::unordered_map<Identity, HostInode*, IdentityHash> inodes_ GUARDED_BY(mu_);
+  std::vector<uint64_t> devs_ GUARDED_BY(mu_);  // Host file systems met; the first is the root's.
+  Mutex<Rank::kLeaf> fd_mu_;
+  std::list<Kept> kept_ GUARDED_BY(fd_mu_);  // Latest used first.
+  std::unordered_map<HostInode*, std::list<Kept>::iterator> kept_at_ GUARDED_BY(fd_mu_);
+  Mutex<Rank::kLeaf> place_mu_;
+};
+
+// Shows the directory `root` (opened with O_PATH).
+Result<FsTree> make_hostfs(Ref<HostFd> root, const HostFsOptions& options);
+
+}  // namespace usk

@@ -1,0 +1,131 @@
+#include "fs/vfs/locks.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+
+#include "fs/vfs/vfs_testing.h"
+
+namespace usk {
+namespace {
+
+using namespace usk::testing;
+
+constexpr int64_t kEnd = INT64_MAX;
+LockOwner posix(uint64_t id) { return {LockOwner::Kind::kPosix, id, int(id)}; }
+LockOwner ofd(uint64_t id) { return {LockOwner::Kind::kOfd, id, -1}; }
+
+class LocksTest : public ::testing::Test {
+ protected:
+  int set(LockOwner o, int type, int64_t start, int64_t end) {
+    return error_of(locks.set({o, type, start, end}));
+  }
+  std::string text() {
+    std::string s;
+    for (const auto& l : locks.list()) {
+      s += std::to_string(l.lock.owner.id) + (l.lock.type == F_RDLCK ? "r" : "w") +
+           std::to_string(l.lock.start) + "-" +
+           (l.lock.end == kEnd ? "" : std::to_string(l.lock.end)) + " ";
+    }
+    return s;
+  }
+  FileLocks locks;
+};
+
+TEST_F(LocksTest, ReadersShareWritersDoNot) {
+  EXPECT_EQ(set(posix(1), F_RDLCK, 0, 9), 0);
+  EXPECT_EQ(set(posix(2), F_RDLCK, 5, 15), 0);
+  EXPECT_EQ(set(posix(2), F_WRLCK, 9, 9), EAGAIN);
+  EXPECT_EQ(set(posix(2), F_WRLCK, 10, 12), 0);
+  EXPECT_EQ(set(posix(1), F_RDLCK, 12, 12), EAGAIN);
+}
+
+TEST_F(LocksTest, SplitsAndMerges) {
+  EXPECT_EQ(set(posix(1), F_WRLCK, 0, 99), 0);
+  EXPECT_EQ(set(posix(1), F_UNLCK, 40, 59), 0);
+  EXPECT_EQ(text(), "1w0-39 1w60-99 ");
+  EXPECT_EQ(set(posix(1), F_RDLCK, 30, 69), 0);
+  EXPECT_EQ(text(), "1w0-29 1r30-69 1w70-99 ");
+  EXPECT_EQ(set(posix(1), F_WRLCK, 30, 69), 0);
+  EXPECT_EQ(text(), "1w0-99 ");
+  EXPECT_EQ(set(posix(1), F_WRLCK, 100, kEnd), 0);
+  EXPECT_EQ(text(), "1w0- ");
+  EXPECT_EQ(set(posix(1), F_UNLCK, 0, kEnd), 0);
+  EXPECT_EQ(text(), "");
+}
+
+TEST_F(LocksTest, TellsWhoIsInTheWay) {
+  EXPECT_EQ(set(posix(7), F_WRLCK, 10, 20), 0);
+  auto c = locks.conflict({posix(1), F_RDLCK, 0, kEnd});
+  ASSERT_TRUE(c);
+  EXPECT_EQ(c->owner.pid, 7);
+  EXPECT_EQ(c->start, 10);
+  EXPECT_FALSE(locks.conflict({posix(7), F_WRLCK, 0, kEnd}));
+  EXPECT_FALSE(locks.conflict({posix(1), F_RDLCK, 21, kEnd}));
+}
+
+TEST_F(LocksTest, OfdAndPosixConflict) {
+  EXPECT_EQ(set(posix(1), F_WRLCK, 0, 9), 0);
+  EXPECT_EQ(set(ofd(1), F_WRLCK, 0, 9), EAGAIN);
+  EXPECT_EQ(set(ofd(1), F_WRLCK, 10, 19), 0);
+  EXPECT_EQ(locks.conflict({posix(1), F_WRLCK, 10, 10})->owner.pid, -1);
+}
+
+TEST_F(LocksTest, DropOnClose) {
+  EXPECT_EQ(set(posix(1), F_WRLCK, 0, 9), 0);
+  EXPECT_EQ(set(ofd(5), F_WRLCK, 20, 29), 0);
+  EXPECT_OK(locks.flock(5, LOCK_EX));
+  locks.drop_owner(posix(1));
+  EXPECT_EQ(text(), "5w20-29 5w0- ");
+  locks.drop_file(5);
+  EXPECT_EQ(text(), "");
+}
+
+TEST_F(LocksTest, Deadlock) {
+  EXPECT_EQ(set(posix(1), F_WRLCK, 0, 0), 0);
+  EXPECT_EQ(set(posix(2), F_WRLCK, 1, 1), 0);
+  EXPECT_EQ(set(posix(3), F_WRLCK, 2, 2), 0);
+  EXPECT_OK(locks.begin_wait({posix(1), F_WRLCK, 1, 1}));
+  EXPECT_OK(locks.begin_wait({posix(2), F_WRLCK, 2, 2}));
+  EXPECT_ERROR(locks.begin_wait({posix(3), F_WRLCK, 0, 0}), EDEADLK);
+  FileLocks::end_wait(posix(1));
+  EXPECT_OK(locks.begin_wait({posix(3), F_WRLCK, 0, 0}));
+  for (int i = 1; i <= 3; i++) FileLocks::end_wait(posix(uint64_t(i)));
+}
+
+TEST_F(LocksTest, WakesWaiters) {
+  auto waiter = make_ref<CountingWaiter>();
+  locks.queue().add(waiter, POLLIN);
+  EXPECT_EQ(set(posix(1), F_WRLCK, 0, 9), 0);
+  waiter->take(POLLIN);
+  EXPECT_EQ(set(posix(1), F_UNLCK, 0, 9), 0);
+  EXPECT_TRUE(waiter->take(POLLIN));
+  EXPECT_OK(locks.flock(1, LOCK_EX));
+  EXPECT_OK(locks.flock(1, LOCK_UN));
+  EXPECT_TRUE(waiter->take(POLLIN));
+}
+
+TEST_F(LocksTest, Flock) {
+  EXPECT_OK(locks.flock(1, LOCK_SH));
+  EXPECT_OK(locks.flock(2, LOCK_SH));
+  EXPECT_ERROR(locks.flock(3, LOCK_EX), EAGAIN);
+  EXPECT_OK(locks.flock(1, LOCK_SH));
+  EXPECT_ERROR(locks.flock(1, LOCK_EX), EAGAIN);  // And the shared one is lost, as on Linux.
+  EXPECT_OK(locks.flock(2, LOCK_EX));
+  EXPECT_ERROR(locks.flock(1, LOCK_SH), EAGAIN);
+  EXPECT_OK(locks.flock(2, LOCK_UN));
+  EXPECT_OK(locks.flock(2, LOCK_UN));
+  EXPECT_OK(locks.flock(1, LOCK_EX));
+}
+
+TEST_F(LocksTest, NumberIsBounded) {
+  for (int64_t i = 0; i < 65536; i++) {
+    if (i % 8192 == 0) {
+      EXPECT_EQ(set(posix(1), F_WRLCK, i * 2, i * 2), 0);
+    }
+  }
+  EXPECT_EQ(locks.list().size(), 8u);
+}
+
+}  // namespace
+}  // namespace usk

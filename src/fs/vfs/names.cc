@@ -1,0 +1,204 @@
+// Names made and removed: mkdir(2), mknod(2), symlink(2), link(2), unlink(2), rmdir(2).
+#include <linux/capability.h>
+
+#include "fs/vfs/notify.h"
+#include "fs/vfs/permission.h"
+#include "fs/vfs/vfs_ops.h"
+
+namespace usk::vfs {
+
+using Kind = LastComponent::Kind;
+
+Result<void> check_writable(const Path& place) {
+  if (!place.mount) return {};
+  return place.mount->check_writable();
+}
+
+Result<void> may_create(const WalkContext& ctx, const Path& dir) {
+  if (dir.dentry->deleted()) return Err(ENOENT);
+  return dir.inode().permission(kMayWrite | kMayExec, *ctx.creds);
+}
+
+Result<void> may_delete(const WalkContext& ctx, const Path& dir, Dentry& victim, bool as_dir) {
+  Inode& inode = *victim.inode();
+  TRY(dir.inode().permission(kMayWrite | kMayExec, *ctx.creds));
+  const Attr d = TRY(dir.inode().getattr());
+  if (d.mode & S_ISVTX) {
+    const Attr a = TRY(inode.getattr());
+    const Creds& c = *ctx.creds;
+    if (a.uid != c.fsuid && d.uid != c.fsuid && !capable_over(c, CAP_FOWNER, a)) {
+      return Err(EPERM);
+    }
+  }
+  if (as_dir && !inode.is_dir()) return Err(ENOTDIR);
+  if (!as_dir && inode.is_dir()) return Err(EISDIR);
+  if (dir.dentry->deleted()) return Err(ENOENT);
+  return {};
+}
+
+namespace {
+
+// Where a new name goes; EEXIST for one that needs no making.
+Result<LastComponent> new_name(const WalkContext& ctx, const Path& at, std::string_view path) {
+  LastComponent last = TRY(walk_parent(ctx, at, path, 0));
+  if (last.kind != Kind::kName) return Err(EEXIST);
+  return last;
+}
+
+// Makes a name by `make(dir inode)`, which gives the inode, when nothing is there.
+template <class Make>
+Result<Path> add_name(const WalkContext& ctx, const LastComponent& last, bool is_dir, Make make) {
+  const Path& dir = last.parent;
+  Path place;
+  {
+    Lock lock(dir.dentry->mutex());
+    Ref<Dentry> d = TRY(dir.dentry->lookup_locked(last.name));
+    if (!d->is_negative()) return Err(EEXIST);
+    if (last.trailing_slash && !is_dir) return Err(ENOENT);
+    TRY(check_writable(dir));
+    TRY(may_create(ctx, dir));
+    Ref<Inode> inode = TRY(make(dir.inode()));
+    place = Path(dir.mount, dir.dentry->add_locked(last.name, std::move(inode)));
+  }
+  notify_dir(dir.inode(), IN_CREATE | (is_dir ? IN_ISDIR : 0), last.name);
+  return place;
+}
+
+}  // namespace
+
+Result<void> mkdir(const WalkContext& ctx, const Path& at, std::string_view path, uint32_t mode) {
+  const LastComponent last = TRY(new_name(ctx, at, path));
+  mode = S_IFDIR | (mode & 01777 & ~ctx.umask);
+  TRY(add_name(ctx, last, true,
+               [&](Inode& dir) { return dir.mknod(last.name, mode, 0, *ctx.creds); }));
+  return {};
+}
+
+Result<void> mknod(const WalkContext& ctx, const Path& at, std::string_view path, uint32_t mode,
+                   Dev rdev) {
+  uint32_t type = mode & S_IFMT;
+  if (type == 0) type = S_IFREG;
+  switch (type) {
+    case S_IFREG:
+    case S_IFIFO:
+    case S_IFSOCK: rdev = 0; break;
+    case S_IFCHR:
+    case S_IFBLK:
+      // Linux: a character device 0:0 is a whiteout, which anyone may make.
+      if (!(type == S_IFCHR && rdev == 0) && !ctx.creds->capable_in_root(CAP_MKNOD)) {
+        return Err(EPERM);
+      }
+      break;
+    case S_IFDIR: return Err(EPERM);
+    default: return Err(EINVAL);
+  }
+  const LastComponent last = TRY(new_name(ctx, at, path));
+  mode = type | (mode & 07777 & ~ctx.umask);
+  TRY(add_name(ctx, last, false,
+               [&](Inode& dir) { return dir.mknod(last.name, mode, rdev, *ctx.creds); }));
+  return {};
+}
+
+Result<Path> make_socket(const WalkContext& ctx, const Path& at, std::string_view path,
+                         uint32_t mode) {
+  const LastComponent last = TRY(new_name(ctx, at, path));
+  mode = S_IFSOCK | (mode & 07777 & ~ctx.umask);
+  return add_name(ctx, last, false,
+                  [&](Inode& dir) { return dir.mknod(last.name, mode, 0, *ctx.creds); });
+}
+
+Result<void> symlink(const WalkContext& ctx, std::string_view target, const Path& at,
+                     std::string_view path) {
+  if (target.empty()) return Err(ENOENT);
+  if (target.size() >= kPathMax) return Err(ENAMETOOLONG);
+  const LastComponent last = TRY(new_name(ctx, at, path));
+  TRY(add_name(ctx, last, false,
+               [&](Inode& dir) { return dir.symlink(last.name, target, *ctx.creds); }));
+  return {};
+}
+
+namespace {
+
+// protected_hardlinks (proc_sys_fs(5)): only to one's own files, or plain ones one may read and
+// write.
+Result<void> check_protected_hardlink(const WalkContext& ctx, Inode& inode) {
+  if (!fs_sysctls().protected_hardlinks) return {};
+  const Attr a = TRY(inode.getattr());
+  if (owner_or_capable(*ctx.creds, a)) return {};
+  const bool plain = S_ISREG(a.mode) && !(a.mode & S_ISUID) &&
+                     (a.mode & (S_ISGID | S_IXGRP)) != (S_ISGID | S_IXGRP);
+  if (plain && inode.permission(kMayRead | kMayWrite, *ctx.creds)) return {};
+  return Err(EPERM);
+}
+
+}  // namespace
+
+Result<void> link(const WalkContext& ctx, const Path& from, const Path& at, std::string_view path) {
+  const LastComponent last = TRY(new_name(ctx, at, path));
+  if (from.mount != last.parent.mount) return Err(EXDEV);
+  Inode& inode = from.inode();
+  TRY(check_protected_hardlink(ctx, inode));
+  TRY(add_name(ctx, last, false, [&](Inode& dir) -> Result<Ref<Inode>> {
+    if (&dir.fs() != &inode.fs()) return Err(EXDEV);
+    if (inode.is_dir()) return Err(EPERM);
+    if (TRY(inode.getattr()).nlink == 0 && !from.dentry->linkable()) return Err(ENOENT);
+    TRY(dir.link(last.name, inode));
+    return from.dentry->inode_ref();
+  }));
+  notify_inode(inode, IN_ATTRIB);
+  return {};
+}
+
+namespace {
+
+Result<void> remove_name(const WalkContext& ctx, const LastComponent& last, bool as_dir) {
+  const Path& dir = last.parent;
+  Ref<Dentry> victim;
+  {
+    Lock lock(dir.dentry->mutex());
+    victim = TRY(dir.dentry->lookup_locked(last.name));
+    if (victim->is_negative()) return Err(ENOENT);
+    if (!as_dir && last.trailing_slash) {
+      return Err(victim->inode()->is_dir() ? EISDIR : ENOTDIR);
+    }
+    TRY(check_writable(dir));
+    TRY(may_delete(ctx, dir, *victim, as_dir));
+    if (victim->is_mountpoint()) return Err(EBUSY);
+    Inode& inode = *victim->inode();
+    if (as_dir) {
+      TRY(dir.inode().rmdir(last.name, inode));
+    } else {
+      TRY(dir.inode().unlink(last.name, inode));
+    }
+    dir.dentry->remove_locked(*victim);
+  }
+  if (!as_dir) notify_inode(*victim->inode(), IN_ATTRIB);
+  notify_dir(dir.inode(), IN_DELETE | (as_dir ? IN_ISDIR : 0), last.name);
+  return {};
+}
+
+}  // namespace
+
+Result<void> unlink(const WalkContext& ctx, const Path& at, std::string_view path) {
+  const LastComponent last = TRY(walk_parent(ctx, at, path, 0));
+  if (last.kind != Kind::kName) return Err(EISDIR);
+  return remove_name(ctx, last, false);
+}
+
+Result<void> rmdir(const WalkContext& ctx, const Path& at, std::string_view path) {
+  const LastComponent last = TRY(walk_parent(ctx, at, path, 0));
+  switch (last.kind) {
+    case Kind::kName: return remove_name(ctx, last, true);
+    case Kind::kDot: return Err(EINVAL);
+    case Kind::kDotDot: return Err(ENOTEMPTY);
+    case Kind::kRoot: return Err(EBUSY);
+  }
+  return Err(EINVAL);
+}
+
+Result<std::string> readlink(const WalkContext& ctx, const Path& link) {
+  if (!link.inode().is_symlink()) return Err(EINVAL);
+  return link.inode().readlink();
+}
+
+}  // namespace usk::vfs

@@ -1,0 +1,144 @@
+#include "kernel/futex/futex.h"
+
+#include "kernel/kernel.h"
+
+namespace usk {
+
+FutexTable& futexes() {
+  static FutexTable table;
+  return table;
+}
+
+Result<ResolvedKey> futex_key(Task& t, uint64_t addr, bool shared) {
+  if (addr % 4) return Err(EINVAL);
+  if (addr >= platform::kGuestEnd) return Err(EFAULT);
+  ResolvedKey r;
+  if (shared) {
+    auto vma = t.mm->find(addr);
+    if (!vma) return Err(EFAULT);
+    const uint64_t offset = vma->offset + (addr - vma->start);
+    if (vma->has(Vma::kShared) && vma->shared) {
+      r.holder = vma->shared;
+      r.key = {vma->shared.get(), offset};
+      return r;
+    }
+    if (vma->has(Vma::kShared) && vma->file) {
+      Inode& inode = vma->file->inode();
+      r.holder = Ref<Inode>::share(&inode);
+      r.key = {&inode, offset};
+      return r;
+    }
+  }
+  r.holder = t.mm;
+  r.key = {t.mm.get(), addr};
+  return r;
+}
+
+void FutexTable::enqueue(FutexWaiter& w) {
+  Lock lock(mu_);
+  w.queued = true;
+  w.woken_index = -1;
+  for (size_t i = 0; i < w.entries.size(); i++) {
+    w.entries[i].woken = false;
+    queues_[w.entries[i].key].push_back({&w, i});
+  }
+}
+
+void FutexTable::dequeue(FutexWaiter& w) {
+  Lock lock(mu_);
+  if (!w.queued) return;
+  w.queued = false;
+  for (auto& e : w.entries) {
+    auto it = queues_.find(e.key);
+    if (it == queues_.end()) continue;
+    it->second.remove_if([&](const Place& p) { return p.waiter == &w; });
+    if (it->second.empty()) queues_.erase(it);
+  }
+}
+
+bool FutexTable::was_woken(FutexWaiter& w) {
+  Lock lock(mu_);
+  return w.woken_index >= 0;
+}
+
+void FutexTable::mark_woken_locked(Place p) {
+  p.waiter->entries[p.index].woken = true;
+  if (p.waiter->woken_index < 0) p.waiter->woken_index = int(p.index);
+  p.waiter->task->kernel.scheduler.wake(*p.waiter->task);
+}
+
+int FutexTable::wake(const FutexKey& key, int count, uint32_t bitset) {
+  Lock lock(mu_);
+  auto it = queues_.find(key);
+  if (it == queues_.end()) return 0;
+  int n = 0;
+  auto& queue = it->second;
+  for (auto p = queue.begin(); p != queue.end() && n < count;) {
+    if (!(p->waiter->entries[p->index].bitset & bitset)) {
+      ++p;
+      continue;
+    }
+    mark_woken_locked(*p);
+    p = queue.erase(p);
+    n++;
+  }
+  if (queue.empty()) queues_.erase(it);
+  return n;
+}
+
+int FutexTable::requeue(const FutexKey& from, const ResolvedKey& to, int count, int move) {
+  int n = wake(from, count, ~0u);
+  Lock lock(mu_);
+  auto it = queues_.find(from);
+  if (it == queues_.end() || from == to.key) return n;
+  auto& target = queues_[to.key];
+  auto& queue = queues_[from];
+  for (; move > 0 && !queue.empty(); move--, n++) {
+    Place p = queue.front();
+    queue.pop_front();
+    p.waiter->entries[p.index].key = to.key;
+    p.waiter->entries[p.index].holder = to.holder;
+    target.push_back(p);
+  }
+  if (queue.empty()) queues_.erase(from);
+  if (target.empty()) queues_.erase(to.key);
+  return n;
+}
+
+Task* FutexTable::first_waiter(const FutexKey& key) {
+  Lock lock(mu_);
+  auto it = queues_.find(key);
+  return it == queues_.end() ? nullptr : it->second.front().waiter->task;
+}
+
+Task* FutexTable::hand_over(const FutexKey& key, bool& more) {
+  Lock lock(mu_);
+  auto it = queues_.find(key);
+  if (it == queues_.end()) return nullptr;
+  Place best = it->second.front();
+  for (const Place& p : it->second) {
+    if (p.waiter->task->realtime_priority > best.waiter->task->realtime_priority) best = p;
+  }
+  it->second.remove_if([&](const Place& p) { return p.waiter == best.waiter; });
+  more = !it->second.empty();
+  if (!more) queues_.erase(it);
+  best.waiter->got_pi = true;
+  mark_woken_locked(best);
+  return best.waiter->task;
+}
+
+size_t FutexTable::waiters(const FutexKey& key) {
+  Lock lock(mu_);
+  auto it = queues_.find(key);
+  return it == queues_.end() ? 0 : it->second.size();
+}
+
+void wake_futex(Task& t, uint64_t addr, int count) {
+  if (auto key = futex_key(t, addr, /*shared=*/false)) futexes().wake(key->key, count, ~0u);
+  // The word may be in shared memory, where waiters use the other key.
+  if (auto key = futex_key(t, addr, /*shared=*/true); key && key->key.object != t.mm.get()) {
+    futexes().wake(key->key, count, ~0u);
+  }
+}
+
+}  // namespace usk

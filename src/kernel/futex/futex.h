@@ -1,0 +1,83 @@
+// futex(2): waiting for a word of guest memory to change.
+#pragma once
+#include <list>
+#include <memory>
+#include <unordered_map>
+
+#include "kernel/task/task.h"
+
+namespace usk {
+
+// What a futex is told apart by: the address in one address space, or the place in a file or
+// shared memory.
+struct FutexKey {
+  const void* object = nullptr;  // AddressSpace, SharedAnon or Inode.
+  uint64_t offset = 0;
+  friend bool operator==(const FutexKey&, const FutexKey&) = default;
+};
+
+// A task's place in futex queues: one for WAIT, several for futex_waitv(2). Kept over the sleep by
+// the call; derived on restore.
+struct FutexWaiter {
+  struct Entry {
+    FutexKey key;
+    Ref<RefCounted> holder;  // Keeps key.object alive.
+    uint32_t bitset = ~0u;
+    bool woken = false;
+  };
+  explicit FutexWaiter(Task& t) : task(&t) {}
+  Task* task;
+  std::vector<Entry> entries;
+  bool queued = false;
+  int woken_index = -1;
+  // A PI futex was handed over to this waiter.
+  bool got_pi = false;
+};
+
+struct ResolvedKey {
+  FutexKey key;
+  Ref<RefCounted> holder;
+};
+// EFAULT for an address that cannot be a shared futex.
+Result<ResolvedKey> futex_key(Task& t, uint64_t addr, bool shared);
+
+// The queues of all futexes of a kernel.
+class FutexTable {
+ public:
+  // Queues the waiter's entries and re-checks the words through `still_same`, so that no wake-up in
+  // between is lost. False: a word has changed.
+  void enqueue(FutexWaiter& w) EXCLUDES(mu_);
+  void dequeue(FutexWaiter& w) EXCLUDES(mu_);
+  bool was_woken(FutexWaiter& w) EXCLUDES(mu_);
+  int wake(const FutexKey& key, int count, uint32_t bitset) EXCLUDES(mu_);
+  // Moves up to `move` waiters to another futex after waking `count`; the sum.
+  int requeue(const FutexKey& from, const ResolvedKey& to, int count, int move) EXCLUDES(mu_);
+  // The first waiter on a key, in order of priority then arrival; null when there is none.
+  Task* first_waiter(const FutexKey& key) EXCLUDES(mu_);
+  // Takes one waiter out of the queue as the new owner of a PI futex.
+  Task* hand_over(const FutexKey& key, bool& more) EXCLUDES(mu_);
+  size_t waiters(const FutexKey& key) EXCLUDES(mu_);
+
+ private:
+  struct Hash {
+    size_t operator()(const FutexKey& k) const {
+      return std::hash<const void*>()(k.object) ^ (k.offset * 0x9E3779B97F4A7C15ull >> 16);
+    }
+  };
+  struct Place {
+    FutexWaiter* waiter;
+    size_t index;
+  };
+  void mark_woken_locked(Place p) REQUIRES(mu_);
+  Mutex<Rank::kFutex> mu_;
+  std::unordered_map<FutexKey, std::list<Place>, Hash> queues_ GUARDED_BY(mu_);
+};
+FutexTable& futexes();
+
+// FUTEX_WAKE of a private or shared word on behalf of a task that ends (clear_child_tid).
+void wake_futex(Task& t, uint64_t addr, int count);
+// The task ends or execs: its robust list is walked (set_robust_list(2)), PI futexes it owns are
+// released, and it leaves the queues.
+void leave_futexes(Task& t);
+
+}  // namespace usk

@@ -1,0 +1,114 @@
+#include "kernel/kernel.h"
+
+#include "base/log.h"
+#include "kernel/signal/send.h"
+
+namespace usk {
+
+Kernel::Kernel(std::unique_ptr<platform::Platform> platform, KernelOptions options)
+    : root_user_ns(UserNamespace::make_initial()),
+      root_pid_ns(make_ref<PidNamespace>(Ref<PidNamespace>(), root_user_ns)),
+      platform_(std::move(platform)),
+      options_(options) {
+  boot_realtime_ns = time.now(CLOCK_REALTIME);
+  set_timer_service(&time);
+}
+
+Kernel::~Kernel() { set_timer_service(nullptr); }
+
+void Kernel::adopt(Ref<Task> t) {
+  Task* key = t.get();
+  tasks_.emplace(key, std::move(t));
+}
+
+void Kernel::drop(Task& t) {
+  auto it = tasks_.find(&t);
+  if (it == tasks_.end()) return;
+  dropped_.push_back(std::move(it->second));
+  tasks_.erase(it);
+}
+
+std::vector<Ref<Task>> Kernel::all_tasks() {
+  Lock lock(task_mutex);
+  std::vector<Ref<Task>> out;
+  out.reserve(tasks_.size());
+  for (auto& [key, t] : tasks_) out.push_back(t);
+  return out;
+}
+
+// What processes hold is sampled where they ask for more: the host does not tell at each fault.
+Result<void> Kernel::check_memory(Task& t, uint64_t bytes, uint32_t prot, uint32_t flags) {
+  if (options_.memory_limit == UINT64_MAX || !(prot & PROT_WRITE) || (flags & MAP_NORESERVE)) {
+    return {};
+  }
+  if (bytes > options_.memory_limit) return Err(ENOMEM);
+  if (resident_bytes() + bytes > options_.memory_limit) return Err(ENOMEM);
+  return {};
+}
+
+uint64_t Kernel::resident_bytes() {
+  std::set<AddressSpace*> seen;
+  uint64_t total = 0;
+  Lock lock(task_mutex);
+  for (auto& [key, t] : tasks_) {
+    if (t->mm && seen.insert(t->mm.get()).second) total += t->mm->space().resident_bytes();
+  }
+  return total;
+}
+
+uint64_t Kernel::count_tasks_of(Uid uid) {
+  uint64_t n = 0;
+  for (auto& [key, t] : tasks_) n += !t->dead && t->creds->uid == uid;
+  return n;
+}
+
+void Kernel::leader_exits(Ref<Terminal> terminal, SessionId session) {
+  hang_ups_.push_back({std::move(terminal), session});
+}
+
+void Kernel::hang_up_terminals() {
+  std::vector<HangUp> all;
+  {
+    Lock lock(task_mutex);
+    all = std::exchange(hang_ups_, {});
+  }
+  for (HangUp& h : all) h.terminal->leader_exited(h.session);
+}
+
+void Kernel::on_trap(platform::Thread& thread, const platform::Trap& trap) {
+  counters.traps++;
+  auto* t = static_cast<Task*>(thread.owner);
+  if (!t) return;
+  t->trap = trap;
+  scheduler.trapped(*t);
+}
+
+void Kernel::run(const std::function<bool()>& done) {
+  while (!done()) {
+    // A bounded round: timers and traps are looked at under load, too.
+    for (int i = 0; i < 64; i++) {
+      Ref<Task> t = scheduler.next();
+      if (!t) break;
+      advance(*t);
+    }
+    hang_up_terminals();
+    auto dropped = std::exchange(dropped_, {});
+    dropped.clear();
+    Deadline next = time.expire();
+    if (!scheduler.idle()) next = {0};
+    if (done()) return;
+    platform_->poll(poller ? poller->fd() : -1, next,
+                    [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
+    if (poller) poller->dispatch();
+  }
+}
+
+void Kernel::kill_all() {
+  Lock lock(task_mutex);
+  for (auto& [key, t] : tasks_) {
+    if (t->group.get() == init.get()) continue;
+    begin_group_exit(*t->group, SIGKILL);
+  }
+}
+
+}  // namespace usk

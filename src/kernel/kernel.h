@@ -1,0 +1,96 @@
+// One sandbox's kernel: what all its tasks share, and the loop that advances them.
+#pragma once
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/failure.h"
+#include "kernel/run/scheduler.h"
+#include "kernel/task/task.h"
+#include "kernel/time/timekeeper.h"
+#include "platform/platform.h"
+
+namespace usk {
+
+// What the layers above give the kernel: the system call table and its observers.
+struct SyscallHooks {
+  // Calls the handler of frame.nr; ENOSYS for an unknown number.
+  SyscallResult (*invoke)(Task& t, SyscallFrame& frame) = nullptr;
+  // --trace: before the first invocation, and with the result.
+  std::function<void(Task&, const SyscallFrame&)> entered;
+  std::function<void(Task&, const SyscallFrame&, int64_t result)> left;
+  std::function<void(Task&, const siginfo_t&)> signalled;
+  std::function<void(Task&, int status)> exited;
+};
+
+// Host descriptors that the loop watches on behalf of files.
+class HostPoller {
+ public:
+  virtual ~HostPoller() = default;
+  virtual int fd() = 0;        // Readable when dispatch() has something to do.
+  virtual void dispatch() = 0;
+};
+
+struct KernelOptions {
+  uint64_t memory_limit = UINT64_MAX;  // Of all processes together, in bytes.
+  uint64_t max_tasks = UINT64_MAX;
+  StopOrder stop_order = StopOrder::k48;
+};
+
+class Kernel {
+ public:
+  Kernel(std::unique_ptr<platform::Platform> platform, KernelOptions options);
+  ~Kernel();
+
+  platform::Platform& platform() { return *platform_; }
+  const KernelOptions& options() const { return options_; }
+
+  // Advances tasks until `done` says so; looked at after each round.
+  void run(const std::function<bool()>& done);
+  // Ends every process at once: the sandbox's own end.
+  void kill_all();
+
+  // Tasks that exist, zombies too. The kernel holds them.
+  void adopt(Ref<Task> t) REQUIRES(task_mutex);
+  void drop(Task& t) REQUIRES(task_mutex);
+  size_t task_count() REQUIRES(task_mutex) { return tasks_.size(); }
+  // --memory: whether processes may ask for `bytes` more of writable memory. ENOMEM.
+  Result<void> check_memory(Task& t, uint64_t bytes, uint32_t prot, uint32_t flags);
+  std::vector<Ref<Task>> all_tasks() EXCLUDES(task_mutex);
+  uint64_t resident_bytes() EXCLUDES(task_mutex);
+  uint64_t count_tasks_of(Uid uid) REQUIRES(task_mutex);
+  // A session leader ended: its terminal hangs up once no task lock is held.
+  void leader_exits(Ref<Terminal> terminal, SessionId session) REQUIRES(task_mutex);
+
+  Scheduler scheduler;
+  Timekeeper time;
+  SyscallHooks hooks;
+  HostPoller* poller = nullptr;
+
+  Ref<UserNamespace> root_user_ns;
+  Ref<PidNamespace> root_pid_ns;
+  Ref<ThreadGroup> init;  // Process 1: adopts orphans; has no code of its own.
+  // Counts since start, for /proc/stat and `usk stats`.
+  struct Counters {
+    std::atomic<uint64_t> syscalls{0}, traps{0}, faults{0}, forks{0}, signals{0}, wakes{0};
+  } counters;
+  int64_t boot_realtime_ns = 0;
+
+ private:
+  void advance(Task& t);
+  void on_trap(platform::Thread& thread, const platform::Trap& trap);
+
+  std::unique_ptr<platform::Platform> platform_;
+  const KernelOptions options_;
+  std::map<Task*, Ref<Task>> tasks_ GUARDED_BY(task_mutex);
+  struct HangUp {
+    Ref<Terminal> terminal;
+    SessionId session;
+  };
+  std::vector<HangUp> hang_ups_ GUARDED_BY(task_mutex);
+  void hang_up_terminals() EXCLUDES(task_mutex);
+  std::vector<Ref<Task>> dropped_;  // Freed between rounds, never inside a task's own step.
+};
+
+}  // namespace usk

@@ -1,0 +1,108 @@
+// Guest code on the CPU, and the legacy vsyscall page.
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+#include "base/log.h"
+#include "kernel/kernel.h"
+#include "kernel/signal/rseq.h"
+#include "kernel/signal/send.h"
+
+namespace usk {
+namespace {
+
+using platform::Trap;
+
+void on_fault(Task& t, const Trap& trap) {
+  t.kernel.counters.faults++;
+  if (trap.signal == SIGSEGV && trap.code == SEGV_MAPERR &&
+      t.mm->grow_stack(*t.cpu, trap.address, t.memory_limits())) {
+    return;
+  }
+  siginfo_t info = fault_siginfo(trap.signal, trap.code, trap.address);
+  if (trap.code == SI_KERNEL) info.si_addr = nullptr;
+  t.cpu->regs().orig_rax = -1;
+  Lock lock(task_mutex);
+  t.fault_address = trap.address;
+  force_signal(t, info);
+}
+
+void on_lost(Task& t) {
+  LOG_WARNING("a stub process was killed from outside; ending process {}", t.tgid());
+  Lock lock(task_mutex);
+  begin_group_exit(*t.group, SIGKILL);
+}
+
+// What the trap leads to.
+RunState after_trap(Task& t, const Trap& trap) {
+  switch (trap.kind) {
+    case Trap::Kind::kSyscall: return Syscall{};
+    case Trap::Kind::kVsyscall: return Vsyscall{};
+    case Trap::Kind::kSyscall32: {
+      // As a kernel without IA32 emulation: the interrupt vector does not exist.
+      Lock lock(task_mutex);
+      t.cpu->regs().rip -= 2;
+      t.cpu->regs().orig_rax = -1;
+      force_signal(t, fault_siginfo(SIGSEGV, SI_KERNEL, 0));
+      break;
+    }
+    case Trap::Kind::kFault: on_fault(t, trap); break;
+    case Trap::Kind::kLost: on_lost(t); break;
+    case Trap::Kind::kInterrupted: break;
+  }
+  return App{};
+}
+
+}  // namespace
+
+Step App::run(Task& t) {
+  if (t.trap) {
+    const Trap trap = *std::exchange(t.trap, std::nullopt);
+    return after_trap(t, trap);
+  }
+  if (t.interrupted.load(std::memory_order_relaxed)) return Interrupt{};
+  if (!t.kernel.scheduler.enter_guest(t)) return App{};
+  t.cpu->resume(platform::Thread::Mode::kRun);
+  return InGuest{};
+}
+
+// The page holds gettimeofday, time and getcpu at 1024-byte steps; a call into it is made as the
+// system call, then returns to its caller.
+Step Vsyscall::run(Task& t) {
+  Regs& regs = t.cpu->regs();
+  const uint64_t entry = regs.rip - kVsyscallPage;
+  static constexpr uint64_t kCalls[] = {SYS_gettimeofday, SYS_time, SYS_getcpu};
+  uint64_t caller = 0;
+  if (entry % 1024 || entry / 1024 >= std::size(kCalls) ||
+      !t.mem().copy_in(std::as_writable_bytes(std::span(&caller, 1)), regs.rsp)) {
+    Lock lock(task_mutex);
+    force_signal(t, fault_siginfo(SIGSEGV, SEGV_MAPERR, regs.rip));
+    return App{};
+  }
+  t.frame = SyscallFrame{};
+  t.frame.nr = kCalls[entry / 1024];
+  t.frame.args = regs.syscall_args();
+  return VsyscallInvoke{};
+}
+
+Step VsyscallAfterPtraceEventSeccomp::run(Task&) { return VsyscallInvoke{}; }
+
+Step VsyscallInvoke::run(Task& t) {
+  Regs& regs = t.cpu->regs();
+  SyscallResult r = t.kernel.hooks.invoke(t, t.frame);
+  int64_t result = r ? 0 : -int64_t(r.error());
+  if (r && std::holds_alternative<int64_t>(r->v_)) result = std::get<int64_t>(r->v_);
+  uint64_t caller = 0;
+  if (result == -EFAULT ||
+      !t.mem().copy_in(std::as_writable_bytes(std::span(&caller, 1)), regs.rsp)) {
+    Lock lock(task_mutex);
+    force_signal(t, fault_siginfo(SIGSEGV, SEGV_MAPERR, regs.rip));
+    return App{};
+  }
+  regs.set_result(result);
+  regs.rip = caller;
+  regs.rsp += 8;
+  regs.orig_rax = -1;
+  return App{};
+}
+
+}  // namespace usk

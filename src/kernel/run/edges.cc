@@ -1,0 +1,29 @@
+#include <algorithm>
+
+#include "kernel/run/run_state.h"
+
+namespace usk {
+namespace {
+
+constexpr Edge kList[] = {
+#define EDGE(order, from, to, when) {order, from::kName, to::kName, when},
+#include "kernel/run/edges.def"
+#undef EDGE
+};
+
+}  // namespace
+
+const std::span<const Edge> kEdges(kList);
+
+std::string_view state_name(const RunState& s) {
+  return std::visit([](const auto& state) { return state.kName; }, s);
+}
+
+bool is_edge(StopOrder order, std::string_view from, std::string_view to) {
+  const std::string_view name = order == StopOrder::k48 ? "4.8" : "3.5";
+  return std::any_of(kEdges.begin(), kEdges.end(), [&](const Edge& e) {
+    return e.from == from && e.to == to && (e.order == "both" || e.order == name);
+  });
+}
+
+}  // namespace usk

@@ -1,0 +1,72 @@
+// Advances one task until it waits, runs guest code or ends.
+#include "base/log.h"
+#include "kernel/kernel.h"
+#include "kernel/signal/send.h"
+#include "kernel/task/exec.h"
+#include "kernel/task/exit.h"
+
+namespace usk {
+namespace {
+
+// The stop check of the run loop: whether an internal stop keeps the task where it is. A kill ends
+// all of them (vfork and exec waits are killable).
+bool is_stopped(Task& t) {
+  Lock lock(task_mutex);
+  if (waits_for_namespace(t)) return true;
+  if (t.group->exiting || t.killed_by_exec) return false;
+  if (t.in_group_stop || t.vfork_child) return true;
+  return t.group->exec_task == &t && has_live_siblings(t);
+}
+
+// Wakes a parked task at its deadline.
+class ParkTimer final : public TimerClient {
+ public:
+  explicit ParkTimer(Ref<Task> t) : task_(std::move(t)) {}
+  void expired() override { task_->kernel.scheduler.wake(*task_); }
+
+ private:
+  Ref<Task> task_;
+};
+
+void check_edge(Task& t, std::string_view from, const RunState& to) {
+#ifdef USK_DEBUG_CHECKS
+  const std::string_view name = state_name(to);
+  if (!is_edge(t.kernel.options().stop_order, from, name)) {
+    LOG_ERROR("run state {} may not lead to {}", from, name);
+    CHECK(!"unlisted run-state edge");
+  }
+#endif
+}
+
+}  // namespace
+
+void Kernel::advance(Task& t) {
+  Ref<TimerClient> timer;
+  for (;;) {
+    if (is_stopped(t)) {
+      if (scheduler.park(t)) return;
+      continue;
+    }
+    const std::string_view from = state_name(t.state);
+    Step step = std::visit([&](auto& s) { return s.run(t); }, t.state);
+    if (auto* next = std::get_if<RunState>(&step)) {
+      check_edge(t, from, *next);
+      t.state = std::move(*next);
+    } else if (auto* park = std::get_if<Park>(&step)) {
+      check_edge(t, from, park->next);
+      t.state = std::move(park->next);
+      if (!park->until.infinite()) {
+        t.park_timer = make_ref<ParkTimer>(Ref<Task>::share(&t));
+        time.arm(t.park_timer, CLOCK_MONOTONIC, park->until.ns);
+      }
+      if (scheduler.park(t)) return;
+    } else if (std::holds_alternative<InGuest>(step)) {
+      return;
+    } else {
+      scheduler.finish(t);
+      return;
+    }
+  }
+}
+
+}  // namespace usk

@@ -1,0 +1,129 @@
+// The states of a system call, from its trap to its result.
+#include "base/log.h"
+#include "kernel/kernel.h"
+#include "kernel/signal/send.h"
+#include "kernel/task/exec.h"
+
+namespace usk {
+
+int restart_code(OnSignal on_signal) {
+  switch (on_signal) {
+    case OnSignal::kNoIntr: return -kERESTARTNOINTR;
+    case OnSignal::kRestartSys: return -kERESTARTSYS;
+    case OnSignal::kNoHand: return -kERESTARTNOHAND;
+    case OnSignal::kRestartBlock: return -kERESTART_RESTARTBLOCK;
+    case OnSignal::kInterrupt: return -EINTR;
+  }
+  return -EINTR;
+}
+
+Step Syscall::run(Task& t) {
+  t.kernel.counters.syscalls++;
+  Regs& regs = t.cpu->regs();
+  t.frame = SyscallFrame{};
+  t.frame.nr = uint64_t(regs.syscall_nr());
+  t.frame.args = regs.syscall_args();
+  // What a tracer at an enter-stop sees as the result so far.
+  regs.set_result(-ENOSYS);
+  return SyscallEnter{};
+}
+
+Step SyscallEnter::run(Task&) { return SyscallSeccomp{}; }
+Step SyscallAfterSyscallEnterStop::run(Task&) { return SyscallSeccomp{}; }
+Step SyscallAfterSysemuStop::run(Task&) { return SyscallExit{}; }
+Step SyscallAfterPtraceEventSeccomp::run(Task&) { return SyscallInvoke{}; }
+
+Step SyscallSeccomp::run(Task& t) {
+  if (t.kernel.hooks.entered) t.kernel.hooks.entered(t, t.frame);
+  return SyscallInvoke{};
+}
+
+namespace {
+
+// A wait that a signal ends: what was done so far counts more than the interruption.
+int64_t interrupted_result(Task& t, OnSignal on_signal) {
+  if (t.frame.progress > 0) return t.frame.progress;
+  return restart_code(on_signal);
+}
+
+Step blocked(Task& t, const Block& block) {
+  bool end;
+  {
+    Lock lock(task_mutex);
+    end = block.killable_only ? t.fatal_signal_pending() : t.has_work();
+  }
+  if (end) {
+    t.waits().clear();
+    t.frame.result = interrupted_result(t, block.on_signal);
+    return SyscallExit{};
+  }
+  return Park{SyscallReinvoke{}, block.until};
+}
+
+}  // namespace
+
+Step SyscallInvoke::run(Task& t) {
+  SyscallResult r = t.kernel.hooks.invoke(t, t.frame);
+  t.frame.first = false;
+  if (!r) {
+    t.waits().clear();
+    t.frame.result = -int64_t(r.error());
+    return SyscallExit{};
+  }
+  if (auto* block = std::get_if<Block>(&r->v_)) return blocked(t, *block);
+  t.waits().clear();
+  if (auto* value = std::get_if<int64_t>(&r->v_)) {
+    t.frame.result = *value;
+  } else if (auto* s = std::get_if<Signalled>(&r->v_)) {
+    t.frame.result = interrupted_result(t, s->on_signal);
+  } else if (std::holds_alternative<RegistersSet>(r->v_)) {
+    t.frame.registers_set = true;
+  } else {
+    return std::get<RunState>(r->v_);
+  }
+  return SyscallExit{};
+}
+
+Step SyscallReinvoke::run(Task& t) {
+  t.waits().clear();
+  if (t.park_timer) {
+    t.kernel.time.disarm(*t.park_timer);
+    t.park_timer.reset();
+  }
+  return SyscallInvoke{};
+}
+
+Step SyscallAfterExecStop::run(Task& t) {
+  {
+    Lock lock(task_mutex);
+    if (t.group->exiting) return App{};
+  }
+  commit_exec(t);
+  return SyscallExit{};
+}
+
+Step SyscallAfterPtraceEventClone::run(Task& t) {
+  Lock lock(task_mutex);
+  if (t.vfork_child) return SyscallAfterVforkStop{};
+  return SyscallExit{};
+}
+
+Step SyscallAfterVforkStop::run(Task& t) {
+  Lock lock(task_mutex);
+  t.vfork_child = nullptr;  // It has gone its way, or this task was killed.
+  return SyscallExit{};
+}
+
+Step SyscallExit::run(Task& t) {
+  if (t.kernel.hooks.left) {
+    const int64_t shown = t.frame.registers_set ? t.cpu->regs().result() : t.frame.result;
+    t.kernel.hooks.left(t, t.frame, shown);
+  }
+  if (!t.frame.registers_set) t.cpu->regs().set_result(t.frame.result);
+  // What the call held on to (files above all) is let go before guest code runs on.
+  t.frame.pins.clear();
+  t.frame.extra.reset();
+  return App{};
+}
+
+}  // namespace usk

@@ -1,0 +1,130 @@
+// The state Interrupt: kill, stop and signals, one at a time.
+#include "kernel/signal/deliver.h"
+
+#include "base/log.h"
+#include "kernel/kernel.h"
+#include "kernel/signal/rseq.h"
+#include "kernel/signal/send.h"
+#include "kernel/time/posix_timers.h"
+
+namespace usk {
+namespace {
+
+// What the look at signals found.
+struct Found {
+  enum What { kNothing, kExit, kAgain, kHandler } what = kNothing;
+  siginfo_t info;
+  SignalAction action;
+  SignalSet return_mask = 0;
+};
+
+std::optional<siginfo_t> dequeue(Task& t) REQUIRES(task_mutex) {
+  const SignalSet allowed = ~t.blocked;
+  if (auto info = t.pending.take(allowed & kSynchronous)) return info;
+  if (auto info = t.pending.take(allowed)) return info;
+  return t.group->pending.take(allowed);
+}
+
+Found::What default_effect(Task& t, const siginfo_t& info) REQUIRES(task_mutex) {
+  ThreadGroup& g = *t.group;
+  const int sig = info.si_signo;
+  const bool forced = t.forced_signals & signal_bit(sig);
+  t.forced_signals &= ~signal_bit(sig);
+  if (g.pid->ns().init == &g && !forced) return Found::kAgain;
+  switch (default_action(sig)) {
+    case DefaultAction::kIgnore:
+    case DefaultAction::kContinue: return Found::kAgain;
+    case DefaultAction::kStop: begin_group_stop(t, sig); return Found::kAgain;
+    case DefaultAction::kTerminate: begin_group_exit(g, sig); return Found::kAgain;
+    case DefaultAction::kCore: {
+      const bool dumps = g.limits[RLIMIT_CORE].rlim_cur != 0 && t.mm && t.mm->dumpable == 1;
+      begin_group_exit(g, sig | (dumps ? 0x80 : 0));
+      return Found::kAgain;
+    }
+  }
+  return Found::kAgain;
+}
+
+Found look(Task& t) EXCLUDES(task_mutex) {
+  Lock lock(task_mutex);
+  Found f;
+  ThreadGroup& g = *t.group;
+  if (g.exiting || t.killed_by_exec) {
+    if (g.exiting) t.exit_status = g.exit_status;
+    f.what = Found::kExit;
+    return f;
+  }
+  if (t.group_stop_pending) {
+    join_group_stop(t);
+    f.what = Found::kAgain;
+    return f;
+  }
+  auto info = dequeue(t);
+  if (!info) {
+    if (t.saved_mask) {
+      t.blocked = *std::exchange(t.saved_mask, std::nullopt);
+      t.recalc_interrupted();
+      if (t.interrupted) {
+        f.what = Found::kAgain;
+        return f;
+      }
+    }
+    t.recalc_interrupted();
+    return f;
+  }
+  f.info = *info;
+  SignalAction& action = g.handlers->of(info->si_signo);
+  f.action = action;
+  if (action.is_ignore()) {
+    f.what = Found::kAgain;
+  } else if (action.is_default()) {
+    f.what = default_effect(t, *info);
+  } else {
+    f.what = Found::kHandler;
+    f.return_mask = t.saved_mask.value_or(t.blocked);
+    t.forced_signals &= ~signal_bit(info->si_signo);
+    if (action.flags & SA_RESETHAND) action = SignalAction{};
+  }
+  return f;
+}
+
+void run_handler(Task& t, const Found& f) {
+  restart_or_fail_syscall(t, /*handler=*/true, f.action.flags & SA_RESTART);
+  const bool ok = leave_critical_section(t) &&
+                  push_handler_frame(t, f.info, f.action, f.return_mask);
+  Lock lock(task_mutex);
+  if (!ok) {
+    // The stack is unusable: SIGSEGV, which cannot be handled there either.
+    if (f.info.si_signo == SIGSEGV) t.group->handlers->of(SIGSEGV) = SignalAction{};
+    force_signal(t, kernel_siginfo(SIGSEGV));
+    return;
+  }
+  t.saved_mask.reset();
+  SignalSet mask = t.blocked | f.action.mask;
+  if (!(f.action.flags & SA_NODEFER)) mask |= signal_bit(f.info.si_signo);
+  set_blocked(t, mask);
+}
+
+}  // namespace
+
+Step Interrupt::run(Task& t) {
+  Found f = look(t);
+  if (f.what == Found::kHandler && f.info.si_code == SI_TIMER) {
+    f.info.si_overrun = t.group->timers->delivered(f.info.si_timerid);
+  }
+  switch (f.what) {
+    case Found::kExit: return Exit{};
+    case Found::kAgain: return Interrupt{};
+    case Found::kHandler:
+      if (t.kernel.hooks.signalled) t.kernel.hooks.signalled(t, f.info);
+      run_handler(t, f);
+      return Interrupt{};
+    case Found::kNothing: break;
+  }
+  restart_or_fail_syscall(t, /*handler=*/false, false);
+  return App{};
+}
+
+Step InterruptAfterSignalDeliveryStop::run(Task&) { return Interrupt{}; }
+
+}  // namespace usk

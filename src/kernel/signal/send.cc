@@ -1,0 +1,226 @@
+#include "kernel/signal/send.h"
+
+#include <linux/capability.h>
+#include <sys/wait.h>
+
+#include "kernel/kernel.h"
+
+namespace usk {
+namespace {
+
+constexpr size_t kQueueFloor = 16;  // Even RLIMIT_SIGPENDING 0 leaves the kernel's own room.
+
+bool is_kernel_code(int code) { return code > 0 || code == SI_KERNEL; }
+
+// Whether `sig` would do nothing: then it need not be queued. A blocked one may be handled later.
+bool is_ignored(Task& t, int sig) REQUIRES(task_mutex) {
+  if ((t.blocked | t.awaited) & signal_bit(sig)) return false;
+  const SignalAction& a = t.group->handlers->of(sig);
+  return a.is_ignore() ||
+         (a.is_default() && default_action(sig) == DefaultAction::kIgnore);
+}
+
+// Linux: an init is immune to signals from inside its namespace that it has no handler for.
+bool init_is_immune(Task& t, const siginfo_t& info) REQUIRES(task_mutex) {
+  ThreadGroup& g = *t.group;
+  if (g.pid->ns().init != &g) return false;
+  if (&g == g.kernel.init.get()) return true;
+  const int sig = info.si_signo;
+  const bool from_outside = info.si_code <= 0 && info.si_pid == 0 && sig == SIGKILL;
+  if (from_outside || is_kernel_code(info.si_code)) return false;
+  return g.handlers->of(sig).is_default() || signal_bit(sig) & kUnblockable;
+}
+
+bool wants(Task& t, int sig) REQUIRES(task_mutex) {
+  return !t.exiting && !((t.blocked & ~t.awaited) & signal_bit(sig));
+}
+
+void alert(Task& t) REQUIRES(task_mutex) {
+  t.interrupted = true;
+  t.kernel.scheduler.kick(t);
+}
+
+// SIGCONT and stop signals cancel each other when they are sent: signal(7).
+void before_queueing(ThreadGroup& g, int sig) REQUIRES(task_mutex) {
+  if (sig == SIGCONT || sig == SIGKILL) {
+    if (sig == SIGCONT) {
+      g.pending.discard(kStopSignals);
+      for (Task* t : g.tasks) t->pending.discard(kStopSignals);
+    }
+    end_group_stop(g, /*report=*/sig == SIGCONT);
+  } else if (signal_bit(sig) & kStopSignals) {
+    g.pending.discard(signal_bit(SIGCONT));
+    for (Task* t : g.tasks) t->pending.discard(signal_bit(SIGCONT));
+  }
+}
+
+}  // namespace
+
+Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope) {
+  ThreadGroup& g = *target.group;
+  const int sig = info.si_signo;
+  if (target.dead || g.zombie) return {};
+  if (init_is_immune(target, info)) return {};
+  before_queueing(g, sig);
+  if (sig == SIGKILL) {
+    begin_group_exit(g, SIGKILL);
+    return {};
+  }
+  if (is_ignored(target, sig)) return {};
+  PendingSignals& queue = scope == SignalScope::kTask ? target.pending : g.pending;
+  const size_t limit = std::max(size_t(g.limits[RLIMIT_SIGPENDING].rlim_cur), kQueueFloor);
+  const bool fits = queue.size() < std::min<size_t>(limit, 1u << 17);
+  if (!fits && sig >= kFirstRealtime && info.si_code != SI_USER &&
+      !is_kernel_code(info.si_code)) {
+    return Err(EAGAIN);
+  }
+  g.kernel.counters.signals++;
+  queue.add(info, fits);
+  if (scope == SignalScope::kTask) {
+    target.signal_queue.wake(POLLIN);
+    if (wants(target, sig)) alert(target);
+    return {};
+  }
+  for (Task* t : g.tasks) t->signal_queue.wake(POLLIN);
+  if (wants(target, sig)) {
+    alert(target);
+    return {};
+  }
+  for (Task* t : g.tasks) {
+    if (!wants(*t, sig)) continue;
+    alert(*t);
+    break;
+  }
+  return {};
+}
+
+Result<void> send_group_signal(ThreadGroup& g, const siginfo_t& info) {
+  if (g.tasks.empty()) return {};
+  Task* to = g.leader;
+  for (Task* t : g.tasks) {
+    if (!t->exiting && to->exiting) to = t;
+  }
+  return send_signal(*to, info, SignalScope::kGroup);
+}
+
+int signal_process_group(ProcessGroup& group, const siginfo_t& info) {
+  int n = 0;
+  const auto members = group.members;
+  for (ThreadGroup* g : members) n += send_group_signal(*g, info).has_value();
+  return n;
+}
+
+void force_signal(Task& t, siginfo_t info) {
+  const int sig = info.si_signo;
+  SignalAction& a = t.group->handlers->of(sig);
+  const bool blocked = t.blocked & signal_bit(sig);
+  if (blocked || a.is_ignore()) {
+    a = SignalAction{};
+    t.blocked &= ~signal_bit(sig);
+  }
+  t.pending.add(info);
+  t.interrupted = true;
+  t.forced_signals |= signal_bit(sig);
+}
+
+void begin_group_exit(ThreadGroup& g, int wait_status) {
+  if (g.exiting) return;
+  g.exiting = true;
+  g.exit_status = wait_status;
+  end_group_stop(g, /*report=*/false);
+  for (Task* t : g.tasks) alert(*t);
+}
+
+bool may_signal(const Task& sender, const Task& target, int sig) {
+  if (sender.group.get() == target.group.get()) return true;
+  const Creds &a = *sender.creds, &b = *target.creds;
+  if (a.euid == b.suid || a.euid == b.uid || a.uid == b.suid || a.uid == b.uid) return true;
+  if (a.capable(CAP_KILL, *b.user_ns)) return true;
+  return sig == SIGCONT && &sender.group->session() == &target.group->session();
+}
+
+void set_blocked(Task& t, SignalSet mask) {
+  t.blocked = mask & ~kUnblockable;
+  // A shared signal that this task now blocks may be another thread's to take.
+  for (Task* other : t.group->tasks) {
+    if (other == &t || other->exiting) continue;
+    if (t.group->pending.set() & ~other->blocked) alert(*other);
+  }
+  t.recalc_interrupted();
+}
+
+bool begin_group_stop(Task& t, int sig) {
+  ThreadGroup& g = *t.group;
+  if (sig != SIGSTOP && g.process_group->is_orphaned()) return false;
+  if (g.exiting) return true;
+  g.stop_signal = sig;
+  g.threads_to_stop = 0;
+  for (Task* other : g.tasks) {
+    if (other->exiting || other->in_group_stop) continue;
+    other->group_stop_pending = true;
+    g.threads_to_stop++;
+    alert(*other);
+  }
+  return true;
+}
+
+void join_group_stop(Task& t) {
+  ThreadGroup& g = *t.group;
+  t.group_stop_pending = false;
+  t.in_group_stop = true;
+  if (--g.threads_to_stop > 0) return;
+  g.stopped = true;
+  g.stop_unreported = true;
+  g.continued_unreported = false;
+  notify_parent(g, CLD_STOPPED, g.stop_signal);
+}
+
+void end_group_stop(ThreadGroup& g, bool report) {
+  const bool was_stopped = g.stopped;
+  bool stopping = false;
+  for (Task* t : g.tasks) {
+    stopping |= t->group_stop_pending || t->in_group_stop;
+    t->group_stop_pending = false;
+    if (t->in_group_stop) {
+      t->in_group_stop = false;
+      t->kernel.scheduler.kick(*t);
+    }
+  }
+  g.stopped = false;
+  g.threads_to_stop = 0;
+  g.stop_unreported = false;
+  if (!report || !(was_stopped || stopping)) return;
+  if (was_stopped) {
+    g.continued_unreported = true;
+    notify_parent(g, CLD_CONTINUED, SIGCONT);
+  } else {
+    g.stop_unreported = false;
+  }
+}
+
+void notify_parent(ThreadGroup& child, int code, int status) {
+  ThreadGroup* parent = child.parent;
+  if (!parent || parent->tasks.empty()) return;
+  const SignalAction& a = parent->handlers->of(SIGCHLD);
+  const bool stop_or_continue = code == CLD_STOPPED || code == CLD_CONTINUED;
+  if (!(stop_or_continue && (a.flags & SA_NOCLDSTOP))) {
+    siginfo_t info = kernel_siginfo(SIGCHLD);
+    info.si_code = code;
+    info.si_pid = child.pid->nr_in(parent->pid->ns());
+    info.si_uid = child.leader->creds->user_ns.get() ? parent->leader->creds->user_ns->uid_out(
+                                                           child.leader->creds->uid)
+                                                     : 0;
+    info.si_status = status;
+    Usage total = child.dead_threads;
+    info.si_utime = total.user_ns / 10000000;
+    info.si_stime = total.system_ns / 10000000;
+    (void)send_group_signal(*parent, info);
+  }
+  parent->child_events.wake(POLLIN);
+}
+
+int sender_pid(const Task& sender, const Task& seen_by) {
+  return sender.group->pid->nr_in(seen_by.pid_ns());
+}
+
+}  // namespace usk

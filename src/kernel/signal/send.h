@@ -1,0 +1,42 @@
+// Sending signals: kill(2), signal(7), job control stops.
+#pragma once
+#include "kernel/task/task.h"
+
+namespace usk {
+
+// Queues a signal for one task, or for any thread of its group, and wakes who is to take it.
+// EAGAIN: a real-time signal found the queue full (RLIMIT_SIGPENDING). Ignored signals vanish.
+enum class SignalScope { kTask, kGroup };
+Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
+    REQUIRES(task_mutex);
+Result<void> send_group_signal(ThreadGroup& group, const siginfo_t& info) REQUIRES(task_mutex);
+// To each process of a group: terminals, kill(2) of a negative id. How many got it.
+int signal_process_group(ProcessGroup& group, const siginfo_t& info) REQUIRES(task_mutex);
+
+// A fault: cannot be ignored or blocked (a blocked or ignored one kills).
+void force_signal(Task& t, siginfo_t info) REQUIRES(task_mutex);
+
+// All threads of the group are to end with this wait status (the first caller decides).
+void begin_group_exit(ThreadGroup& group, int wait_status) REQUIRES(task_mutex);
+
+// Who may signal whom: kill(2).
+bool may_signal(const Task& sender, const Task& target, int sig) REQUIRES(task_mutex);
+
+// A new mask; pending signals that it lets through are looked at.
+void set_blocked(Task& t, SignalSet mask) REQUIRES(task_mutex);
+
+// A stop signal's default action; false when POSIX says that the group, being orphaned, ignores
+// it.
+bool begin_group_stop(Task& t, int sig) REQUIRES(task_mutex);
+// The task joins a stop that was begun.
+void join_group_stop(Task& t) REQUIRES(task_mutex);
+// SIGCONT and SIGKILL.
+void end_group_stop(ThreadGroup& group, bool report) REQUIRES(task_mutex);
+
+// Tells the parent of a change of state, with SIGCHLD as sigaction(2) describes it.
+void notify_parent(ThreadGroup& child, int code, int status) REQUIRES(task_mutex);
+
+// The number by which `seen_by` knows the sender.
+int sender_pid(const Task& sender, const Task& seen_by);
+
+}  // namespace usk

@@ -1,0 +1,248 @@
+#include "kernel/task/exit.h"
+
+#include <sys/wait.h>
+
+#include "kernel/futex/futex.h"
+#include "kernel/kernel.h"
+#include "kernel/signal/send.h"
+#include "kernel/task/close.h"
+#include "kernel/task/exec.h"
+#include "kernel/time/posix_timers.h"
+
+namespace usk {
+
+bool has_live_siblings(const Task& t) {
+  for (const Task* other : t.group->tasks) {
+    if (other != &t && !other->dead) return true;
+  }
+  return false;
+}
+
+bool waits_for_namespace(const Task& t) {
+  if (!t.zaps_namespace) return false;
+  for (auto& pid : t.pid_ns().all()) {
+    if (pid->task && pid->task != &t && pid->task->group.get() != t.group.get()) return true;
+  }
+  return false;
+}
+
+Usage thread_usage(Task& t) {
+  Usage u = t.usage;
+  if (t.cpu) u.user_ns += int64_t(t.cpu->cpu_time_ns());
+  return u;
+}
+
+Usage group_usage(ThreadGroup& g) {
+  Usage u = g.dead_threads;
+  for (Task* t : g.tasks) {
+    if (!t->dead) u += thread_usage(*t);
+  }
+  return u;
+}
+
+namespace {
+
+// An orphaned group with a stopped member is told: POSIX, exit(3).
+void signal_orphans(ProcessGroup& pg) REQUIRES(task_mutex) {
+  if (!pg.is_orphaned() || !pg.has_stopped_member()) return;
+  signal_process_group(pg, kernel_siginfo(SIGHUP));
+  signal_process_group(pg, kernel_siginfo(SIGCONT));
+}
+
+// Who adopts the children: another thread's process is the same; then the nearest living
+// subreaper, then the init of the pid namespace.
+ThreadGroup& find_reaper(ThreadGroup& g) REQUIRES(task_mutex) {
+  ThreadGroup* ns_init = g.pid->ns().init;
+  for (ThreadGroup* p = g.parent; p && p != ns_init; p = p->parent) {
+    if (&p->pid->ns() != &g.pid->ns()) break;
+    if (p->is_subreaper && !p->exiting && p->live > 0) return *p;
+  }
+  if (ns_init && ns_init != &g && !ns_init->zombie) return *ns_init;
+  return *g.kernel.init;
+}
+
+void reparent_children(ThreadGroup& g) REQUIRES(task_mutex) {
+  ThreadGroup& reaper = find_reaper(g);
+  const auto children = std::exchange(g.children, {});
+  for (ThreadGroup* child : children) {
+    Ref<ProcessGroup> pg = child->process_group;
+    child->parent = &reaper;
+    reaper.children.push_back(child);
+    child->leader->parent_thread = reaper.leader;
+    if (child->leader->exit_signal) child->leader->exit_signal = SIGCHLD;
+    if (child->zombie) {
+      if (reaper.reaps_children()) {
+        reap(*child);
+      } else {
+        notify_parent(*child, CLD_EXITED, WEXITSTATUS(child->exit_status));
+      }
+      continue;
+    }
+    if (pg) signal_orphans(*pg);
+  }
+}
+
+// prctl(PR_SET_PDEATHSIG) of children whose parent thread this was.
+void send_parent_death_signals(Task& t) REQUIRES(task_mutex) {
+  for (ThreadGroup* child : t.group->children) {
+    for (Task* c : child->tasks) {
+      if (c->parent_thread != &t && child->leader->parent_thread != &t) continue;
+      if (c->parent_death_signal) {
+        (void)send_signal(*c, kernel_siginfo(c->parent_death_signal), SignalScope::kTask);
+      }
+    }
+    if (child->leader->parent_thread == &t) {
+      child->leader->parent_thread = t.group->leader == &t ? nullptr : t.group->leader;
+    }
+  }
+}
+
+void end_namespace(Task& t) REQUIRES(task_mutex) {
+  PidNamespace& ns = t.pid_ns();
+  ns.dead = true;
+  t.zaps_namespace = true;
+  for (auto& pid : ns.all()) {
+    if (pid->group && pid->group != t.group.get()) begin_group_exit(*pid->group, SIGKILL);
+  }
+}
+
+void leave_process(Task& t) REQUIRES(task_mutex) {
+  ThreadGroup& g = *t.group;
+  Session& session = g.session();
+  if (session.leader == &g) {
+    session.leader = nullptr;
+    if (session.terminal) {
+      Ref<Terminal> terminal = std::exchange(session.terminal, {});
+      t.kernel.leader_exits(std::move(terminal), session.id->root_nr());
+    }
+  }
+  // Its own group may lose its last tie to the session.
+  Ref<ProcessGroup> pg = g.process_group;
+  const bool was_orphaned = pg->is_orphaned();
+  if (!was_orphaned && pg->is_orphaned(&g) && pg->has_stopped_member()) {
+    signal_process_group(*pg, kernel_siginfo(SIGHUP));
+    signal_process_group(*pg, kernel_siginfo(SIGCONT));
+  }
+  if (g.pid->ns().init == &g) end_namespace(t);
+  reparent_children(g);
+}
+
+void release_resources(Task& t, bool last) {
+  leave_futexes(t);
+  if (t.clear_child_tid && t.mm->ref_count() > 1) {
+    if (t.mem().put(UserPtr<uint32_t>{t.clear_child_tid}, 0)) wake_futex(t, t.clear_child_tid, 1);
+  }
+  if (last) t.group->timers->clear();
+  t.usage = thread_usage(t);
+  // The last count of a table closes its files here, not later.
+  if (t.fds->ref_count() == 1) close_files(t, t.fds->remove_all());
+  t.fds.reset();
+  std::unique_ptr<platform::Thread> cpu = std::move(t.cpu);
+  cpu->owner = nullptr;
+  Ref<AddressSpace> mm = std::move(t.mm);
+  {
+    Lock lock(task_mutex);
+    release_vfork_parent(t);
+  }
+  cpu.reset();
+  mm.reset();
+  t.fs.reset();
+}
+
+int exit_code_of(int status) {
+  return WIFSIGNALED(status) ? (WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED) : CLD_EXITED;
+}
+
+void notify_exit(ThreadGroup& g) REQUIRES(task_mutex) {
+  g.zombie = true;
+  g.pid->exit_queue.wake(POLLIN);
+  ThreadGroup& parent = *g.parent;
+  const int status = g.exit_status;
+  const int shown = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+  const bool self_reaping = g.leader->exit_signal == SIGCHLD && parent.reaps_children();
+  if (g.leader->exit_signal == SIGCHLD) {
+    const SignalAction& a = parent.handlers->of(SIGCHLD);
+    if (!(a.is_ignore())) notify_parent(g, exit_code_of(status), shown);
+  } else if (g.leader->exit_signal) {
+    siginfo_t info = kernel_siginfo(g.leader->exit_signal);
+    info.si_code = exit_code_of(status);
+    info.si_pid = g.pid->nr_in(parent.pid->ns());
+    info.si_status = shown;
+    (void)send_group_signal(parent, info);
+  }
+  parent.child_events.wake(POLLIN);
+  if (self_reaping) reap(g);
+}
+
+}  // namespace
+
+void reap(ThreadGroup& g) {
+  if (g.reaped) return;
+  g.reaped = true;
+  Kernel& k = g.kernel;
+  if (g.parent) {
+    Usage total = group_usage(g);
+    total += g.reaped_children;
+    g.parent->reaped_children += total;
+    std::erase(g.parent->children, &g);
+  }
+  g.process_group->members.erase(&g);
+  g.process_group.reset();
+  g.pid->task = nullptr;
+  g.pid->group = nullptr;
+  Task* leader = std::exchange(g.leader, nullptr);
+  g.tasks.clear();
+  PidNamespace& ns = g.pid->ns();
+  if (ns.init && ns.init->leader) k.scheduler.kick(*ns.init->leader);
+  if (ns.init == &g) ns.init = nullptr;
+  k.drop(*leader);
+  g.unref();
+}
+
+Step Exit::run(Task&) { return ExitMain{}; }
+
+Step ExitMain::run(Task& t) {
+  bool last;
+  {
+    Lock lock(task_mutex);
+    t.exiting = true;
+    t.in_group_stop = t.group_stop_pending = false;
+    last = --t.group->live == 0;
+    if (last && !t.group->exiting) {
+      t.group->exiting = true;
+      t.group->exit_status = t.exit_status;
+    }
+  }
+  release_resources(t, last);
+  if (t.kernel.hooks.exited) t.kernel.hooks.exited(t, t.exit_status);
+  Lock lock(task_mutex);
+  send_parent_death_signals(t);
+  if (last) leave_process(t);
+  return ExitNotify{};
+}
+
+Step ExitNotify::run(Task& t) {
+  Lock lock(task_mutex);
+  ThreadGroup& g = *t.group;
+  t.dead = true;
+  const bool leader = g.leader == &t;
+  g.dead_threads += t.usage;
+  t.usage = Usage{};
+  if (!leader) {
+    std::erase(g.tasks, &t);
+    t.pid->task = nullptr;
+    t.kernel.drop(t);
+  }
+  if (g.exec_task && g.exec_task != &t) {
+    t.kernel.scheduler.kick(*g.exec_task);
+  } else if (g.live == 0) {
+    bool all_dead = true;
+    for (Task* other : g.tasks) all_dead &= other->dead;
+    if (all_dead) notify_exit(g);
+  }
+  return ExitDone{};
+}
+
+Step ExitDone::run(Task&) { return Finished{}; }
+
+}  // namespace usk

@@ -1,0 +1,107 @@
+#include "kernel/task/task.h"
+
+#include <cstring>
+
+#include "kernel/kernel.h"
+
+namespace usk {
+
+Task::Task(Kernel& k, Ref<Pid> p, Ref<ThreadGroup> g)
+    : kernel(k), pid(std::move(p)), group(std::move(g)), waits_(*this) {
+  CPU_ZERO(&affinity);
+  for (int i = 0; i < 1024; i++) CPU_SET(size_t(i), &affinity);
+}
+
+Task::~Task() {
+  if (park_timer) kernel.time.disarm(*park_timer);
+}
+
+UserMemory Task::mem() { return UserMemory(*mm, *cpu, memory_limits()); }
+
+Result<Ref<File>> Task::file_or_path(int fd) {
+  for (auto& [n, f] : frame.pins) {
+    if (n == fd) return f;
+  }
+  Ref<File> f = TRY(fds->get(fd));
+  frame.pins.emplace_back(fd, f);
+  return f;
+}
+
+Result<Ref<File>> Task::file(int fd) {
+  Ref<File> f = TRY(file_or_path(fd));
+  if (f->can(File::kPathOnly)) return Err(EBADF);
+  return f;
+}
+
+Result<int> Task::add_fd(Ref<File> f, bool cloexec, int from) {
+  return fds->add(std::move(f), cloexec, limit(RLIMIT_NOFILE), from);
+}
+
+WalkContext Task::walk_context() const {
+  WalkContext ctx;
+  ctx.root = fs->root();
+  ctx.cwd = fs->cwd();
+  ctx.creds = creds;
+  ctx.mounts = ns.mounts;
+  ctx.umask = fs->umask();
+  return ctx;
+}
+
+Result<Path> Task::at(int dirfd) {
+  if (dirfd == AT_FDCWD) return fs->cwd();
+  return TRY(file_or_path(dirfd))->path();
+}
+
+namespace {
+UserBuffers one_buffer(uint64_t addr, uint64_t len) {
+  constexpr uint64_t kMaxRw = 0x7ffff000;  // Linux: MAX_RW_COUNT
+  UserBuffers b;
+  b.parts.push_back({reinterpret_cast<void*>(addr), std::min(len, kMaxRw)});
+  return b;
+}
+}  // namespace
+
+GuestOut Task::out(UserOut buf) { return GuestOut(mem(), one_buffer(buf.addr, buf.len)); }
+GuestIn Task::in(UserIn buf) { return GuestIn(mem(), one_buffer(buf.addr, buf.len)); }
+
+Deadline Task::deadline(std::optional<int64_t> relative_ns) {
+  if (!frame.deadline) {
+    Deadline d;
+    if (relative_ns) {
+      const int64_t now = kernel.time.monotonic();
+      d.ns = *relative_ns > INT64_MAX - now ? INT64_MAX : now + *relative_ns;
+    }
+    frame.deadline = d;
+  }
+  return *frame.deadline;
+}
+
+bool Task::timed_out() const {
+  return frame.deadline && !frame.deadline->infinite() &&
+         kernel.time.monotonic() >= frame.deadline->ns;
+}
+
+MemoryLimits Task::memory_limits() const {
+  return {.as = limit(RLIMIT_AS),
+          .data = limit(RLIMIT_DATA),
+          .stack = limit(RLIMIT_STACK),
+          .memlock = creds->capable(14 /* CAP_IPC_LOCK */) ? UINT64_MAX : limit(RLIMIT_MEMLOCK)};
+}
+
+uint64_t Task::limit(int resource) const { return group->limits[size_t(resource)].rlim_cur; }
+
+void Task::set_name(std::string_view n) {
+  comm.fill(0);
+  memcpy(comm.data(), n.data(), std::min(n.size(), comm.size() - 1));
+}
+
+bool Task::has_work() {
+  if (group->exiting || killed_by_exec || group_stop_pending || in_group_stop) return true;
+  return (pending.set() | group->pending.set()) & ~blocked;
+}
+
+void Task::recalc_interrupted() { interrupted = has_work() || saved_mask.has_value(); }
+
+bool Task::fatal_signal_pending() { return group->exiting || killed_by_exec; }
+
+}  // namespace usk

@@ -1,0 +1,197 @@
+// A guest thread.
+#pragma once
+#include <sched.h>
+
+#include <any>
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/timer.h"
+#include "creds/creds.h"
+#include "fs/vfs/fd_table.h"
+#include "fs/vfs/walk.h"
+#include "kernel/run/outcome.h"
+#include "kernel/run/run_state.h"
+#include "kernel/signal/signal.h"
+#include "kernel/task/fs_state.h"
+#include "kernel/task/namespaces.h"
+#include "kernel/task/thread_group.h"
+#include "kernel/wait/wait_set.h"
+#include "mm/user.h"
+#include "platform/platform.h"
+
+namespace usk {
+
+class Kernel;
+struct ExecImage;   // kernel/task/exec.h
+struct FutexWaiter; // kernel/futex/futex.h
+
+// The system call a task is in. Kept while it waits; a new one for each call.
+struct SyscallFrame {
+  uint64_t nr = 0;
+  std::array<uint64_t, 6> args{};
+  bool first = true;                 // The handler has not been called yet.
+  std::optional<Deadline> deadline;  // Absolute from the first call on.
+  int64_t progress = 0;              // Bytes already done; what a signal returns, if any.
+  std::vector<std::pair<int, Ref<File>>> pins;  // Files stay those of the first call.
+  std::shared_ptr<void> extra;       // What else a handler keeps between calls.
+  int64_t result = 0;
+  bool registers_set = false;
+  USK_FIELDS(nr, args, first, deadline, progress, result)
+};
+
+// What restart_syscall(2) goes on with.
+struct RestartBlock {
+  enum class Kind { kNone, kNanosleep, kPoll, kFutex } kind = Kind::kNone;
+  Deadline until;
+  std::array<uint64_t, 6> args{};
+  int clock = 0;
+  USK_FIELDS(kind, until, args, clock)
+};
+
+// rseq(2), set_robust_list(2) and sigaltstack(2) registrations.
+struct RseqArea {
+  uint64_t addr = 0;
+  uint32_t length = 0, signature = 0;
+  USK_FIELDS(addr, length, signature)
+};
+struct AltStack {
+  uint64_t addr = 0, size = 0;
+  int flags = SS_DISABLE;
+  USK_FIELDS(addr, size, flags)
+};
+
+// Linux's task_struct. Whoever advances the task owns its own members; those marked are guarded by
+// task_mutex.
+class Task final : public RefCounted {
+ public:
+  Task(Kernel& kernel, Ref<Pid> pid, Ref<ThreadGroup> group);
+  ~Task() override;
+
+  Kernel& kernel;
+  const Ref<Pid> pid;
+  const Ref<ThreadGroup> group;
+
+  // --- Run state.
+  RunState state = App{};
+  std::optional<platform::Trap> trap;  // Reported, not yet looked at.
+  SyscallFrame frame;
+  RestartBlock restart;
+  std::unique_ptr<platform::Thread> cpu;
+  Ref<TimerClient> park_timer;  // Armed while parked with a deadline.
+
+  // --- Resources, replaced by unshare(2), setns(2) and execve(2). Readers on other threads
+  // (procfs) take them under task_mutex.
+  Ref<AddressSpace> mm;
+  Ref<FdTable> fds;
+  Ref<FsState> fs;
+  Ref<const Creds> creds;
+  Namespaces ns;
+  std::array<char, 16> comm{};
+
+  // --- Signals.
+  SignalSet blocked GUARDED_BY(task_mutex) = 0;
+  // The mask to return to after sigsuspend and the like, once a handler was called or none.
+  std::optional<SignalSet> saved_mask GUARDED_BY(task_mutex);
+  // sigtimedwait(2): signals that wake although they are blocked.
+  SignalSet awaited GUARDED_BY(task_mutex) = 0;
+  PendingSignals pending GUARDED_BY(task_mutex);
+  // Faults that force_signal() queued: not subject to an init's immunity.
+  SignalSet forced_signals GUARDED_BY(task_mutex) = 0;
+  uint64_t fault_address = 0;  // cr2 of a handler's frame.
+  // Something of a signal, stop or kill is to be looked at before guest code runs on.
+  std::atomic<bool> interrupted{false};
+  AltStack alt_stack;
+  WaitQueue signal_queue;  // signalfd(2) and sigtimedwait(2) of this task.
+
+  // --- Stops.
+  bool in_group_stop GUARDED_BY(task_mutex) = false;
+  bool group_stop_pending GUARDED_BY(task_mutex) = false;
+  Task* vfork_child GUARDED_BY(task_mutex) = nullptr;   // Waited for.
+  Ref<Task> vfork_parent GUARDED_BY(task_mutex);        // Waits for this one.
+  std::shared_ptr<ExecImage> exec_image;
+
+  // --- Exit.
+  bool exiting GUARDED_BY(task_mutex) = false;
+  bool killed_by_exec GUARDED_BY(task_mutex) = false;  // Another thread calls execve.
+  bool zaps_namespace GUARDED_BY(task_mutex) = false;  // Ends its pid namespace.
+  int exit_status GUARDED_BY(task_mutex) = 0;
+  bool dead GUARDED_BY(task_mutex) = false;  // Past ExitNotify.
+  int exit_signal = SIGCHLD;                 // Of a leader, to its parent; 0: none.
+  int parent_death_signal = 0;
+  Task* parent_thread GUARDED_BY(task_mutex) = nullptr;
+
+  // --- Registrations and attributes.
+  uint64_t clear_child_tid = 0;
+  uint64_t robust_list = 0;
+  RseqArea rseq;
+  uint32_t personality = 0;
+  int nice = 0;
+  int policy = SCHED_OTHER;
+  int realtime_priority = 0;
+  bool reset_on_fork = false;
+  uint64_t timer_slack_ns = 50000;
+  int io_priority = 0;
+  cpu_set_t affinity;
+  bool keep_caps_unused = false;
+  int64_t start_ns = 0;
+  Usage usage;
+
+  std::shared_ptr<FutexWaiter> futex;  // In a futex wait.
+
+  // --- Scheduling: guarded by the scheduler's lock.
+  enum class Where { kParked, kQueued, kRunning, kInGuest, kGone };
+  Where where = Where::kQueued;
+  bool wake_pending = false;
+
+  // --- For handlers.
+  UserMemory mem();
+  // The file behind fd, held by the call in progress: a later invocation of the same call gets
+  // the same file even if the fd was closed or reused while the task slept. EBADF for O_PATH.
+  Result<Ref<File>> file(int fd);
+  Result<Ref<File>> file_or_path(int fd);
+  // Adds a file under RLIMIT_NOFILE.
+  Result<int> add_fd(Ref<File> file, bool cloexec, int from = 0);
+  WalkContext walk_context() const;
+  // Where an *at call starts: AT_FDCWD or a directory descriptor.
+  Result<Path> at(int dirfd);
+  GuestOut out(UserOut buf);
+  GuestIn in(UserIn buf);
+  WaitSet& waits() { return waits_; }
+  // The call's deadline: `relative_ns` from its first invocation; nothing for "forever".
+  Deadline deadline(std::optional<int64_t> relative_ns);
+  bool timed_out() const;
+  template <class T>
+  T& extra() {
+    if (!frame.extra) frame.extra = std::make_shared<T>();
+    return *static_cast<T*>(frame.extra.get());
+  }
+
+  MemoryLimits memory_limits() const;
+  uint64_t limit(int resource) const;
+  bool capable(int cap) const { return creds->capable(cap); }
+  int tid() const { return pid->own_nr(); }
+  int tgid() const { return group->tgid(); }
+  PidNamespace& pid_ns() const { return pid->ns(); }
+  std::string name() const { return comm.data(); }
+  void set_name(std::string_view name);
+  bool is_leader() const REQUIRES(task_mutex) { return group->leader == this; }
+
+  // --- Signals (kernel/signal/send.cc).
+  // Whether a signal, kill or stop is to be handled before the task goes on.
+  bool has_work() REQUIRES(task_mutex);
+  void recalc_interrupted() REQUIRES(task_mutex);
+  bool fatal_signal_pending() REQUIRES(task_mutex);
+
+  USK_FIELDS(pid, group, state, frame, restart, mm, fds, fs, creds, ns, comm, blocked, saved_mask,
+             pending, alt_stack, in_group_stop, exiting, exit_status, exit_signal,
+             parent_death_signal, clear_child_tid, robust_list, rseq, personality, nice, policy,
+             realtime_priority, timer_slack_ns, start_ns, usage)
+
+ private:
+  WaitSet waits_;
+};
+
+}  // namespace usk

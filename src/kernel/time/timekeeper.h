@@ -1,0 +1,49 @@
+// The guest's clocks and the deadlines on them: clock_gettime(2), time_namespaces(7).
+#pragma once
+#include <atomic>
+#include <map>
+#include <unordered_map>
+#include <vector>
+
+#include "base/fields.h"
+#include "base/timer.h"
+
+namespace usk {
+
+// CLOCK_MONOTONIC and CLOCK_BOOTTIME are the host's monotonic clock plus an offset that a restore
+// adjusts; CLOCK_REALTIME is the host's plus what the guest's clock_settime(2) changed.
+class Timekeeper final : public TimerService {
+ public:
+  int64_t now(clockid_t clock) override;
+  void arm(Ref<TimerClient> client, clockid_t clock, int64_t at) override EXCLUDES(mu_);
+  void disarm(TimerClient& client) override EXCLUDES(mu_);
+  uint64_t clock_set_count() override { return set_count_; }
+  WaitQueue& clock_set_queue() override { return set_queue_; }
+
+  int64_t monotonic() { return now(CLOCK_MONOTONIC); }
+  void set_realtime(int64_t ns) EXCLUDES(mu_);
+  // Calls what has expired; returns the next deadline on the host's monotonic clock.
+  Deadline expire() EXCLUDES(mu_);
+
+  USK_FIELDS(monotonic_offset_, realtime_offset_)
+
+ private:
+  using Heap = std::multimap<int64_t, Ref<TimerClient>>;
+  struct Place {
+    Heap* heap;
+    Heap::iterator at;
+  };
+  void remove_locked(TimerClient* client) REQUIRES(mu_);
+  bool take_expired_locked(Heap& heap, int64_t now, std::vector<Ref<TimerClient>>& out)
+      REQUIRES(mu_);
+
+  Mutex<Rank::kTimer> mu_;
+  Heap monotonic_heap_ GUARDED_BY(mu_);
+  Heap realtime_heap_ GUARDED_BY(mu_);
+  std::unordered_map<TimerClient*, Place> places_ GUARDED_BY(mu_);
+  std::atomic<int64_t> monotonic_offset_{0}, realtime_offset_{0};
+  std::atomic<uint64_t> set_count_{0};
+  WaitQueue set_queue_;
+};
+
+}  // namespace usk

@@ -1,0 +1,205 @@
+// read(2), write(2), pread(2), readv(2), preadv2(2), ioctl(2).
+#include <fmt/format.h>
+
+#include "kernel/kernel.h"
+#include "kernel/signal/send.h"
+#include "kernel/task/caller.h"
+#include "kernel/wait/block_on.h"
+#include "syscalls/syscalls.h"
+
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x20
+#endif
+
+namespace usk::sys {
+namespace {
+
+// Who may use the file at all, and whether the terminal lets a background process go on.
+Result<Ref<File>> ready_file(Task& t, Fd fd, uint32_t mode) {
+  Ref<File> file = TRY(t.file(fd.n));
+  if (!file->can(mode)) return Err(EBADF);
+  return file;
+}
+
+SyscallResult after_write(Task& t, SyscallResult r) {
+  if (!r && r.error() == Errno(EPIPE)) {
+    Lock lock(task_mutex);
+    siginfo_t info = user_siginfo(SIGPIPE, SI_USER, t.tgid(), t.creds->uid);
+    (void)send_signal(t, info, SignalScope::kTask);
+  }
+  return r;
+}
+
+Result<UserBuffers> buffers_of(Task&, uint64_t addr, uint64_t len) {
+  constexpr uint64_t kMaxRw = 0x7ffff000;  // Linux: MAX_RW_COUNT
+  if (int64_t(len) < 0) return Err(EINVAL);
+  UserBuffers b;
+  b.parts.push_back({reinterpret_cast<void*>(addr), std::min(len, kMaxRw)});
+  return b;
+}
+
+SyscallResult do_read(Task& t, Ref<File> file, UserBuffers buffers, std::optional<uint64_t> at,
+                      bool nonblocking) {
+  TaskCaller caller(t);
+  if (TRY(file->before_io(caller, false)) == File::IoVerdict::kSignalled) return Signalled{};
+  auto op = [&]() -> Result<size_t> {
+    GuestOut dst(t.mem(), buffers);
+    if (at) {
+      uint64_t pos = *at;
+      return file->read(dst, pos);
+    }
+    if (!file->can(File::kSeek)) {
+      uint64_t unused = 0;
+      return file->read(dst, unused);
+    }
+    Lock lock(file->pos_mutex());
+    return file->read(dst, file->pos_locked());
+  };
+  return block_on(t, *file, POLLIN, op, nonblocking || file->nonblocking());
+}
+
+// A blocking write goes on until all is written; what was done before a wait is kept as progress.
+SyscallResult do_write(Task& t, Ref<File> file, UserBuffers buffers, std::optional<uint64_t> at,
+                       bool nonblocking) {
+  TaskCaller caller(t);
+  if (TRY(file->before_io(caller, true)) == File::IoVerdict::kSignalled) return Signalled{};
+  auto op = [&]() -> Result<size_t> {
+    GuestIn src(t.mem(), buffers, size_t(t.frame.progress));
+    if (at) {
+      uint64_t pos = *at;
+      return file->write(src, pos);
+    }
+    if (!file->can(File::kSeek)) {
+      uint64_t unused = 0;
+      return file->write(src, unused);
+    }
+    Lock lock(file->pos_mutex());
+    return file->write(src, file->pos_locked());
+  };
+  nonblocking = nonblocking || file->nonblocking();
+  const size_t total = buffers.total();
+  for (;;) {
+    auto r = block_on(t, *file, POLLOUT, op, nonblocking);
+    auto* n = r ? std::get_if<int64_t>(&r->v_) : nullptr;
+    if (!n) {
+      if (!r && t.frame.progress > 0) return t.frame.progress;
+      return r;
+    }
+    t.frame.progress += *n;
+    const bool stream = !file->can(File::kSeek) && !at;
+    if (*n == 0 || !stream || nonblocking || size_t(t.frame.progress) >= total) {
+      return t.frame.progress;
+    }
+  }
+}
+
+Result<std::optional<uint64_t>> position_of(File& file, int64_t offset) {
+  if (offset < 0) return Err(EINVAL);
+  if (!file.can(File::kPread)) return Err(ESPIPE);
+  return uint64_t(offset);
+}
+
+}  // namespace
+
+SyscallResult read(Task& t, Fd fd, UserOut buf) {
+  Ref<File> file = TRY(ready_file(t, fd, File::kRead));
+  return do_read(t, file, TRY(buffers_of(t, buf.addr, buf.len)), std::nullopt, false);
+}
+
+SyscallResult write(Task& t, Fd fd, UserIn buf) {
+  Ref<File> file = TRY(ready_file(t, fd, File::kWrite));
+  return after_write(
+      t, do_write(t, file, TRY(buffers_of(t, buf.addr, buf.len)), std::nullopt, false));
+}
+
+SyscallResult pread64(Task& t, Fd fd, UserOut buf, int64_t offset) {
+  if (offset < 0) return Err(EINVAL);
+  Ref<File> file = TRY(ready_file(t, fd, File::kRead));
+  auto at = TRY(position_of(*file, offset));
+  return do_read(t, file, TRY(buffers_of(t, buf.addr, buf.len)), at, false);
+}
+
+SyscallResult pwrite64(Task& t, Fd fd, UserIn buf, int64_t offset) {
+  if (offset < 0) return Err(EINVAL);
+  Ref<File> file = TRY(ready_file(t, fd, File::kWrite));
+  auto at = TRY(position_of(*file, offset));
+  return after_write(t, do_write(t, file, TRY(buffers_of(t, buf.addr, buf.len)), at, false));
+}
+
+SyscallResult readv(Task& t, Fd fd, UserIov iov) {
+  Ref<File> file = TRY(ready_file(t, fd, File::kRead));
+  UserMemory mem = t.mem();
+  return do_read(t, file, TRY(get_iovecs(mem, iov)), std::nullopt, false);
+}
+
+SyscallResult writev(Task& t, Fd fd, UserIov iov) {
+  Ref<File> file = TRY(ready_file(t, fd, File::kWrite));
+  UserMemory mem = t.mem();
+  return after_write(t, do_write(t, file, TRY(get_iovecs(mem, iov)), std::nullopt, false));
+}
+
+SyscallResult preadv2(Task& t, Fd fd, UserIov iov, uint64_t low, uint64_t, int32_t flags) {
+  constexpr int kKnown = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
+  const int64_t offset = int64_t(low);
+  if (offset < -1) return Err(EINVAL);
+  if (flags & ~kKnown) return Err(EOPNOTSUPP);
+  Ref<File> file = TRY(ready_file(t, fd, File::kRead));
+  std::optional<uint64_t> at;
+  if (offset != -1) at = TRY(position_of(*file, offset));
+  UserMemory mem = t.mem();
+  return do_read(t, file, TRY(get_iovecs(mem, iov)), at, flags & RWF_NOWAIT);
+}
+
+SyscallResult pwritev2(Task& t, Fd fd, UserIov iov, uint64_t low, uint64_t, int32_t flags) {
+  constexpr int kKnown = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
+  const int64_t offset = int64_t(low);
+  if (offset < -1) return Err(EINVAL);
+  if (flags & ~kKnown) return Err(EOPNOTSUPP);
+  Ref<File> file = TRY(ready_file(t, fd, File::kWrite));
+  std::optional<uint64_t> at;
+  if (offset != -1) at = TRY(position_of(*file, offset));
+  if (flags & RWF_APPEND) at = TRY(file->inode().getattr()).size;
+  UserMemory mem = t.mem();
+  auto r = do_write(t, file, TRY(get_iovecs(mem, iov)), at, flags & RWF_NOWAIT);
+  if (r && (flags & (RWF_DSYNC | RWF_SYNC))) TRY(file->fsync(flags & RWF_DSYNC));
+  return after_write(t, std::move(r));
+}
+
+SyscallResult preadv(Task& t, Fd fd, UserIov iov, uint64_t low, uint64_t high) {
+  if (int64_t(low) < 0) return Err(EINVAL);
+  return preadv2(t, fd, iov, low, high, 0);
+}
+
+SyscallResult pwritev(Task& t, Fd fd, UserIov iov, uint64_t low, uint64_t high) {
+  if (int64_t(low) < 0) return Err(EINVAL);
+  return pwritev2(t, fd, iov, low, high, 0);
+}
+
+SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
+  Ref<File> file = TRY(t.file(fd.n));
+  switch (cmd) {
+    case 0x5451 /* FIOCLEX */: TRY(t.fds->set_cloexec(fd.n, true)); return 0;
+    case 0x5450 /* FIONCLEX */: TRY(t.fds->set_cloexec(fd.n, false)); return 0;
+    case 0x5421 /* FIONBIO */: {
+      const int on = TRY(t.mem().get(UserPtr<const int32_t>{arg}));
+      TRY(file->set_flags(on ? file->flags() | O_NONBLOCK : file->flags() & ~O_NONBLOCK));
+      return 0;
+    }
+    default: break;
+  }
+  TaskCaller caller(t);
+  auto r = file->ioctl(caller, cmd, arg);
+  if (r) return *r;
+  // A terminal that may not be used from the background has signalled.
+  if (failed_with(r, kERESTARTSYS)) return Signalled{};
+  if (failed_with(r, EAGAIN) && !file->nonblocking()) {
+    t.waits().add(file->queue(), POLLOUT, file);
+    return Block{};
+  }
+  if (failed_with(r, ENOTTY) && !file->inode().is_regular() && !file->inode().is_dir()) {
+    note_unsupported(fmt::format("ioctl {:#x}", cmd));
+  }
+  return std::unexpected(r.error());
+}
+
+}  // namespace usk::sys

@@ -1,0 +1,340 @@
+"""Abuse: what a hostile or greedy program does to the sandbox, and someone else to its processes.
+
+Each case says what it runs and what must come of it. In every case the sandbox must end within its
+time limit and leave no process behind (leftovers.py).
+"""
+import fnmatch
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from outcome import Outcome, run_limited
+from paths import HERE
+
+LIMIT_SECONDS = 60
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def jobs(build, options):
+    for name, function in CASES.items():
+        yield f"abuse.{name}", lambda n=name, f=function: run(n, f, build, options)
+
+
+def run(name, function, build, options):
+    if not fnmatch.fnmatchcase(name, options.filter):
+        return Outcome()
+    if not (build / "usk").exists():
+        return Outcome(skipped=1)
+    begin = time.monotonic()
+    try:
+        problem = function(Sandbox(build))
+    except (OSError, subprocess.SubprocessError) as error:
+        problem = repr(error)
+    outcome = Outcome(seconds=time.monotonic() - begin)
+    if problem:
+        outcome.failed = 1
+        outcome.notes.append(f"FAIL {name}: {problem}")
+    else:
+        outcome.passed = 1
+    return outcome
+
+
+class Sandbox:
+    def __init__(self, build):
+        self.usk = str(build / "usk")
+
+    def run(self, *command, flags=(), limit=LIMIT_SECONDS):
+        return run_limited([sys.executable, HERE / "leftovers.py", self.usk, "run", *flags, "--",
+                            *command], limit)
+
+    def python(self, program, **more):
+        return self.run("python3", "-c", program, **more)
+
+    def start(self, *command, flags=()):
+        """A running sandbox under the watch of leftovers.py; its output is readable."""
+        return subprocess.Popen([sys.executable, HERE / "leftovers.py", self.usk, "run", *flags,
+                                 "--", *command], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                start_new_session=True)
+
+
+def wrong(done, output=None, code=0):
+    """A description of what is not as it should be, or None."""
+    if done.code == 124:
+        return "out of time\n" + done.output[-500:] + done.errors[-500:]
+    if done.code == 99:
+        return done.errors.strip()
+    if code is not None and done.code != code:
+        return f"code {done.code}, not {code}: {done.output[-300:]} {done.errors[-300:]}"
+    if output is not None and not re.fullmatch(output, done.output.strip()):
+        return f"printed {done.output[-300:]!r} {done.errors[-300:]!r}"
+    return None
+
+
+def descendants(pid):
+    """All processes below `pid`, by /proc."""
+    found, todo = [], [pid]
+    while todo:
+        now = todo.pop()
+        for tid in list_dir(f"/proc/{now}/task"):
+            try:
+                with open(f"/proc/{now}/task/{tid}/children") as file:
+                    below = [int(child) for child in file.read().split()]
+            except OSError:
+                continue
+            found += below
+            todo += below
+    return found
+
+
+def list_dir(path):
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
+def kernel_of(process):
+    """The sandbox's own process: the child that leftovers.py started."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        below = descendants(process.pid)
+        if below:
+            return below[0]
+        time.sleep(0.01)
+    raise OSError("the sandbox did not start")
+
+
+def finish(process, limit=20):
+    """(exit code, output, errors), or a code of None when it did not end."""
+    try:
+        output, errors = process.communicate(timeout=limit)
+        return process.returncode, output, errors
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return None, "", ""
+
+
+@case
+def fork_bomb(sandbox):
+    done = sandbox.run("bash", "-c", "bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 2; echo over",
+                       flags=["--pids", "50", "--timeout", "20"])
+    return wrong(done, code=None) if done.code in (124, 99) else None
+
+
+@case
+def too_many_processes(sandbox):
+    done = sandbox.python("""
+import os, errno
+children = []
+try:
+    while len(children) < 200:
+        pid = os.fork()
+        if pid == 0:
+            import time; time.sleep(100)
+        children.append(pid)
+    print('no limit')
+except OSError as error:
+    print(errno.errorcode[error.errno], len(children) < 50)
+for pid in children: os.kill(pid, 9)
+""", flags=["--pids", "50"])
+    return wrong(done, "EAGAIN True")
+
+
+@case
+def memory_limit(sandbox):
+    done = sandbox.python("""
+blocks = []
+try:
+    for i in range(100): blocks.append(bytearray(b'x') * (10 << 20))
+    print('no limit')
+except MemoryError:
+    got = len(blocks)
+    blocks = None
+    print('MemoryError', 0 < got < 7)
+""", flags=["--memory", "64M"])
+    return wrong(done, "MemoryError True")
+
+
+@case
+def memory_of_many(sandbox):
+    done = sandbox.python("""
+import os
+for i in range(8):
+    if os.fork() == 0:
+        try:
+            block = bytearray(b'x') * (20 << 20)
+        except MemoryError:
+            os._exit(1)
+        import time; time.sleep(1)
+        os._exit(0)
+refused = sum(os.waitstatus_to_exitcode(os.wait()[1]) != 0 for i in range(8))
+print(refused > 0)
+""", flags=["--memory", "64M"])
+    return wrong(done, "True")
+
+
+@case
+def ten_thousand_files(sandbox):
+    done = sandbox.python("""
+import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (10100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+fds = [os.open('/tmp/f%d' % i, os.O_CREAT | os.O_RDWR) for i in range(5000)]
+fds += [os.open('/dev/null', os.O_RDONLY) for i in range(5000)]
+for i in (0, 4999): os.write(fds[i], b'x')
+print(len(set(fds)), len(os.listdir('/tmp')) >= 5000)
+""")
+    return wrong(done, "10000 True")
+
+
+@case
+def two_thousand_threads(sandbox):
+    done = sandbox.python("""
+import threading
+threading.stack_size(64 * 1024)
+gate, count, lock = threading.Event(), 0, threading.Lock()
+def body():
+    global count
+    gate.wait()
+    with lock: count += 1
+threads = [threading.Thread(target=body) for i in range(2000)]
+for t in threads: t.start()
+gate.set()
+for t in threads: t.join()
+print(count)
+""")
+    return wrong(done, "2000")
+
+
+@case
+def long_paths(sandbox):
+    done = sandbox.python("""
+import os, errno
+os.chdir('/tmp')
+name = 'd' * 250
+for i in range(40):
+    os.mkdir(name); os.chdir(name)
+def attempt(path):
+    try: os.stat(path); return 'ok'
+    except OSError as error: return errno.errorcode[error.errno]
+print(attempt('/' * 4094 + '.'), attempt('/' * 4095 + '.'), attempt('x' * 255), attempt('x' * 256))
+try: print(len(os.getcwd()))
+except OSError as error: print(errno.errorcode[error.errno])
+""")
+    return wrong(done, r"ok ENAMETOOLONG ENOENT ENAMETOOLONG\n(ENAMETOOLONG|100\d\d)")
+
+
+@case
+def deep_directories(sandbox):
+    done = sandbox.run("bash", "-c", "cd /tmp; for i in $(seq 2000); do mkdir d && cd d || exit 1; "
+                       "done; cd /tmp; find . | wc -l; rm -r d; ls | wc -l")
+    return wrong(done, r"2001\n0")
+
+
+@case
+def killed_kernel_leaves_nothing(sandbox):
+    process = sandbox.start("bash", "-c", "sleep 100 & sleep 100 & python3 -c 'import time; "
+                            "print(1, flush=True); time.sleep(100)'")
+    process.stdout.readline()
+    os.kill(kernel_of(process), signal.SIGKILL)
+    code, _, errors = finish(process)
+    if code != 128 + signal.SIGKILL:
+        return f"code {code}: {errors}"
+    return None
+
+
+@case
+def terminated_kernel_leaves_nothing(sandbox):
+    process = sandbox.start("bash", "-c", "sleep 100 & echo up; wait")
+    process.stdout.readline()
+    os.kill(kernel_of(process), signal.SIGTERM)
+    code, _, errors = finish(process)
+    return f"code {code}: {errors}" if code in (None, 99, 0) else None
+
+
+@case
+def killed_stub(sandbox):
+    process = sandbox.start("bash", "-c", "sleep 1000 & echo up; wait")
+    process.stdout.readline()
+    kernel = kernel_of(process)
+    stubs = descendants(kernel)
+    if not stubs:
+        os.killpg(process.pid, signal.SIGKILL)
+        return "found no stub"
+    os.kill(stubs[-1], signal.SIGKILL)
+    code, _, errors = finish(process)
+    if code is None:
+        return "hangs after a stub was killed"
+    return errors if code == 99 else None
+
+
+@case
+def all_stubs_killed(sandbox):
+    process = sandbox.start("bash", "-c", "sleep 1000 & sleep 1000 & echo up; wait")
+    process.stdout.readline()
+    for stub in descendants(kernel_of(process)):
+        try:
+            os.kill(stub, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    code, _, errors = finish(process)
+    if code in (None, 99):
+        return f"code {code}: {errors}"
+    return None
+
+
+@case
+def time_limit(sandbox):
+    done = sandbox.run("sleep", "1000", flags=["--timeout", "1"], limit=20)
+    return wrong(done, code=None) if done.code in (0, 124, 99) else None
+
+
+@case
+def busy_loop_is_stopped(sandbox):
+    done = sandbox.run("bash", "-c", "while :; do :; done", flags=["--timeout", "1"], limit=20)
+    return wrong(done, code=None) if done.code in (0, 124, 99) else None
+
+
+@case
+def closed_output(sandbox):
+    done = run_limited(["bash", "-c", f"{sys.executable} {HERE}/leftovers.py {sandbox.usk} run -- "
+                        "yes | head -n 1; exit ${PIPESTATUS[0]}"], 30)
+    return wrong(done, "y", 128 + signal.SIGPIPE)
+
+
+@case
+def orphans_end_with_the_first_process(sandbox):
+    done = sandbox.run("bash", "-c", "setsid sleep 1000 & disown; echo done")
+    return wrong(done, "done")
+
+
+@case
+def full_host_disk(sandbox):
+    """A writable host directory on a full file system: ENOSPC, and nothing worse."""
+    if os.geteuid() != 0:
+        return None
+    mount = HERE.parent / "build/abuse-disk"
+    mount.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", mount], check=True)
+    try:
+        done = sandbox.python(f"""
+import errno
+try:
+    with open('{mount}/f', 'wb') as file:
+        for i in range(100): file.write(b'x' * 65536)
+    print('no limit')
+except OSError as error:
+    print(errno.errorcode[error.errno])
+""", flags=["--rw", str(mount)])
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    return wrong(done, "ENOSPC")

@@ -1,0 +1,11 @@
+# needs: perl
+perl -e 'print join(",", map { $_ ** 2 } grep { $_ % 2 } 1..9), "\n"'
+perl -e 'my $pid = fork; if (!$pid) { exit 3 } waitpid $pid, 0; print $? >> 8, "\n"'
+perl -e 'pipe R, W; if (!fork) { print W "through\n"; close W; exit } close W; print <R>; wait'
+perl -e '$SIG{ALRM} = sub { print "alarm\n"; exit }; alarm 1; sleep 5'
+perl -e 'open F, ">", "f"; print F "x" x 5000; close F; print -s "f", "\n"; unlink "f"; print -e "f" ? "there" : "gone", "\n"'
+perl -MPOSIX -e 'print strftime("%Y", gmtime(0)), " ", floor(3.7), "\n"; my @t = times; print scalar(@t), "\n"'
+perl -MSocket -e 'socketpair(A, B, AF_UNIX, SOCK_STREAM, 0) or die $!; syswrite A, "hi"; sysread B, $x, 9; print "$x\n"'
+perl -ne 'print if /root/' /etc/passwd | wc -l; perl -e 'print `echo backtick`; system("exit 2"); print $? >> 8, "\n"'
+perl -Mthreads -e 'my @t = map { threads->create(sub { $_[0] * 2 }, $_) } 1..4; print join(" ", map { $_->join } @t), "\n"'
+perl -MFile::Temp=tempfile -MFile::Find -e 'my ($fh, $n) = tempfile(UNLINK => 1); print $fh "x"; print "temp\n"; find(sub {}, "."); print "found\n"'
