@@ -90,8 +90,8 @@ class Session:
 
     def start(self, command):
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TERM": "dumb",
-                       "PS1": "ready$ ", "HOME": "/tmp"}
-        self.process = subprocess.Popen([*self.prefix, *command.split()], stdin=self.slave,
+                       "HOME": "/tmp"}
+        self.process = subprocess.Popen([*self.prefix, "env", "PS1=ready$ ", *command.split()], stdin=self.slave,
                                         stdout=self.slave, stderr=self.slave, env=environment,
                                         start_new_session=True,
                                         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))

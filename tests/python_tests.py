@@ -7,6 +7,7 @@ import fnmatch
 import json
 import os
 import platform
+import subprocess
 import re
 import shutil
 import threading
@@ -44,7 +45,8 @@ def run(module, build, options):
 
 def native_results(module, build):
     path = build.parent / "python-native.json"
-    key = f"{platform.python_version()} {platform.release()} uid {os.getuid()} {module}"
+    version = subprocess.run([PYTHON, "-V"], capture_output=True, text=True).stdout.strip()
+    key = f"{version} {platform.release()} uid {os.getuid()} {module}"
     with lock:
         cache = json.loads(path.read_text()) if path.exists() else {}
     if key not in cache:

@@ -188,10 +188,9 @@ SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
     default: break;
   }
   TaskCaller caller(t);
+  if (TRY(file->before_ioctl(caller, cmd)) == File::IoVerdict::kSignalled) return Signalled{};
   auto r = file->ioctl(caller, cmd, arg);
   if (r) return *r;
-  // A terminal that may not be used from the background has signalled.
-  if (failed_with(r, kERESTARTSYS)) return Signalled{};
   if (failed_with(r, EAGAIN) && !file->nonblocking()) {
     t.waits().add(file->queue(), POLLOUT, file);
     return Block{};

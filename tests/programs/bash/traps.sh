@@ -2,7 +2,7 @@
 trap 'echo exit-trap' EXIT
 trap 'echo usr1' USR1
 kill -USR1 $$
-(trap 'echo child-term; exit 5' TERM; sleep 10 & wait) & pid=$!
+(trap 'echo child-term; kill $!; exit 5' TERM; sleep 10 & wait) & pid=$!
 sleep 0.3; kill -TERM $pid; wait $pid; echo "status $?"
 sleep 100 & pid=$!; kill -KILL $pid; wait $pid 2>/dev/null; echo "status $?"
 timeout 0.2 sleep 10; echo "timeout $?"

@@ -1,0 +1,33 @@
+// One sandbox from its start to its end.
+#pragma once
+#include <memory>
+
+#include "base/failure.h"
+#include "boot/config.h"
+#include "kernel/kernel.h"
+
+namespace usk {
+
+class Sandbox {
+ public:
+  // Sets everything up; the command is loaded but has not run yet.
+  static OrFailure<std::unique_ptr<Sandbox>> make(const SandboxConfig& config);
+  ~Sandbox();
+  // Runs until the command has ended. Its wait status.
+  int run();
+  Kernel& kernel() { return *kernel_; }
+
+ private:
+  explicit Sandbox(const SandboxConfig& config) : config_(config) {}
+  OrFailure<void> assemble();
+  OrFailure<void> make_init(const WalkContext& root);
+  OrFailure<void> start_command(const WalkContext& root);
+  OrFailure<Ref<const Creds>> user_creds(const WalkContext& root);
+  void end_all();
+
+  SandboxConfig config_;
+  std::unique_ptr<Kernel> kernel_;
+  Ref<ThreadGroup> main_;
+};
+
+}  // namespace usk
