@@ -1,5 +1,6 @@
 // Host processes: making and tracing stubs (fork(2), ptrace(2), wait(2), process_vm_readv(2)).
 #pragma once
+#include <sched.h>
 #include <signal.h>
 #include <sys/types.h>
 
@@ -60,6 +61,7 @@ struct ProcessUsage {
   uint64_t resident_pages = 0, user_ns = 0, system_ns = 0;
 };
 std::optional<ProcessUsage> process_usage(pid_t pid);
+Result<void> set_affinity(pid_t tid, const cpu_set_t& cpus);
 // CPU time of one host thread in nanoseconds.
 std::optional<uint64_t> thread_cpu_time(pid_t tid);
 

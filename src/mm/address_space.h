@@ -119,6 +119,9 @@ class AddressSpace final : public RefCounted {
   Result<void> map_area(platform::Thread& by, const Vma& vma, int extra_flags) REQUIRES(mu_);
   Result<uint64_t> grow_area(platform::Thread& by, const Vma& old, uint64_t new_length, int flags,
                              const MemoryLimits& limits) REQUIRES(mu_);
+  Result<uint64_t> duplicate_shared(platform::Thread& by, const Vma& area, uint64_t addr,
+                                    uint64_t length, int flags, const MemoryLimits& limits)
+      REQUIRES(mu_);
   Result<uint64_t> move_area(platform::Thread& by, const Vma& old, uint64_t new_length,
                              uint64_t to, int flags) REQUIRES(mu_);
   MemoryTotals totals_locked() REQUIRES(mu_);

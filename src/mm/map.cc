@@ -107,7 +107,12 @@ Result<uint64_t> AddressSpace::map(platform::Thread& by, const MapRequest& r,
   if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE) {
     return Err(EINVAL);
   }
-  if (type == MAP_SHARED_VALIDATE && (r.flags & MAP_SYNC)) return Err(EOPNOTSUPP);
+  // MAP_SHARED_VALIDATE refuses what it does not know, and MAP_SYNC, which needs DAX.
+  constexpr int kKnown = MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_DENYWRITE |
+                         MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE |
+                         MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT |
+                         MAP_FIXED_NOREPLACE | (63 << MAP_HUGE_SHIFT);
+  if (type == MAP_SHARED_VALIDATE && (r.flags & ~kKnown)) return Err(EOPNOTSUPP);
   if (r.flags & MAP_HUGETLB) return Err(ENOMEM);  // No huge pages are reserved.
   Lock lock(mu_);
   const uint64_t addr = TRY(choose_address(r, length));

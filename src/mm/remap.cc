@@ -74,6 +74,26 @@ Result<uint64_t> AddressSpace::move_area(platform::Thread& by, const Vma& old, u
   return to;
 }
 
+// An old size of zero: a second view of the same shared memory.
+Result<uint64_t> AddressSpace::duplicate_shared(platform::Thread& by, const Vma& area,
+                                                uint64_t addr, uint64_t length, int flags,
+                                                const MemoryLimits& limits) {
+  if (!area.has(Vma::kShared) || !(flags & MREMAP_MAYMOVE) || (flags & MREMAP_FIXED)) {
+    return Err(EINVAL);
+  }
+  TRY(check_growth(length, area, limits));
+  auto to = find_gap(0, length, kGuestStart, layout.mmap_base);
+  if (!to) return Err(ENOMEM);
+  Vma v = area;
+  TRY(space_->move(by, addr, 0, *to, length, MREMAP_MAYMOVE | MREMAP_FIXED));
+  v.offset += addr - area.start;
+  v.backing_offset += addr - area.start;
+  v.start = *to;
+  v.end = *to + length;
+  insert(std::move(v));
+  return *to;
+}
+
 Result<uint64_t> AddressSpace::remap(platform::Thread& by, uint64_t old_addr, uint64_t old_length,
                                      uint64_t new_length, int flags, uint64_t new_addr,
                                      const MemoryLimits& limits) {
@@ -89,7 +109,7 @@ Result<uint64_t> AddressSpace::remap(platform::Thread& by, uint64_t old_addr, ui
   Lock lock(mu_);
   auto it = first_ending_after(old_addr);
   if (it == areas_.end() || it->first > old_addr) return Err(EFAULT);
-  if (old_length == 0) return Err(EINVAL);  // Unlike Linux: no second view of a shared mapping.
+  if (old_length == 0) return duplicate_shared(by, it->second, old_addr, new_length, flags, limits);
   if (it->second.end - old_addr < old_length) return Err(EFAULT);
   // The range as an area of its own.
   Vma old = it->second;

@@ -1,5 +1,6 @@
 // Runs guest code: address spaces, threads, traps.
 #pragma once
+#include <sched.h>
 #include <signal.h>
 
 #include <cstdint>
@@ -98,6 +99,8 @@ class Thread {
   // A running thread is to stop soon and report a trap of any kind.
   virtual void interrupt() = 0;
   virtual uint64_t cpu_time_ns() = 0;
+  // sched_setaffinity(2); processors the host does not have are left out.
+  virtual Result<void> set_affinity(const cpu_set_t& cpus) = 0;
 
   // For the kernel: whose thread this is.
   void* owner = nullptr;

@@ -1,104 +1,134 @@
-// getdents64(2), getdents(2), getcwd(2), chdir(2), fchdir(2), chroot(2).
-#include <dirent.h>
+// getdents64(2), getcwd(2), chdir(2), chroot(2), mkdir(2), rmdir(2), mknod(2).
 #include <linux/capability.h>
 
-#include <cstring>
-
 #include "fs/vfs/dir.h"
-#include "syscalls/at.h"
+#include "fs/vfs/notify.h"
+#include "syscalls/path_args.h"
 
 namespace usk::sys {
 namespace {
 
-// Lays entries out as the call wants them, up to the caller's size.
-class EntryBuffer final : public DirSink {
+// Entries as getdents(2) (old) or getdents64(2) lays them out.
+class DirentSink final : public DirSink {
  public:
-  EntryBuffer(size_t room, bool old_layout) : room_(room), old_(old_layout) {}
+  DirentSink(size_t limit, bool old) : limit_(limit), old_(old) {}
+
   bool emit(std::string_view name, Ino ino, uint8_t type, uint64_t next_pos) override {
-    // d_ino, d_off, d_reclen, then type and name, or name and (in the last byte) type.
-    constexpr size_t kHead = 18;
-    const size_t length = (kHead + name.size() + 2 + 7) & ~size_t(7);
-    if (bytes_.size() + length > room_) {
-      full_ = true;
+    // ino, off, reclen; then type and name, or name and type.
+    constexpr size_t kHead = 8 + 8 + 2;
+    const size_t length = (kHead + 1 + name.size() + 1 + 7) & ~size_t(7);
+    if (bytes.size() + length > limit_) {
+      too_small = bytes.empty();
       return false;
     }
-    std::vector<std::byte> e(length);
-    const uint16_t reclen = uint16_t(length);
-    memcpy(e.data(), &ino, 8);
-    memcpy(e.data() + 8, &next_pos, 8);
-    memcpy(e.data() + 16, &reclen, 2);
+    const size_t at = bytes.size();
+    bytes.resize(at + length);
+    std::byte* p = bytes.data() + at;
+    const auto reclen = uint16_t(length);
+    memcpy(p, &ino, 8);
+    memcpy(p + 8, &next_pos, 8);
+    memcpy(p + 16, &reclen, 2);
     if (old_) {
-      memcpy(e.data() + kHead, name.data(), name.size());
-      e[length - 1] = std::byte(type);
+      memcpy(p + kHead, name.data(), name.size());
+      p[length - 1] = std::byte(type);
     } else {
-      e[kHead] = std::byte(type);
-      memcpy(e.data() + kHead + 1, name.data(), name.size());
+      p[kHead] = std::byte(type);
+      memcpy(p + kHead + 1, name.data(), name.size());
     }
-    bytes_.insert(bytes_.end(), e.begin(), e.end());
     return true;
   }
-  const std::vector<std::byte>& bytes() const { return bytes_; }
-  bool full() const { return full_; }
+
+  std::vector<std::byte> bytes;
+  bool too_small = false;
 
  private:
-  const size_t room_;
-  const bool old_;
-  bool full_ = false;
-  std::vector<std::byte> bytes_;
+  size_t limit_;
+  bool old_;
 };
 
-SyscallResult read_entries(Task& t, Fd fd, UserOut buf, bool old_layout) {
+SyscallResult read_entries(Task& t, Fd fd, uint64_t addr, uint32_t count, bool old) {
   Ref<File> file = TRY(t.file(fd.n));
   if (!file->inode().is_dir()) return Err(ENOTDIR);
-  const size_t room = std::min<uint64_t>(uint32_t(buf.len), 1 << 20);
-  EntryBuffer sink(room, old_layout);
+  if (file->path().dentry->deleted()) return Err(ENOENT);
+  constexpr uint32_t kMost = 256 << 10;  // At once; the guest comes again for the rest.
+  DirentSink sink(std::min(count, kMost), old);
   {
     Lock lock(file->pos_mutex());
     TRY(file->read_dir(sink, file->pos_locked()));
   }
-  if (sink.bytes().empty()) return sink.full() ? SyscallResult(Err(EINVAL)) : SyscallResult(0);
-  TRY(t.mem().copy_out(buf.addr, sink.bytes()));
-  return sink.bytes().size();
+  if (sink.too_small) return Err(EINVAL);
+  notify_dentry(*file->path().dentry, IN_ACCESS);
+  TRY(t.mem().copy_out(addr, sink.bytes));
+  return int64_t(sink.bytes.size());
 }
 
 }  // namespace
 
-SyscallResult getdents64(Task& t, Fd fd, UserOut buf) { return read_entries(t, fd, buf, false); }
-SyscallResult getdents(Task& t, Fd fd, UserOut buf) { return read_entries(t, fd, buf, true); }
+SyscallResult getdents(Task& t, Fd fd, uint64_t buf, uint32_t count) {
+  return read_entries(t, fd, buf, count, true);
+}
+SyscallResult getdents64(Task& t, Fd fd, uint64_t buf, uint32_t count) {
+  return read_entries(t, fd, buf, count, false);
+}
 
 SyscallResult getcwd(Task& t, UserOut buf) {
-  const PathText text = PathText::of(t.fs->cwd(), t.fs->root());
-  if (text.deleted) return Err(ENOENT);
+  const Path cwd = t.fs->cwd();
+  if (cwd.dentry->deleted()) return Err(ENOENT);
+  const PathText text = PathText::of(cwd, t.fs->root());
   if (text.too_long) return Err(ENAMETOOLONG);
-  const std::string shown = text.reachable ? text.text : "(unreachable)" + text.text;
+  const std::string shown = (text.reachable ? "" : "(unreachable)") + text.text;
   if (shown.size() + 1 > buf.len) return Err(ERANGE);
   TRY(t.mem().copy_out(buf.addr, std::as_bytes(std::span(shown.c_str(), shown.size() + 1))));
-  return shown.size() + 1;
+  return int64_t(shown.size() + 1);
 }
 
 SyscallResult chdir(Task& t, UserPath path) {
-  const std::string name = TRY(t.mem().get_path(path));
-  const Path place = TRY(walk(t.walk_context(), t.fs->cwd(), name, kFollow | kWantDirectory));
-  TRY(vfs::may_enter(t.walk_context(), place));
-  t.fs->set_cwd(place);
+  const PathArg p = TRY(get_path(t, path));
+  Path place = TRY(p.walk(kFollow | kWantDirectory));
+  TRY(vfs::may_enter(p.ctx, place));
+  t.fs->set_cwd(std::move(place));
   return 0;
 }
 
 SyscallResult fchdir(Task& t, Fd fd) {
-  const Path place = TRY(t.file_or_path(fd.n))->path();
-  if (!place.inode().is_dir()) return Err(ENOTDIR);
-  TRY(vfs::may_enter(t.walk_context(), place));
-  t.fs->set_cwd(place);
+  const Place p = TRY(place_of_fd(t, fd, true));
+  TRY(vfs::may_enter(p.ctx, p.path));
+  t.fs->set_cwd(p.path);
   return 0;
 }
 
 SyscallResult chroot(Task& t, UserPath path) {
-  const std::string name = TRY(t.mem().get_path(path));
-  const Path place = TRY(walk(t.walk_context(), t.fs->cwd(), name, kFollow | kWantDirectory));
-  TRY(vfs::may_enter(t.walk_context(), place));
-  if (!t.capable(CAP_SYS_CHROOT)) return Err(EPERM);
-  t.fs->set_root(place);
+  const PathArg p = TRY(get_path(t, path));
+  Path place = TRY(p.walk(kFollow | kWantDirectory));
+  TRY(vfs::may_enter(p.ctx, place));
+  if (!t.creds->capable(CAP_SYS_CHROOT)) return Err(EPERM);
+  t.fs->set_root(std::move(place));
   return 0;
+}
+
+SyscallResult mkdirat(Task& t, DirFd dir, UserPath path, ModeBits mode) {
+  const PathArg p = TRY(get_path(t, dir, path));
+  TRY(vfs::mkdir(p.ctx, p.at, p.text, mode.bits));
+  return 0;
+}
+SyscallResult mkdir(Task& t, UserPath path, ModeBits mode) {
+  return mkdirat(t, DirFd{AT_FDCWD}, path, mode);
+}
+
+SyscallResult rmdir(Task& t, UserPath path) {
+  const PathArg p = TRY(get_path(t, path));
+  TRY(vfs::rmdir(p.ctx, p.at, p.text));
+  return 0;
+}
+
+SyscallResult mknodat(Task& t, DirFd dir, UserPath path, ModeBits mode, uint32_t dev) {
+  const PathArg p = TRY(get_path(t, dir, path));
+  // dev_t of the call (12 bits of major, 20 of minor) spells small numbers as makedev(3) does.
+  TRY(vfs::mknod(p.ctx, p.at, p.text, mode.bits, dev));
+  return 0;
+}
+SyscallResult mknod(Task& t, UserPath path, ModeBits mode, uint32_t dev) {
+  return mknodat(t, DirFd{AT_FDCWD}, path, mode, dev);
 }
 
 }  // namespace usk::sys

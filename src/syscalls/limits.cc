@@ -96,9 +96,15 @@ SyscallResult getrandom(Task& t, UserOut buf, uint32_t flags) {
 }
 
 SyscallResult getcpu(Task& t, UserPtr<uint32_t> cpu, UserPtr<uint32_t> node) {
-  // The stub thread stopped on the processor it ran on; the kernel's thread may be on another.
+  // The host keeps the processor's number in a registered rseq(2) area; else the first one that
+  // the thread may use is as good an answer as any that is already past.
   uint32_t n = 0;
-  while (n < 1023 && !CPU_ISSET(n, &t.affinity)) n++;
+  constexpr uint64_t kCpuId = 4;
+  if (t.rseq.addr) {
+    n = TRY(t.mem().get(UserPtr<const uint32_t>{t.rseq.addr + kCpuId}));
+  } else {
+    while (n < 1023 && !CPU_ISSET(n, &t.affinity)) n++;
+  }
   if (cpu) TRY(t.mem().put(cpu, n));
   if (node) TRY(t.mem().put(node, 0));
   return 0;

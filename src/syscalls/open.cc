@@ -2,85 +2,117 @@
 #include <linux/openat2.h>
 
 #include "kernel/task/caller.h"
-#include "syscalls/at.h"
+#include "syscalls/path_args.h"
 
 namespace usk::sys {
 namespace {
 
+constexpr int kLargeFile = 0100000;  // O_LARGEFILE, which libc hides on 64 bits.
+constexpr int kTmpfileBit = O_TMPFILE & ~O_DIRECTORY;
 constexpr int kKnownFlags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND |
-                            O_NONBLOCK | O_DSYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY |
-                            O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_SYNC | O_PATH | O_TMPFILE |
-                            0100000;
+                            O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT | kLargeFile |
+                            O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE;
 
-// Opens once; a file whose opening waits (a FIFO without its other end) is asked again.
-SyscallResult open_and_install(Task& t, DirFd dir, UserPath path, const vfs::OpenHow& how) {
-  Ref<File>& half_open = t.extra<Ref<File>>();
-  if (!half_open) {
-    const std::string name = TRY(t.mem().get_path(path));
-    const Path at = TRY(start_of(t, dir, name));
-    half_open = TRY(vfs::open(t.walk_context(), at, name, how));
+// A file between open() and finish_open(): a FIFO that waits for its other end.
+struct HalfOpen {
+  Ref<File> file;
+};
+
+SyscallResult open_file(Task& t, DirFd dir, UserPath path, vfs::OpenHow how) {
+  const bool cloexec = how.flags & O_CLOEXEC;
+  how.flags &= ~O_CLOEXEC;
+  auto& half = t.extra<HalfOpen>();
+  if (!half.file) {
+    const PathArg p = TRY(get_path(t, dir, path));
+    half.file = TRY(vfs::open(p.ctx, p.at, p.text, how));
   }
   TaskCaller caller(t);
-  auto file = half_open->finish_open(caller, how.flags);
-  if (!file) {
-    if (!failed_with(file, EAGAIN) || (how.flags & O_NONBLOCK)) {
-      return std::unexpected(file.error());
-    }
-    t.waits().add(half_open->queue(), POLLIN | POLLOUT, half_open);
-    file = half_open->finish_open(caller, how.flags);
-    if (!file && failed_with(file, EAGAIN)) return Block{};
-    if (!file) return std::unexpected(file.error());
+  Result<Ref<File>> file = half.file->finish_open(caller, how.flags);
+  if (failed_with(file, EAGAIN) && !(how.flags & O_NONBLOCK)) {
+    t.waits().add(half.file->queue(), POLLIN | POLLOUT, half.file);
+    file = half.file->finish_open(caller, how.flags);
+    if (failed_with(file, EAGAIN)) return Block{};
   }
-  return TRY(t.add_fd(*file, how.flags & O_CLOEXEC));
+  half.file.reset();
+  return TRY(t.add_fd(TRY(std::move(file)), cloexec));
+}
+
+// As open(2) takes flags: unknown ones mean nothing, a mode only counts when a file is made.
+vfs::OpenHow lenient(uint32_t flags, uint32_t mode) {
+  vfs::OpenHow how{.flags = int(flags & kKnownFlags) | kLargeFile, .mode = mode & 07777};
+  if (how.flags & O_PATH) how.flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  return how;
 }
 
 }  // namespace
 
-SyscallResult openat(Task& t, DirFd dir, UserPath path, OpenFlags flags, ModeBits mode) {
-  vfs::OpenHow how{.flags = int(flags.bits) & kKnownFlags, .mode = mode.bits & 07777};
-  if (how.flags & O_PATH) how.flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  return open_and_install(t, dir, path, how);
+SyscallResult open(Task& t, UserPath path, OpenFlags flags, ModeBits mode) {
+  return open_file(t, DirFd{AT_FDCWD}, path, lenient(flags.bits, mode.bits));
 }
 
-SyscallResult open(Task& t, UserPath path, OpenFlags flags, ModeBits mode) {
-  return openat(t, {AT_FDCWD}, path, flags, mode);
+SyscallResult openat(Task& t, DirFd dir, UserPath path, OpenFlags flags, ModeBits mode) {
+  return open_file(t, dir, path, lenient(flags.bits, mode.bits));
 }
 
 SyscallResult creat(Task& t, UserPath path, ModeBits mode) {
-  return openat(t, {AT_FDCWD}, path, {O_CREAT | O_WRONLY | O_TRUNC}, mode);
+  return open_file(t, DirFd{AT_FDCWD}, path, lenient(O_CREAT | O_WRONLY | O_TRUNC, mode.bits));
 }
 
-SyscallResult openat2(Task& t, DirFd dir, UserPath path, UserPtr<const open_how> p, uint64_t size) {
-  if (size < sizeof(open_how)) return Err(EINVAL);
-  if (size > platform::kPageSize) return Err(E2BIG);
-  std::vector<std::byte> bytes(size);
-  TRY(t.mem().copy_in(bytes, p.addr));
-  open_how h;
-  memcpy(&h, bytes.data(), sizeof h);
-  for (size_t i = sizeof h; i < size; i++) {
-    if (bytes[i] != std::byte(0)) return Err(E2BIG);
+namespace {
+
+Result<uint32_t> resolve_flags(uint64_t resolve) {
+  static constexpr struct {
+    uint64_t resolve;
+    uint32_t walk;
+  } kBits[] = {{RESOLVE_NO_XDEV, kNoXdev},         {RESOLVE_NO_MAGICLINKS, kNoMagicLinks},
+               {RESOLVE_NO_SYMLINKS, kNoSymlinks}, {RESOLVE_BENEATH, kBeneath},
+               {RESOLVE_IN_ROOT, kInRoot},         {RESOLVE_CACHED, kCachedOnly}};
+  uint32_t out = 0;
+  for (const auto& b : kBits) {
+    if (resolve & b.resolve) out |= b.walk;
+    resolve &= ~b.resolve;
   }
-  constexpr uint64_t kResolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS |
-                                RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED;
-  if ((h.flags & ~uint64_t(kKnownFlags)) || (h.resolve & ~kResolve)) return Err(EINVAL);
-  if ((h.resolve & RESOLVE_BENEATH) && (h.resolve & RESOLVE_IN_ROOT)) return Err(EINVAL);
-  const bool makes = h.flags & O_CREAT || (h.flags & O_TMPFILE) == O_TMPFILE;
-  if (makes ? h.mode & ~07777ull : h.mode) return Err(EINVAL);
-  if ((h.flags & O_PATH) && (h.flags & ~uint64_t(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))) {
+  if (resolve || ((out & kBeneath) && (out & kInRoot))) return Err(EINVAL);
+  return out;
+}
+
+Result<vfs::OpenHow> strict(const open_how& asked) {
+  if (asked.flags & ~uint64_t(uint32_t(kKnownFlags))) return Err(EINVAL);
+  vfs::OpenHow how{.flags = int(asked.flags), .mode = uint32_t(asked.mode)};
+  how.resolve = TRY(resolve_flags(asked.resolve));
+  if (how.flags & (O_CREAT | kTmpfileBit)) {
+    if (asked.mode & ~uint64_t(07777)) return Err(EINVAL);
+  } else if (asked.mode) {
     return Err(EINVAL);
   }
-  if ((h.resolve & RESOLVE_CACHED) && (h.flags & (O_TRUNC | O_CREAT | __O_TMPFILE))) {
+  if ((how.flags & O_PATH) && (how.flags & ~(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))) {
+    return Err(EINVAL);
+  }
+  if ((how.resolve & kCachedOnly) && (how.flags & (O_TRUNC | O_CREAT | kTmpfileBit))) {
     return Err(EAGAIN);
   }
-  vfs::OpenHow how{.flags = int(h.flags), .mode = uint32_t(h.mode)};
-  static constexpr std::pair<uint64_t, uint32_t> kMap[] = {
-      {RESOLVE_NO_XDEV, kNoXdev},         {RESOLVE_NO_MAGICLINKS, kNoMagicLinks},
-      {RESOLVE_NO_SYMLINKS, kNoSymlinks}, {RESOLVE_BENEATH, kBeneath},
-      {RESOLVE_IN_ROOT, kInRoot},         {RESOLVE_CACHED, kCachedOnly}};
-  for (auto [theirs, ours] : kMap) {
-    if (h.resolve & theirs) how.resolve |= ours;
+  if (!(how.flags & O_PATH)) how.flags |= kLargeFile;
+  return how;
+}
+
+// A structure that may be longer than we know it, if the rest is zero.
+Result<open_how> get_how(Task& t, uint64_t addr, uint64_t size) {
+  if (size < sizeof(open_how)) return Err(EINVAL);
+  if (size > 4096) return Err(E2BIG);
+  std::vector<std::byte> bytes(size);
+  TRY(t.mem().copy_in(bytes, addr));
+  for (size_t i = sizeof(open_how); i < size; i++) {
+    if (bytes[i] != std::byte(0)) return Err(E2BIG);
   }
-  return open_and_install(t, dir, path, how);
+  open_how how;
+  memcpy(&how, bytes.data(), sizeof how);
+  return how;
+}
+
+}  // namespace
+
+SyscallResult openat2(Task& t, DirFd dir, UserPath path, uint64_t how, uint64_t size) {
+  return open_file(t, dir, path, TRY(strict(TRY(get_how(t, how, size)))));
 }
 
 }  // namespace usk::sys

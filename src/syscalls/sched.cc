@@ -153,6 +153,7 @@ SyscallResult sched_setaffinity(Task& t, PidNr pid, uint32_t length, uint64_t ma
   Lock lock(task_mutex);
   if (!may_schedule(t, *who)) return Err(EPERM);
   if (!usable) return Err(EINVAL);
+  if (who->cpu) TRY(who->cpu->set_affinity(set));
   who->affinity = set;
   return 0;
 }

@@ -1,131 +1,164 @@
-// stat(2), fstat(2), lstat(2), newfstatat(2), statx(2), access(2), faccessat2(2), statfs(2),
-// readlink(2).
-#include <linux/capability.h>
-#include <linux/stat.h>
+// stat(2), statx(2), access(2), statfs(2).
 #include <sys/sysmacros.h>
 
-#include "syscalls/at.h"
+#include "syscalls/path_args.h"
+
+#ifndef STATX_MNT_ID
+#define STATX_MNT_ID 0x1000
+#endif
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x2000
+#endif
 
 namespace usk::sys {
 namespace {
 
 KernelStat to_stat(const Task& t, const Attr& a) {
-  const UserNamespace& ns = *t.creds->user_ns;
   KernelStat s{};
-  s.dev = a.dev, s.ino = a.ino, s.nlink = a.nlink;
-  s.mode = a.mode, s.uid = ns.uid_out(a.uid), s.gid = ns.gid_out(a.gid);
-  s.rdev = a.rdev;
-  s.size = int64_t(a.size), s.blksize = a.blksize, s.blocks = int64_t(a.blocks);
+  s.dev = a.dev, s.ino = a.ino, s.nlink = a.nlink, s.mode = a.mode;
+  s.uid = t.creds->user_ns->uid_out(a.uid);
+  s.gid = t.creds->user_ns->gid_out(a.gid);
+  s.rdev = a.rdev, s.size = int64_t(a.size);
+  s.blksize = a.blksize, s.blocks = int64_t(a.blocks);
   s.atime = uint64_t(a.atime.tv_sec), s.atime_nsec = uint64_t(a.atime.tv_nsec);
   s.mtime = uint64_t(a.mtime.tv_sec), s.mtime_nsec = uint64_t(a.mtime.tv_nsec);
   s.ctime = uint64_t(a.ctime.tv_sec), s.ctime_nsec = uint64_t(a.ctime.tv_nsec);
   return s;
 }
 
-SyscallResult put_stat(Task& t, const Path& place, UserPtr<KernelStat> out) {
-  TRY(t.mem().put(out, to_stat(t, TRY(place.inode().getattr()))));
+SyscallResult put_stat(Task& t, Inode& inode, UserPtr<KernelStat> buf) {
+  TRY(t.mem().put(buf, to_stat(t, TRY(inode.getattr()))));
   return 0;
 }
 
-statx_timestamp to_timestamp(const timespec& ts) {
-  statx_timestamp s{};
-  s.tv_sec = ts.tv_sec;
-  s.tv_nsec = uint32_t(ts.tv_nsec);
+constexpr uint32_t kStatFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
+
+}  // namespace
+
+SyscallResult stat(Task& t, UserPath path, UserPtr<KernelStat> buf) {
+  const Place p = TRY(get_place(t, DirFd{AT_FDCWD}, path, 0));
+  return put_stat(t, p.path.inode(), buf);
+}
+
+SyscallResult lstat(Task& t, UserPath path, UserPtr<KernelStat> buf) {
+  const Place p = TRY(get_place(t, DirFd{AT_FDCWD}, path, AT_SYMLINK_NOFOLLOW));
+  return put_stat(t, p.path.inode(), buf);
+}
+
+SyscallResult fstat(Task& t, Fd fd, UserPtr<KernelStat> buf) {
+  Ref<File> file = TRY(t.file_or_path(fd.n));
+  return put_stat(t, file->inode(), buf);
+}
+
+SyscallResult newfstatat(Task& t, DirFd dir, UserPath path, UserPtr<KernelStat> buf,
+                         AtFlags flags) {
+  TRY(flags.only(kStatFlags | AT_STATX_SYNC_TYPE));
+  const Place p = TRY(get_place(t, dir, path, flags.bits));
+  return put_stat(t, p.path.inode(), buf);
+}
+
+namespace {
+
+statx_timestamp to_statx_time(const timespec& t) {
+  return {.tv_sec = t.tv_sec, .tv_nsec = uint32_t(t.tv_nsec)};
+}
+
+struct statx to_statx(const Task& t, const Path& place, const Attr& a) {
+  struct statx s {};
+  s.stx_mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
+  s.stx_blksize = a.blksize;
+  s.stx_nlink = a.nlink;
+  s.stx_uid = t.creds->user_ns->uid_out(a.uid);
+  s.stx_gid = t.creds->user_ns->gid_out(a.gid);
+  s.stx_mode = uint16_t(a.mode);
+  s.stx_ino = a.ino, s.stx_size = a.size, s.stx_blocks = a.blocks;
+  s.stx_atime = to_statx_time(a.atime), s.stx_btime = to_statx_time(a.btime);
+  s.stx_ctime = to_statx_time(a.ctime), s.stx_mtime = to_statx_time(a.mtime);
+  s.stx_rdev_major = major(a.rdev), s.stx_rdev_minor = minor(a.rdev);
+  s.stx_dev_major = major(a.dev), s.stx_dev_minor = minor(a.dev);
+  s.stx_attributes = a.attributes;
+  s.stx_attributes_mask = STATX_ATTR_MOUNT_ROOT;
+  if (place.mount) {
+    if (place.dentry == place.mount->root()) s.stx_attributes |= STATX_ATTR_MOUNT_ROOT;
+    s.stx_mnt_id = uint64_t(place.mount->id());
+  }
   return s;
 }
 
 }  // namespace
 
-SyscallResult stat(Task& t, UserPath path, UserPtr<KernelStat> out) {
-  return put_stat(t, TRY(find_at(t, {AT_FDCWD}, path, 0, true)), out);
-}
-
-SyscallResult lstat(Task& t, UserPath path, UserPtr<KernelStat> out) {
-  return put_stat(t, TRY(find_at(t, {AT_FDCWD}, path, 0, false)), out);
-}
-
-SyscallResult fstat(Task& t, Fd fd, UserPtr<KernelStat> out) {
-  return put_stat(t, TRY(t.file_or_path(fd.n))->path(), out);
-}
-
-SyscallResult newfstatat(Task& t, DirFd dir, UserPath path, UserPtr<KernelStat> out,
-                         AtFlags flags) {
-  TRY(flags.only(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH));
-  return put_stat(t, TRY(find_at(t, dir, path, flags.bits, true)), out);
-}
-
 SyscallResult statx(Task& t, DirFd dir, UserPath path, AtFlags flags, uint32_t mask,
-                    UserPtr<struct statx> out) {
+                    UserPtr<struct statx> buf) {
   if (mask & STATX__RESERVED) return Err(EINVAL);
+  TRY(flags.only(kStatFlags | AT_STATX_SYNC_TYPE));
   if ((flags.bits & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE) return Err(EINVAL);
-  TRY(flags.only(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE));
-  const Path place = TRY(find_at(t, dir, path, flags.bits, true));
-  const Attr a = TRY(place.inode().getattr());
-  const KernelStat s = to_stat(t, a);
-  struct statx x {};
-  x.stx_mask = STATX_BASIC_STATS | (a.btime.tv_sec ? STATX_BTIME : 0) | STATX_MNT_ID;
-  x.stx_blksize = a.blksize;
-  x.stx_attributes = a.attributes;
-  x.stx_nlink = a.nlink;
-  x.stx_uid = s.uid, x.stx_gid = s.gid;
-  x.stx_mode = uint16_t(a.mode);
-  x.stx_ino = a.ino, x.stx_size = a.size, x.stx_blocks = a.blocks;
-  x.stx_attributes_mask = STATX_ATTR_APPEND | STATX_ATTR_IMMUTABLE | STATX_ATTR_MOUNT_ROOT;
-  if (place.mount && place.dentry == place.mount->root()) x.stx_attributes |= STATX_ATTR_MOUNT_ROOT;
-  x.stx_atime = to_timestamp(a.atime), x.stx_mtime = to_timestamp(a.mtime);
-  x.stx_ctime = to_timestamp(a.ctime), x.stx_btime = to_timestamp(a.btime);
-  x.stx_rdev_major = major(a.rdev), x.stx_rdev_minor = minor(a.rdev);
-  x.stx_dev_major = major(a.dev), x.stx_dev_minor = minor(a.dev);
-  x.stx_mnt_id = place.mount ? uint64_t(place.mount->id()) : 0;
-  TRY(t.mem().put(out, x));
+  const Place p = TRY(get_place(t, dir, path, flags.bits));
+  TRY(t.mem().put(buf, to_statx(t, p.path, TRY(p.path.inode().getattr()))));
   return 0;
 }
 
-SyscallResult faccessat2(Task& t, DirFd dir, UserPath path, int32_t mode, AtFlags flags) {
-  if (mode & ~(R_OK | W_OK | X_OK)) return Err(EINVAL);
-  TRY(flags.only(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
-  std::string name;
-  if (path.addr || !flags.has(AT_EMPTY_PATH)) name = TRY(t.mem().get_path(path));
-  WalkContext ctx = t.walk_context();
-  if (!flags.has(AT_EACCESS)) {
-    // access(2): with the real ids, and the capabilities a program of that user would have.
-    Ref<Creds> c = t.creds->clone();
-    c->fsuid = c->uid;
-    c->fsgid = c->gid;
-    if (!(c->securebits & (1 << 2 /* SECBIT_NO_SETUID_FIXUP */))) {
-      const bool root = c->uid == c->user_ns->uid_in(0).value_or(UINT32_MAX);
-      c->effective = root ? c->permitted : 0;
-    }
-    ctx.creds = c;
+namespace {
+
+// access(2) asks for the real ids, with the capabilities those would have.
+Ref<const Creds> real_creds(const Creds& c) {
+  Ref<Creds> real = c.clone();
+  real->fsuid = c.uid;
+  real->fsgid = c.gid;
+  constexpr uint32_t kNoSetuidFixup = 1u << 2;
+  if (!(c.securebits & kNoSetuidFixup)) {
+    real->effective = c.user_ns->uid_out(c.uid) == 0 ? c.permitted : 0;
   }
-  const uint32_t walk_flags = (flags.has(AT_SYMLINK_NOFOLLOW) ? 0u : uint32_t(kFollow)) |
-                              (flags.has(AT_EMPTY_PATH) ? uint32_t(kEmptyPath) : 0u);
-  const Path place = TRY(walk(ctx, TRY(start_of(t, dir, name)), name, walk_flags));
-  if (mode) TRY(vfs::access(ctx, place, uint32_t(mode)));
+  return real;
+}
+
+SyscallResult check_access(Task& t, DirFd dir, UserPath path, int32_t mode, uint32_t flags) {
+  if (mode & ~(R_OK | W_OK | X_OK)) return Err(EINVAL);
+  if (flags & ~uint32_t(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) return Err(EINVAL);
+  // The walk, too, is that of the real user.
+  PathArg p = TRY(get_path(t, dir, path));
+  if (!(flags & AT_EACCESS)) p.ctx.creds = real_creds(*t.creds);
+  const uint32_t walk_flags = (flags & AT_SYMLINK_NOFOLLOW ? 0u : uint32_t(kFollow)) |
+                              (flags & AT_EMPTY_PATH ? uint32_t(kEmptyPath) : 0u);
+  const Path place = TRY(p.walk(walk_flags));
+  if (mode != F_OK) TRY(vfs::access(p.ctx, place, uint32_t(mode)));
   return 0;
 }
 
-SyscallResult faccessat(Task& t, DirFd dir, UserPath path, int32_t mode) {
-  return faccessat2(t, dir, path, mode, {0});
-}
+}  // namespace
 
 SyscallResult access(Task& t, UserPath path, int32_t mode) {
-  return faccessat2(t, {AT_FDCWD}, path, mode, {0});
+  return check_access(t, DirFd{AT_FDCWD}, path, mode, 0);
+}
+SyscallResult faccessat(Task& t, DirFd dir, UserPath path, int32_t mode) {
+  return check_access(t, dir, path, mode, 0);
+}
+SyscallResult faccessat2(Task& t, DirFd dir, UserPath path, int32_t mode, AtFlags flags) {
+  return check_access(t, dir, path, mode, flags.bits);
 }
 
-SyscallResult readlinkat(Task& t, DirFd dir, UserPath path, UserOut buf) {
-  if (int32_t(buf.len) <= 0) return Err(EINVAL);
-  const std::string name = TRY(t.mem().get_path(path));
-  const Path link = TRY(walk(t.walk_context(), TRY(start_of(t, dir, name)), name, kEmptyPath));
-  if (!link.inode().is_symlink()) return Err(name.empty() ? ENOENT : EINVAL);
-  std::string text = TRY(vfs::readlink(t.walk_context(), link));
-  text.resize(std::min<size_t>(text.size(), buf.len));
-  TRY(t.mem().copy_out(buf.addr, std::as_bytes(std::span(text))));
-  return text.size();
+namespace {
+
+SyscallResult put_statfs(Task& t, const Path& place, UserPtr<struct statfs> buf) {
+  const FsStat f = TRY(vfs::statfs(place));
+  struct statfs s {};
+  s.f_type = long(f.type), s.f_bsize = long(f.bsize);
+  s.f_blocks = f.blocks, s.f_bfree = f.bfree, s.f_bavail = f.bavail;
+  s.f_files = f.files, s.f_ffree = f.ffree;
+  s.f_fsid.__val[0] = int(f.fsid), s.f_fsid.__val[1] = int(f.fsid >> 32);
+  s.f_namelen = long(f.namelen), s.f_frsize = long(f.frsize), s.f_flags = long(f.flags);
+  TRY(t.mem().put(buf, s));
+  return 0;
 }
 
-SyscallResult readlink(Task& t, UserPath path, UserOut buf) {
-  return readlinkat(t, {AT_FDCWD}, path, buf);
+}  // namespace
+
+SyscallResult statfs(Task& t, UserPath path, UserPtr<struct statfs> buf) {
+  const Place p = TRY(get_place(t, DirFd{AT_FDCWD}, path, 0));
+  return put_statfs(t, p.path, buf);
+}
+
+SyscallResult fstatfs(Task& t, Fd fd, UserPtr<struct statfs> buf) {
+  return put_statfs(t, TRY(t.file_or_path(fd.n))->path(), buf);
 }
 
 }  // namespace usk::sys

@@ -49,6 +49,10 @@ class Caller {
   virtual GroupId group_from_guest(int id) = 0;
   // The session a process group belongs to; 0 if there is no such group.
   virtual SessionId session_of_group(GroupId id) = 0;
+  // Process ids (of thread groups), as kernel ids and as the caller's pid namespace has them; 0
+  // if unknown. For SCM_CREDENTIALS and SO_PEERCRED.
+  virtual int process() { return 0; }
+  virtual int process_to_guest(int id) { return id; }
   // Allocates a descriptor for a file made by an ioctl (TIOCGPTPEER).
   virtual Result<int> add_fd(Ref<class File> file, bool cloexec) = 0;
 };

@@ -38,7 +38,10 @@ bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& acti
   if (info.si_signo == SIGSEGV || info.si_signo == SIGBUS) {
     q.cr2 = t.fault_address;
     q.trapno = 14;
-    q.err = 4 | (info.si_code == SEGV_ACCERR ? 1 : 0);
+    // ptrace(2) does not tell the error code: a page that may be read can only have been written.
+    const auto area = t.mm->find(t.fault_address);
+    const bool write = area && (area->prot & PROT_READ) && !(area->prot & PROT_WRITE);
+    q.err = 4 | (info.si_code == SEGV_ACCERR ? 1 : 0) | (write ? 2 : 0);
   }
   auto fpu = t.cpu->fpu_state();
   if (!fpu) return false;

@@ -72,6 +72,7 @@ class PtraceThread final : public Thread {
   void resume(Mode mode) override;
   void interrupt() override;
   uint64_t cpu_time_ns() override;
+  Result<void> set_affinity(const cpu_set_t& cpus) override;
 
   pid_t tid() const { return tid_; }
   const Ref<PtraceSpace>& ptrace_space() const { return space_; }

@@ -69,6 +69,10 @@ void PtraceThread::interrupt() { (void)trace_interrupt(tid_); }
 
 uint64_t PtraceThread::cpu_time_ns() { return thread_cpu_time(tid_).value_or(0); }
 
+Result<void> PtraceThread::set_affinity(const cpu_set_t& cpus) {
+  return host::set_affinity(tid_, cpus);
+}
+
 std::optional<Trap> PtraceThread::classify(int status) {
   running_ = false;
   if (!WIFSTOPPED(status)) {

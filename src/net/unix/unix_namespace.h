@@ -1,0 +1,35 @@
+// Where abstract socket names live: unix(7), network_namespaces(7).
+#pragma once
+#include <map>
+#include <string>
+
+#include "base/fields.h"
+#include "base/lock.h"
+#include "base/ref.h"
+#include "base/result.h"
+
+namespace usk {
+
+class UnixEndpoint;
+
+// The abstract names of one network namespace. Names of sockets of different types do not meet.
+class UnixNamespace final : public RefCounted {
+ public:
+  ~UnixNamespace() override;
+  // EADDRINUSE
+  Result<void> add(int type, const std::string& name, Ref<UnixEndpoint> endpoint) EXCLUDES(mu_);
+  // A free name of five hex digits: Linux's autobind. ENOSPC when all are taken.
+  Result<std::string> add_any(int type, Ref<UnixEndpoint> endpoint) EXCLUDES(mu_);
+  void remove(int type, const std::string& name) EXCLUDES(mu_);
+  // ECONNREFUSED
+  Result<Ref<UnixEndpoint>> find(int type, const std::string& name) EXCLUDES(mu_);
+
+  USK_FIELDS(bound_, next_)
+
+ private:
+  Mutex<Rank::kLeaf> mu_;
+  std::map<std::pair<int, std::string>, Ref<UnixEndpoint>> bound_ GUARDED_BY(mu_);
+  uint32_t next_ GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace usk

@@ -1,0 +1,149 @@
+// fcntl(2), but for locks (lock.cc).
+#include <linux/capability.h>
+#include <linux/fcntl.h>
+
+#include "fs/mem/mem_regular.h"
+#include "fs/pipe/pipe_file.h"
+#include "fs/vfs/permission.h"
+#include "syscalls/lock.h"
+#include "syscalls/syscalls.h"
+
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY (F_LINUX_SPECIFIC_BASE + 3)
+#endif
+
+namespace usk::sys {
+namespace {
+
+struct OwnerEx {
+  int32_t type, pid;
+};
+
+SyscallResult dup_from(Task& t, Fd fd, uint64_t from, bool cloexec) {
+  Ref<File> file = TRY(t.fds->get(fd.n));
+  if (from >= t.limit(RLIMIT_NOFILE)) return Err(EINVAL);
+  return TRY(t.add_fd(std::move(file), cloexec, int(from)));
+}
+
+SyscallResult set_status_flags(Task& t, File& file, int flags) {
+  if ((flags & O_NOATIME) && !(file.flags() & O_NOATIME)) {
+    if (!owner_or_capable(*t.creds, TRY(file.inode().getattr()))) return Err(EPERM);
+  }
+  TRY(file.set_flags(flags));
+  return 0;
+}
+
+SyscallResult set_owner(Task& t, File& file, int type, int id) {
+  if (type < F_OWNER_TID || type > F_OWNER_PGRP) return Err(EINVAL);
+  File::Owner owner = file.owner();
+  owner.type = type;
+  owner.id = id;
+  owner.uid = t.creds->uid;
+  owner.euid = t.creds->euid;
+  file.set_owner(owner);
+  return 0;
+}
+
+SyscallResult owner_command(Task& t, File& file, int cmd, uint64_t arg) {
+  File::Owner owner = file.owner();
+  switch (cmd) {
+    case F_GETOWN: return owner.type == F_OWNER_PGRP ? -owner.id : owner.id;
+    case F_SETOWN: {
+      const int id = int(arg);
+      if (id == INT32_MIN) return Err(EINVAL);
+      return set_owner(t, file, id < 0 ? F_OWNER_PGRP : F_OWNER_PID, id < 0 ? -id : id);
+    }
+    case F_GETOWN_EX: {
+      const OwnerEx ex{owner.id ? owner.type : F_OWNER_PID, owner.id};
+      TRY(t.mem().put(UserPtr<OwnerEx>{arg}, ex));
+      return 0;
+    }
+    case F_SETOWN_EX: {
+      const OwnerEx ex = TRY(t.mem().get(UserPtr<const OwnerEx>{arg}));
+      return set_owner(t, file, ex.type, ex.pid);
+    }
+    case F_GETSIG: return owner.signal;
+    case F_SETSIG:
+      if (arg > 64) return Err(EINVAL);
+      owner.signal = int(arg);
+      file.set_owner(owner);
+      return 0;
+  }
+  return Err(EINVAL);
+}
+
+SyscallResult pipe_size(Task& t, File& file, int cmd, uint64_t arg) {
+  auto* end = dynamic_cast<PipeFile*>(&file);
+  if (!end) return Err(EBADF);
+  if (cmd == F_GETPIPE_SZ) return int64_t(end->pipe().capacity());
+  const bool privileged = t.creds->capable_in_root(CAP_SYS_RESOURCE);
+  return int64_t(TRY(end->pipe().set_capacity(size_t(uint32_t(arg)), privileged)));
+}
+
+SyscallResult seals(File& file, int cmd, uint64_t arg) {
+  auto* regular = dynamic_cast<MemRegular*>(&file.inode());
+  if (!regular) return Err(EINVAL);
+  if (cmd == F_GET_SEALS) return regular->seals();
+  if (!file.can(File::kWrite)) return Err(EPERM);
+  TRY(regular->add_seals(int(arg)));
+  return 0;
+}
+
+// Life-time hints of writes: kept by nobody here, as on most file systems; 0 is "not set".
+SyscallResult write_hint(Task& t, int cmd, uint64_t arg) {
+  constexpr uint64_t kLongest = 5;  // RWH_WRITE_LIFE_EXTREME
+  if (cmd == F_GET_RW_HINT || cmd == F_GET_FILE_RW_HINT) {
+    TRY(t.mem().put(UserPtr<uint64_t>{arg}, 0));
+    return 0;
+  }
+  if (TRY(t.mem().get(UserPtr<const uint64_t>{arg})) > kLongest) return Err(EINVAL);
+  return 0;
+}
+
+bool fine_on_path_only(int cmd) {
+  return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC || cmd == F_GETFD || cmd == F_SETFD ||
+         cmd == F_GETFL || cmd == F_DUPFD_QUERY;
+}
+
+}  // namespace
+
+SyscallResult fcntl(Task& t, Fd fd, int32_t cmd, uint64_t arg) {
+  Ref<File> file = TRY(t.file_or_path(fd.n));
+  if (file->can(File::kPathOnly) && !fine_on_path_only(cmd)) return Err(EBADF);
+  switch (cmd) {
+    case F_DUPFD: return dup_from(t, fd, arg, false);
+    case F_DUPFD_CLOEXEC: return dup_from(t, fd, arg, true);
+    case F_DUPFD_QUERY: {
+      auto other = t.fds->get(int(arg));
+      return other && *other == file ? 1 : 0;
+    }
+    case F_GETFD: return TRY(t.fds->get_slot(fd.n)).cloexec ? FD_CLOEXEC : 0;
+    case F_SETFD: TRY(t.fds->set_cloexec(fd.n, arg & FD_CLOEXEC)); return 0;
+    case F_GETFL: return file->flags();
+    case F_SETFL: return set_status_flags(t, *file, int(arg));
+    case F_GETLK:
+    case F_OFD_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW: return record_lock(t, *file, cmd, arg);
+    case F_GETOWN:
+    case F_SETOWN:
+    case F_GETOWN_EX:
+    case F_SETOWN_EX:
+    case F_GETSIG:
+    case F_SETSIG: return owner_command(t, *file, cmd, arg);
+    case F_GETPIPE_SZ:
+    case F_SETPIPE_SZ: return pipe_size(t, *file, cmd, arg);
+    case F_ADD_SEALS:
+    case F_GET_SEALS: return seals(*file, cmd, arg);
+    case F_GET_RW_HINT:
+    case F_SET_RW_HINT:
+    case F_GET_FILE_RW_HINT:
+    case F_SET_FILE_RW_HINT: return write_hint(t, cmd, arg);
+    case F_GETLEASE: return F_UNLCK;
+    default: note_unsupported("fcntl " + std::to_string(cmd)); return Err(EINVAL);
+  }
+}
+
+}  // namespace usk::sys
