@@ -3,7 +3,7 @@
 
 #include <sys/inotify.h>
 
-#include "syscalls/at.h"
+#include "syscalls/path_args.h"
 
 namespace usk::sys {
 namespace {
@@ -29,7 +29,7 @@ SyscallResult inotify_add_watch(Task& t, Fd fd, UserPath path, uint32_t mask) {
   const std::string name = TRY(t.mem().get_path(path));
   const WalkContext ctx = t.walk_context();
   const uint32_t follow = mask & IN_DONT_FOLLOW ? 0 : uint32_t(kFollow);
-  const Path place = TRY(walk(ctx, TRY(start_of(t, {AT_FDCWD}, name)), name, follow));
+  const Path place = TRY(walk(ctx, ctx.cwd, name, follow));
   if ((mask & IN_ONLYDIR) && !place.inode().is_dir()) return Err(ENOTDIR);
   TRY(vfs::access(ctx, place, kMayRead));
   return TRY(file->add_watch(place, mask));

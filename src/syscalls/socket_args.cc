@@ -1,6 +1,6 @@
 #include "syscalls/socket_args.h"
 
-#include "syscalls/at.h"
+#include "syscalls/path_args.h"
 
 namespace usk {
 namespace {
@@ -156,7 +156,7 @@ Result<uint64_t> put_control(Task& t, ControlData control, uint64_t addr, uint64
 
 Result<Path> TaskSocketNames::make_socket_node(std::string_view path) {
   const std::string name(path);
-  const Path at = TRY(start_of(t_, {AT_FDCWD}, name));
+  const Path at = t_.fs->cwd();
   auto place = vfs::make_socket(t_.walk_context(), at, name, 0777);
   if (failed_with(place, EEXIST)) return Err(EADDRINUSE);
   return place;
@@ -165,7 +165,7 @@ Result<Path> TaskSocketNames::make_socket_node(std::string_view path) {
 Result<Path> TaskSocketNames::find_socket_node(std::string_view path) {
   const std::string name(path);
   const WalkContext ctx = t_.walk_context();
-  Path place = TRY(walk(ctx, TRY(start_of(t_, {AT_FDCWD}, name)), name, kFollow));
+  Path place = TRY(walk(ctx, ctx.cwd, name, kFollow));
   TRY(vfs::access(ctx, place, kMayWrite));
   return place;
 }
