@@ -79,6 +79,12 @@ void Kernel::on_trap(platform::Thread& thread, const platform::Trap& trap) {
   counters.traps++;
   auto* t = static_cast<Task*>(thread.owner);
   if (!t) return;
+  if (trap.kind == platform::Trap::Kind::kLost) {
+    // Whatever the task is in, it has no CPU any more.
+    LOG_INFO("a stub process was killed from outside; ending process {}", t->tgid());
+    Lock lock(task_mutex);
+    begin_group_exit(*t->group, SIGKILL);
+  }
   t->trap = trap;
   scheduler.trapped(*t);
 }

@@ -26,12 +26,6 @@ void on_fault(Task& t, const Trap& trap) {
   force_signal(t, info);
 }
 
-void on_lost(Task& t) {
-  LOG_WARNING("a stub process was killed from outside; ending process {}", t.tgid());
-  Lock lock(task_mutex);
-  begin_group_exit(*t.group, SIGKILL);
-}
-
 // What the trap leads to.
 RunState after_trap(Task& t, const Trap& trap) {
   switch (trap.kind) {
@@ -46,8 +40,7 @@ RunState after_trap(Task& t, const Trap& trap) {
       break;
     }
     case Trap::Kind::kFault: on_fault(t, trap); break;
-    case Trap::Kind::kLost: on_lost(t); break;
-    case Trap::Kind::kInterrupted: break;
+    case Trap::Kind::kLost: case Trap::Kind::kInterrupted: break;
   }
   return App{};
 }

@@ -93,7 +93,12 @@ NewSpace PtracePlatform::wrap_space(pid_t pid) {
 }
 
 Result<NewSpace> PtracePlatform::new_space() {
-  NewSpace s = wrap_space(TRY(zygote_->clone(kForkFlags)));
+  auto pid = zygote_->clone(kForkFlags);
+  if (!pid && zygote_->is_lost()) {  // Killed from outside: begin anew.
+    if (!start_zygote()) return Err(EAGAIN);
+    pid = zygote_->clone(kForkFlags);
+  }
+  NewSpace s = wrap_space(TRY(pid));
   Regs& r = s.thread->regs();
   r = Regs();
   r.cs = kUserCs, r.ss = kUserSs, r.eflags = kFlagsInitial;
@@ -126,6 +131,7 @@ bool PtracePlatform::poll_once(const OnTrap& on_trap) {
 }
 
 void PtracePlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
+  for (PtraceThread* t : std::exchange(lost_, {})) on_trap(*t, {.kind = Trap::Kind::kLost});
   // A bounded round, so that descriptors and timers are looked at under load.
   for (int i = 0; i < 64; i++) {
     if (poll_once(on_trap)) continue;

@@ -79,7 +79,7 @@ class PtraceThread final : public Thread {
   // What a stop of this thread means. Nothing: it was none of the guest's business, and the
   // thread runs again.
   std::optional<Trap> classify(int status);
-  void mark_lost() { lost_ = true; }
+  bool is_lost() const { return lost_; }
 
   // Makes one call in the stub and returns its result (an error when the host refused it).
   Result<int64_t> call(uint64_t nr, std::array<uint64_t, 6> args);
@@ -124,7 +124,12 @@ class PtracePlatform final : public Platform {
 
   host::Channel& channel() { return channel_; }
   void add_thread(PtraceThread& t) { threads_[t.tid()] = &t; }
-  void remove_thread(PtraceThread& t) { threads_.erase(t.tid()); }
+  void remove_thread(PtraceThread& t) {
+    threads_.erase(t.tid());
+    std::erase(lost_, &t);
+  }
+  // The thread is dead and poll() is to say so.
+  void report_lost(PtraceThread& t) { lost_.push_back(&t); }
 
  private:
   explicit PtracePlatform(host::Channel channel) : channel_(std::move(channel)) {}
@@ -135,6 +140,7 @@ class PtracePlatform final : public Platform {
 
   host::Channel channel_;
   std::unordered_map<pid_t, PtraceThread*> threads_;
+  std::vector<PtraceThread*> lost_;
   std::unique_ptr<PtraceThread> zygote_;  // An empty space, copied for each new one.
 };
 

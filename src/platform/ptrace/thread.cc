@@ -35,7 +35,7 @@ PtraceThread::~PtraceThread() {
 
 void PtraceThread::fetch_regs() {
   if (regs_valid_) return;
-  if (!trace_get_regs(tid_, regs_)) lost_ = true;
+  (void)trace_get_regs(tid_, regs_);  // Of a dying thread it fails; the values do not matter.
   regs_valid_ = true;
   regs_dirty_ = false;
 }
@@ -58,11 +58,12 @@ Result<void> PtraceThread::set_fpu_state(std::span<const std::byte> state) {
 
 void PtraceThread::resume(Mode mode) {
   mode_ = mode;
-  if (regs_valid_ && regs_dirty_ && !trace_set_regs(tid_, regs_)) lost_ = true;
+  if (lost_) return platform_.report_lost(*this);  // Its death was met while it ran stub code.
+  if (regs_valid_ && regs_dirty_) (void)trace_set_regs(tid_, regs_);
   regs_valid_ = regs_dirty_ = false;
   running_ = true;
   const int request = mode == Mode::kStep ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU;
-  if (!trace_resume(request, tid_)) lost_ = true;  // Its death is reported by poll().
+  (void)trace_resume(request, tid_);  // Of a dying thread it fails; poll() reports the end.
 }
 
 void PtraceThread::interrupt() { (void)trace_interrupt(tid_); }
