@@ -94,7 +94,7 @@ TEST_F(PtyTest, NamesComeAndGo) {
 }
 
 TEST_F(PtyTest, ANumberUsedAgainIsANewTerminal) {
-  auto held = place("0");  // As a cache of names holds it.
+  auto held = place("0");   // As a cache of names holds it.
   master_ = *open("ptmx");  // Number 1, for number 0 is still in use; then 0 is free.
   auto again = *open("ptmx");
   uint32_t n = 99;
