@@ -1,6 +1,6 @@
 // fcntl(2), but for locks (lock.cc).
+#include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/fcntl.h>
 
 #include "fs/mem/mem_regular.h"
 #include "fs/pipe/pipe_file.h"
@@ -8,12 +8,10 @@
 #include "syscalls/lock.h"
 #include "syscalls/syscalls.h"
 
-#ifndef F_DUPFD_QUERY
-#define F_DUPFD_QUERY (F_LINUX_SPECIFIC_BASE + 3)
-#endif
-
 namespace usk::sys {
 namespace {
+
+constexpr int kDupfdQuery = 1027;  // kDupfdQuery: newer than the C library.
 
 struct OwnerEx {
   int32_t type, pid;
@@ -102,7 +100,7 @@ SyscallResult write_hint(Task& t, int cmd, uint64_t arg) {
 
 bool fine_on_path_only(int cmd) {
   return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC || cmd == F_GETFD || cmd == F_SETFD ||
-         cmd == F_GETFL || cmd == F_DUPFD_QUERY;
+         cmd == F_GETFL || cmd == kDupfdQuery;
 }
 
 }  // namespace
@@ -113,7 +111,7 @@ SyscallResult fcntl(Task& t, Fd fd, int32_t cmd, uint64_t arg) {
   switch (cmd) {
     case F_DUPFD: return dup_from(t, fd, arg, false);
     case F_DUPFD_CLOEXEC: return dup_from(t, fd, arg, true);
-    case F_DUPFD_QUERY: {
+    case kDupfdQuery: {
       auto other = t.fds->get(int(arg));
       return other && *other == file ? 1 : 0;
     }

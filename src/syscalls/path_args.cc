@@ -11,7 +11,7 @@ Result<PathArg> get_path(Task& t, DirFd dir, UserPath path) {
 }
 
 Result<Place> get_place(Task& t, DirFd dir, UserPath path, uint32_t at_flags) {
-  uint32_t walk_flags = at_flags & AT_SYMLINK_NOFOLLOW ? 0 : kFollow;
+  uint32_t walk_flags = at_flags & AT_SYMLINK_NOFOLLOW ? 0u : uint32_t(kFollow);
   if (at_flags & AT_EMPTY_PATH) {
     walk_flags |= kEmptyPath;
     if (path.addr == 0) {

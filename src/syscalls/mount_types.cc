@@ -1,0 +1,21 @@
+#include "syscalls/mount_types.h"
+
+#include "fs/tmpfs/tmpfs.h"
+#include "fs/tty/devpts.h"
+
+namespace usk {
+
+Result<FsTree> make_file_system(Task& t, std::string_view type, std::string_view options) {
+  const UserNamespace& ids = *t.creds->user_ns;
+  if (type == "tmpfs" || type == "ramfs") {
+    TmpfsOptions o = TRY(TmpfsOptions::parse(options, ids));
+    // A mounter without an id in the map has no files to own: as Linux, its own ids then.
+    if (o.uid == 0) o.uid = t.creds->fsuid;
+    if (o.gid == 0) o.gid = t.creds->fsgid;
+    return make_tmpfs(o);
+  }
+  if (type == "devpts") return make_devpts(TRY(DevPtsOptions::parse(options, ids)));
+  return Err(ENODEV);
+}
+
+}  // namespace usk
