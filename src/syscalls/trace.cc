@@ -114,7 +114,7 @@ struct Shown {
 template <class... A>
 Shown show_args(Task& t, const SyscallArgs& r, SyscallResult (*)(Task&, A...)) {
   Shown s;
-  size_t at = 0;
+  [[maybe_unused]] size_t at = 0;  // Unused by calls without arguments.
   (void)r;
   ([&] {
     const A v = Arg<A>::from(&r[at]);
