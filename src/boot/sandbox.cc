@@ -11,12 +11,12 @@
 #include "fs/tty/tty_devices.h"
 #include "fs/vfs/special_open.h"
 #include "fs/vfs/vfs_ops.h"
+#include "host/file_io.h"
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/pid_file.h"
 #include "loader/loader.h"
 #include "platform/ptrace/ptrace_platform.h"
-#include "host/file_io.h"
 #include "syscalls/syscalls.h"
 #include "syscalls/trace.h"
 

@@ -87,10 +87,14 @@ std::string parse_duration(const std::string& text, int64_t& ns) {
   const double n = std::strtod(text.c_str(), &end);
   const std::string unit = end;
   double scale = 1e9;
-  if (unit == "ms") scale = 1e6;
-  else if (unit == "m") scale = 60e9;
-  else if (unit == "h") scale = 3600e9;
-  else if (!unit.empty() && unit != "s") return "give a duration such as 10s, 500ms or 2m";
+  if (unit == "ms")
+    scale = 1e6;
+  else if (unit == "m")
+    scale = 60e9;
+  else if (unit == "h")
+    scale = 3600e9;
+  else if (!unit.empty() && unit != "s")
+    return "give a duration such as 10s, 500ms or 2m";
   if (end == text.c_str() || n <= 0 || n * scale > 9e18) return "give a duration such as 10s";
   ns = int64_t(n * scale);
   return {};

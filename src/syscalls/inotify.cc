@@ -26,8 +26,10 @@ SyscallResult inotify_init(Task& t) { return inotify_init1(t, {0}); }
 
 SyscallResult inotify_add_watch(Task& t, Fd fd, UserPath path, uint32_t mask) {
   Ref<InotifyFile> file = TRY(inotify_file(t, fd));
-  const PathArg arg = TRY(get_path(t, path));
-  const Path place = TRY(arg.walk(mask & IN_DONT_FOLLOW ? 0 : uint32_t(kFollow)));
+  const std::string name = TRY(t.mem().get_path(path));
+  const WalkContext ctx = t.walk_context();
+  const uint32_t follow = mask & IN_DONT_FOLLOW ? 0 : uint32_t(kFollow);
+  const Path place = TRY(walk(ctx, ctx.cwd, name, follow));
   if ((mask & IN_ONLYDIR) && !place.inode().is_dir()) return Err(ENOTDIR);
   TRY(vfs::access(arg.ctx, place, kMayRead));
   return TRY(file->add_watch(place, mask));

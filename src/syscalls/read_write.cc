@@ -213,7 +213,8 @@ SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
     t.waits().add(file->queue(), POLLOUT, file);
     return Block{};
   }
-  if (failed_with(r, ENOTTY) && !file->inode().is_regular() && !file->inode().is_dir()) {
+  const bool asks_for_terminal = (cmd >> 8 & 0xff) == 0x54;  // isatty(3) and its kin.
+  if (failed_with(r, ENOTTY) && !asks_for_terminal) {
     note_unsupported(fmt::format("ioctl {:#x}", cmd));
   }
   return std::unexpected(r.error());

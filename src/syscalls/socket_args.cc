@@ -1,6 +1,6 @@
 #include "syscalls/socket_args.h"
 
-#include "fs/vfs/vfs_ops.h"
+#include "syscalls/path_args.h"
 
 namespace usk {
 namespace {
@@ -155,14 +155,16 @@ Result<uint64_t> put_control(Task& t, ControlData control, uint64_t addr, uint64
 }
 
 Result<Path> TaskSocketNames::make_socket_node(std::string_view path) {
-  auto place = vfs::make_socket(t_.walk_context(), TRY(t_.at(AT_FDCWD)), path, 0777);
+  const std::string name(path);
+  const Path at = t_.fs->cwd();
+  auto place = vfs::make_socket(t_.walk_context(), at, name, 0777);
   if (failed_with(place, EEXIST)) return Err(EADDRINUSE);
   return place;
 }
 
 Result<Path> TaskSocketNames::find_socket_node(std::string_view path) {
   const WalkContext ctx = t_.walk_context();
-  Path place = TRY(walk(ctx, TRY(t_.at(AT_FDCWD)), path, kFollow));
+  Path place = TRY(walk(ctx, ctx.cwd, name, kFollow));
   TRY(vfs::access(ctx, place, kMayWrite));
   return place;
 }

@@ -27,7 +27,8 @@ std::string errno_name(int code) {
 std::string signal_name(int sig) {
   const char* name = sigabbrev_np(sig);
   if (name) return fmt::format("SIG{}", name);
-  if (sig >= kFirstRealtime && sig <= kSignals) return fmt::format("SIGRT_{}", sig - kFirstRealtime);
+  if (sig >= kFirstRealtime && sig <= kSignals)
+    return fmt::format("SIGRT_{}", sig - kFirstRealtime);
   return std::to_string(sig);
 }
 
@@ -114,17 +115,19 @@ struct Shown {
 template <class... A>
 Shown show_args(Task& t, const SyscallArgs& r, SyscallResult (*)(Task&, A...)) {
   Shown s;
-  [[maybe_unused]] size_t at = 0;  // Unused by calls without arguments.
+  [[maybe_unused]] size_t at = 0;
   (void)r;
-  ([&] {
-    const A v = Arg<A>::from(&r[at]);
-    at += Arg<A>::kRegs;
-    if constexpr (std::same_as<A, UserOut>) {
-      s.out_index = int(s.args.size());
-      s.out = v;
-    }
-    s.args.push_back(show(t, v));
-  }(), ...);
+  (
+      [&] {
+        const A v = Arg<A>::from(&r[at]);
+        at += Arg<A>::kRegs;
+        if constexpr (std::same_as<A, UserOut>) {
+          s.out_index = int(s.args.size());
+          s.out = v;
+        }
+        s.args.push_back(show(t, v));
+      }(),
+      ...);
   return s;
 }
 
@@ -178,9 +181,9 @@ class Tracer {
   }
 
   void signalled(Task& t, const siginfo_t& info) {
-    write_(fmt::format("{}--- {} {{si_signo={}, si_code={}, si_pid={}, si_uid={}}} ---\n", prefix(t),
-                       signal_name(info.si_signo), signal_name(info.si_signo), info.si_code,
-                       info.si_pid, info.si_uid));
+    write_(fmt::format("{}--- {} {{si_signo={}, si_code={}, si_pid={}, si_uid={}}} ---\n",
+                       prefix(t), signal_name(info.si_signo), signal_name(info.si_signo),
+                       info.si_code, info.si_pid, info.si_uid));
   }
 
   void exited(Task& t, int status) {

@@ -4,6 +4,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 
+#include "base/budget.h"
 #include "base/fake_timers.h"
 #include "fs/vfs/file_testing.h"
 #include "fs/vfs/internal.h"
