@@ -31,7 +31,7 @@ SyscallResult inotify_add_watch(Task& t, Fd fd, UserPath path, uint32_t mask) {
   const uint32_t follow = mask & IN_DONT_FOLLOW ? 0 : uint32_t(kFollow);
   const Path place = TRY(walk(ctx, ctx.cwd, name, follow));
   if ((mask & IN_ONLYDIR) && !place.inode().is_dir()) return Err(ENOTDIR);
-  TRY(vfs::access(arg.ctx, place, kMayRead));
+  TRY(vfs::access(ctx, place, kMayRead));
   return TRY(file->add_watch(place, mask));
 }
 

@@ -163,6 +163,7 @@ Result<Path> TaskSocketNames::make_socket_node(std::string_view path) {
 }
 
 Result<Path> TaskSocketNames::find_socket_node(std::string_view path) {
+  const std::string name(path);
   const WalkContext ctx = t_.walk_context();
   Path place = TRY(walk(ctx, ctx.cwd, name, kFollow));
   TRY(vfs::access(ctx, place, kMayWrite));
