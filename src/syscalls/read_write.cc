@@ -1,6 +1,7 @@
 // read(2), write(2), pread(2), readv(2), preadv2(2), ioctl(2).
 #include <fmt/format.h>
 
+#include "fs/vfs/notify.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/caller.h"
@@ -38,11 +39,18 @@ Result<UserBuffers> buffers_of(Task&, uint64_t addr, uint64_t len) {
   return b;
 }
 
+// inotify(7): IN_ACCESS and IN_MODIFY.
+void tell_watchers(File& file, const Result<size_t>& done, uint32_t event) {
+  if (anyone_watches() && done.value_or(0) > 0 && file.path()) {
+    notify_dentry(*file.path().dentry, event);
+  }
+}
+
 SyscallResult do_read(Task& t, Ref<File> file, UserBuffers buffers, std::optional<uint64_t> at,
                       bool nonblocking) {
   TaskCaller caller(t);
   if (TRY(file->before_io(caller, false)) == File::IoVerdict::kSignalled) return Signalled{};
-  auto op = [&]() -> Result<size_t> {
+  auto attempt = [&]() -> Result<size_t> {
     GuestOut dst(t.mem(), buffers);
     if (at) {
       uint64_t pos = *at;
@@ -55,6 +63,11 @@ SyscallResult do_read(Task& t, Ref<File> file, UserBuffers buffers, std::optiona
     Lock lock(file->pos_mutex());
     return file->read(dst, file->pos_locked());
   };
+  auto op = [&]() -> Result<size_t> {
+    auto n = attempt();
+    tell_watchers(*file, n, IN_ACCESS);
+    return n;
+  };
   return block_on(t, *file, POLLIN, op, nonblocking || file->nonblocking());
 }
 
@@ -63,7 +76,7 @@ SyscallResult do_write(Task& t, Ref<File> file, UserBuffers buffers, std::option
                        bool nonblocking) {
   TaskCaller caller(t);
   if (TRY(file->before_io(caller, true)) == File::IoVerdict::kSignalled) return Signalled{};
-  auto op = [&]() -> Result<size_t> {
+  auto attempt = [&]() -> Result<size_t> {
     GuestIn src(t.mem(), buffers, size_t(t.frame.progress));
     if (at) {
       uint64_t pos = *at;
@@ -75,6 +88,11 @@ SyscallResult do_write(Task& t, Ref<File> file, UserBuffers buffers, std::option
     }
     Lock lock(file->pos_mutex());
     return file->write(src, file->pos_locked());
+  };
+  auto op = [&]() -> Result<size_t> {
+    auto n = attempt();
+    tell_watchers(*file, n, IN_MODIFY);
+    return n;
   };
   nonblocking = nonblocking || file->nonblocking();
   const size_t total = buffers.total();

@@ -17,7 +17,7 @@ class AnonInode final : public InternalInode {
 };
 
 Path anon_path(std::string_view name) {
-  static const Ref<AnonInode> inode = make_ref<AnonInode>();
+  static const auto& inode = *new Ref(make_ref<AnonInode>());  // Files may outlive statics.
   return internal_path(inode, fmt::format("anon_inode:{}", name));
 }
 

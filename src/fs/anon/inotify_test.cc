@@ -39,7 +39,7 @@ class InotifyTest : public ::testing::Test {
     return all;
   }
 
-  Ref<InternalFs> fs_ = make_ref<InternalFs>("test", 0);
+  Ref<InternalFs> fs_ = test_fs();
   Ref<InotifyFile> file_ = make_ref<InotifyFile>(0, test_creds());
 };
 

@@ -16,8 +16,7 @@ using namespace testing;
 class NodeInode final : public InternalInode {
  public:
   explicit NodeInode(Dev rdev)
-      : InternalInode(make_ref<InternalFs>("test", 0), S_IFCHR | 0666, *test_creds()),
-        rdev_(rdev) {}
+      : InternalInode(test_fs(), S_IFCHR | 0666, *test_creds()), rdev_(rdev) {}
   Result<Attr> getattr() override {
     Attr attr = TRY(InternalInode::getattr());
     attr.rdev = rdev_;

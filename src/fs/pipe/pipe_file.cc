@@ -13,8 +13,9 @@ namespace usk {
 namespace {
 
 InternalFs& pipefs() {
-  static Ref<InternalFs> fs = make_ref<InternalFs>("pipefs", PIPEFS_MAGIC);
-  return *fs;
+  // Never destroyed: files may outlive statics.
+  static InternalFs& fs = *make_ref<InternalFs>("pipefs", PIPEFS_MAGIC).release();
+  return fs;
 }
 
 // The inode of an unnamed pipe; /proc/PID/fd can open it again.

@@ -6,6 +6,7 @@
 
 #include "fs/vfs/caller.h"
 #include "fs/vfs/file.h"
+#include "fs/vfs/internal.h"
 #include "fs/vfs/terminal.h"
 
 namespace usk::testing {
@@ -27,6 +28,12 @@ inline Result<size_t> write_to(File& file, std::string_view bytes) {
   KernelIn in(std::as_bytes(std::span(bytes)));
   uint64_t pos = 0;
   return file.write(in, pos);
+}
+
+// A file system for inodes that a test makes. One for all: it holds its own mount.
+inline Ref<InternalFs> test_fs() {
+  static const auto& fs = *new Ref(make_ref<InternalFs>("test", 0));
+  return fs;
 }
 
 // Up to `n` bytes; the error otherwise.

@@ -13,7 +13,8 @@ namespace usk {
 namespace {
 
 Path socket_path(const Creds& creds) {
-  static const Ref<InternalFs> fs = make_ref<InternalFs>("sockfs", SOCKFS_MAGIC);
+  // Never destroyed: files may outlive statics.
+  static const auto& fs = *new Ref(make_ref<InternalFs>("sockfs", SOCKFS_MAGIC));
   auto inode = make_ref<InternalInode>(fs, S_IFSOCK | 0777, creds);
   std::string name = fmt::format("socket:[{}]", inode->ino());
   return internal_path(std::move(inode), std::move(name));

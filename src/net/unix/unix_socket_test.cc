@@ -32,7 +32,7 @@ class FakeNames final : public SocketNames {
   Path make(uint32_t mode) {
     return internal_path(make_ref<InternalInode>(fs_, mode, *test_creds()), "node");
   }
-  Ref<InternalFs> fs_ = make_ref<InternalFs>("test", 0);
+  Ref<InternalFs> fs_ = test_fs();
   std::map<std::string, Path> nodes_;
 };
 
