@@ -37,8 +37,7 @@ namespace {
 
 SyscallResult dup_to(Task& t, Fd from, Fd to, bool cloexec) {
   Ref<File> file = TRY(t.fds->get(from.n));
-  Ref<File> displaced =
-      TRY(t.fds->replace(to.n, std::move(file), cloexec, t.limit(RLIMIT_NOFILE)));
+  Ref<File> displaced = TRY(t.fds->replace(to.n, std::move(file), cloexec, t.limit(RLIMIT_NOFILE)));
   if (displaced) (void)close_file(t, std::move(displaced));  // As dup2(2): silently.
   return to.n;
 }

@@ -25,7 +25,8 @@ SyscallResult linkat(Task& t, DirFd from_dir, UserPath from, DirFd to_dir, UserP
   // Without the capability a descriptor names a file only for who opened it with these very
   // credentials.
   if (flags.has(AT_EMPTY_PATH) && !t.capable(CAP_DAC_READ_SEARCH)) {
-    auto file = from_dir.n == AT_FDCWD ? Result<Ref<File>>(Err(ENOENT)) : t.file_or_path(from_dir.n);
+    auto file =
+        from_dir.n == AT_FDCWD ? Result<Ref<File>>(Err(ENOENT)) : t.file_or_path(from_dir.n);
     if (!file || &(*file)->creds() != t.creds.get()) return Err(ENOENT);
   }
   const uint32_t how = (flags.has(AT_SYMLINK_FOLLOW) ? 0u : uint32_t(AT_SYMLINK_NOFOLLOW)) |
@@ -42,8 +43,7 @@ SyscallResult link(Task& t, UserPath from, UserPath to) {
 SyscallResult unlinkat(Task& t, DirFd dir, UserPath path, AtFlags flags) {
   TRY(flags.only(AT_REMOVEDIR));
   const PathArg p = TRY(get_path(t, dir, path));
-  TRY(flags.has(AT_REMOVEDIR) ? vfs::rmdir(p.ctx, p.at, p.text)
-                              : vfs::unlink(p.ctx, p.at, p.text));
+  TRY(flags.has(AT_REMOVEDIR) ? vfs::rmdir(p.ctx, p.at, p.text) : vfs::unlink(p.ctx, p.at, p.text));
   return 0;
 }
 SyscallResult unlink(Task& t, UserPath path) {

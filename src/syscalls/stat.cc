@@ -64,7 +64,7 @@ statx_timestamp to_statx_time(const timespec& t) {
 }
 
 struct statx to_statx(const Task& t, const Path& place, const Attr& a) {
-  struct statx s {};
+  struct statx s{};
   s.stx_mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
   s.stx_blksize = a.blksize;
   s.stx_nlink = a.nlink;
@@ -140,7 +140,7 @@ namespace {
 
 SyscallResult put_statfs(Task& t, const Path& place, UserPtr<struct statfs> buf) {
   const FsStat f = TRY(vfs::statfs(place));
-  struct statfs s {};
+  struct statfs s{};
   s.f_type = long(f.type), s.f_bsize = long(f.bsize);
   s.f_blocks = f.blocks, s.f_bfree = f.bfree, s.f_bavail = f.bavail;
   s.f_files = f.files, s.f_ffree = f.ffree;

@@ -214,8 +214,8 @@ SyscallResult splice(Task& t, Fd in, uint64_t in_offset, Fd out, uint64_t out_of
     // Either may be what it waits for.
     auto op = [&] { return to_pipe->splice_from(*from_pipe, length); };
     t.waits().add(to->queue(), POLLOUT, to);
-    return with_sigpipe(t, block_on(t, *from, POLLIN, op,
-                                    nonblocking || from->nonblocking() || to->nonblocking()));
+    return with_sigpipe(
+        t, block_on(t, *from, POLLIN, op, nonblocking || from->nonblocking() || to->nonblocking()));
   }
   if (to_pipe) {
     Cursor c = TRY(Cursor::make(t, from, in_offset));
@@ -252,8 +252,8 @@ SyscallResult tee(Task& t, Fd in, Fd out, uint64_t length, uint32_t flags) {
   if (!from_pipe || !to_pipe || from_pipe == to_pipe) return Err(EINVAL);
   auto op = [&] { return to_pipe->tee_from(*from_pipe, std::min(length, kMaxRw)); };
   t.waits().add(to->queue(), POLLOUT, to);
-  return with_sigpipe(t, block_on(t, *from, POLLIN, op,
-                                  (flags & kSpliceNonblock) || from->nonblocking()));
+  return with_sigpipe(
+      t, block_on(t, *from, POLLIN, op, (flags & kSpliceNonblock) || from->nonblocking()));
 }
 
 // Linux shares the caller's pages with the pipe; here they are copied, which only who changes

@@ -120,8 +120,8 @@ Result<void> FileData::fill_from(const HostFd& from, uint64_t offset, uint64_t s
   for (uint64_t at = 0; at < size;) {
     Page& page = *heap_[page_of(at)];
     const size_t want = std::min(kPage - at % kPage, size - at);
-    const size_t n = TRY(host::pread(from, std::span(page.bytes).subspan(at % kPage, want),
-                                     offset + at));
+    const size_t n =
+        TRY(host::pread(from, std::span(page.bytes).subspan(at % kPage, want), offset + at));
     if (n == 0) break;
     at += n;
   }

@@ -74,9 +74,7 @@ Result<std::vector<OverlayFs::Found>> OverlayDir::find_lower(std::string_view na
   return found;
 }
 
-Result<bool> OverlayDir::lower_has(std::string_view name) {
-  return !TRY(find_lower(name)).empty();
-}
+Result<bool> OverlayDir::lower_has(std::string_view name) { return !TRY(find_lower(name)).empty(); }
 
 Result<Ref<Inode>> OverlayDir::lookup(std::string_view name) {
   {
@@ -136,8 +134,7 @@ Result<std::vector<DirEntry>> OverlayDir::lower_list() {
     for (DirEntry& e : TRY(list_lower(lower.inode))) {
       if (lowers_.size() > 1) {
         if (!seen.insert(e.name).second) continue;
-        if (e.type == (S_IFCHR >> 12) &&
-            TRY(is_whiteout(*TRY(lower.inode->lookup(e.name))))) {
+        if (e.type == (S_IFCHR >> 12) && TRY(is_whiteout(*TRY(lower.inode->lookup(e.name))))) {
           continue;
         }
       }

@@ -311,8 +311,7 @@ TEST_F(OverlayTest, UnlinkedWhileOpen) {
 }
 
 TEST_F(OverlayTest, RefusesChangingLowers) {
-  EXPECT_ERROR(make_overlay({*make_hostfs(*host::open_dir(base), {.writable = true})}, {}),
-               EINVAL);
+  EXPECT_ERROR(make_overlay({*make_hostfs(*host::open_dir(base), {.writable = true})}, {}), EINVAL);
   EXPECT_ERROR(make_overlay({}, {}), EINVAL);
 }
 
