@@ -23,9 +23,12 @@ class Outcome:
         return f"{self.passed:4} passed {self.failed:3} failed {self.skipped:3} skipped"
 
 
+OUT_OF_TIME = -1
+
+
 @dataclasses.dataclass
 class Finished:
-    code: int  # As a shell says it; 124 after the time limit.
+    code: int  # As a shell says it, or OUT_OF_TIME.
     output: str
     errors: str
     seconds: float
@@ -47,6 +50,6 @@ def run_limited(command, limit, **more):
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, errors = process.communicate()
-        code = 124
+        code = OUT_OF_TIME
     return Finished(code, output.decode(errors="replace"), errors.decode(errors="replace"),
                     time.monotonic() - begin)

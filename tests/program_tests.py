@@ -11,7 +11,7 @@ import shutil
 import abuse_tests
 import interactive_tests
 import python_tests
-from outcome import Outcome, run_limited
+from outcome import OUT_OF_TIME, Outcome, run_limited
 from paths import HERE
 
 LIMIT_SECONDS = 60
@@ -93,7 +93,7 @@ def judge(outcome, name, outside, inside_result):
         if want != got:
             differences += [f"{what} outside:", *str(want).splitlines()[-15:],
                             f"{what} inside:", *str(got).splitlines()[-15:]]
-    if outside.code == 124:
+    if outside.code == OUT_OF_TIME:
         differences.insert(0, "out of time even outside")
     reason = known_reason(name, expectations())
     if differences and reason:

@@ -8,10 +8,10 @@ namespace usk {
 
 }  // namespace usk
 
-#define CHECK(cond)                                                     \
-  do {                                                                  \
-    if (!(cond)) [[unlikely]]                                           \
-      ::usk::check_failed(__FILE__, __LINE__, #cond);                   \
+#define CHECK(cond)                                   \
+  do {                                                \
+    if (!(cond)) [[unlikely]]                         \
+      ::usk::check_failed(__FILE__, __LINE__, #cond); \
   } while (0)
 
 #ifdef USK_DEBUG_CHECKS

@@ -88,8 +88,8 @@ class SCOPED_CAPABILITY Lock {
 template <class M>
 class SCOPED_CAPABILITY LockBoth {
  public:
-  LockBoth(M& a, M& b) ACQUIRE(a, b) NO_THREAD_SAFETY_ANALYSIS
-      : first_(&a < &b ? a : b), second_(&a < &b ? b : a) {
+  LockBoth(M& a, M& b) ACQUIRE(a, b) NO_THREAD_SAFETY_ANALYSIS : first_(&a < &b ? a : b),
+                                                                 second_(&a < &b ? b : a) {
     first_.lock();
     if (&first_ != &second_) second_.lock_second();
   }

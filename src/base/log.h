@@ -12,9 +12,9 @@ void set_log_level(LogLevel level);
 bool log_enabled(LogLevel level);
 void log_line(LogLevel level, std::string_view line);
 
-#define USK_LOG_AT(level, ...)                                                             \
-  do {                                                                                     \
-    if (::usk::log_enabled(level)) ::usk::log_line(level, ::fmt::format(__VA_ARGS__));     \
+#define USK_LOG_AT(level, ...)                                                         \
+  do {                                                                                 \
+    if (::usk::log_enabled(level)) ::usk::log_line(level, ::fmt::format(__VA_ARGS__)); \
   } while (0)
 #define LOG_ERROR(...) USK_LOG_AT(::usk::LogLevel::kError, __VA_ARGS__)
 #define LOG_WARNING(...) USK_LOG_AT(::usk::LogLevel::kWarning, __VA_ARGS__)

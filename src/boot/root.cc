@@ -19,14 +19,14 @@ namespace usk {
 namespace {
 
 // What of the host's root is shown by default. Homes, mounts and run-time state are not.
-constexpr std::array<std::string_view, 14> kSystem = {"bin",  "etc", "lib",  "lib32", "lib64",
+constexpr std::array<std::string_view, 14> kSystem = {"bin",    "etc", "lib",  "lib32", "lib64",
                                                       "libx32", "opt", "sbin", "srv",   "usr",
-                                                      "var",  "nix", "gnu",  "snap"};
+                                                      "var",    "nix", "gnu",  "snap"};
 // Secrets within it.
 constexpr std::array<std::string_view, 12> kSecrets = {
-    "etc/shadow",       "etc/shadow-",        "etc/gshadow",  "etc/gshadow-",
-    "etc/ssl/private",  "etc/sudoers",        "etc/sudoers.d", "etc/krb5.keytab",
-    "var/lib/private",  "var/spool/cron",     "var/lib/docker", "var/lib/containerd"};
+    "etc/shadow",      "etc/shadow-",    "etc/gshadow",    "etc/gshadow-",
+    "etc/ssl/private", "etc/sudoers",    "etc/sudoers.d",  "etc/krb5.keytab",
+    "var/lib/private", "var/spool/cron", "var/lib/docker", "var/lib/containerd"};
 
 class RootBuilder {
  public:
@@ -60,8 +60,8 @@ class RootBuilder {
     FsTree tree = TRY(copy_on_write(dir, options));
     overlay_ = ref_cast<OverlayFs>(tree.fs);
     auto creds = root_creds(kernel_.root_user_ns);
-    ctx_.mounts = MountNamespace::make(Mount::make(tree, MS_NOSUID & 0, "usk"),
-                                       kernel_.root_user_ns);
+    ctx_.mounts =
+        MountNamespace::make(Mount::make(tree, MS_NOSUID & 0, "usk"), kernel_.root_user_ns);
     ctx_.root = ctx_.cwd = ctx_.mounts->root();
     ctx_.creds = creds;
     ctx_.umask = 022;
@@ -90,8 +90,8 @@ class RootBuilder {
       slash = path.find('/', slash + 1);
       auto r = vfs::mkdir(ctx_, ctx_.root, path.substr(0, slash), mode);
       if (!r && !failed_with(r, EEXIST)) {
-        return fail(fmt::format("cannot make {} in the sandbox: {}", path,
-                                strerror(int(r.error()))));
+        return fail(
+            fmt::format("cannot make {} in the sandbox: {}", path, strerror(int(r.error()))));
       }
     }
     return {};
@@ -138,8 +138,8 @@ class RootBuilder {
       unsigned major, minor;
     };
     static constexpr Node kNodes[] = {
-        {"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7}, {"/dev/random", 1, 8},
-        {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0}, {"/dev/console", 5, 1}, {"/dev/ptmx", 5, 2}};
+        {"/dev/null", 1, 3},    {"/dev/zero", 1, 5}, {"/dev/full", 1, 7},    {"/dev/random", 1, 8},
+        {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},  {"/dev/console", 5, 1}, {"/dev/ptmx", 5, 2}};
     WalkContext open_mask = ctx_;
     open_mask.umask = 0;
     for (const Node& n : kNodes) {
@@ -159,13 +159,13 @@ class RootBuilder {
   }
 
   OrFailure<void> add_mount(const MountSpec& m) {
-    if (m.kind == MountSpec::Kind::kTmpfs) return mount_tmpfs(m.target, 01777, MS_NOSUID | MS_NODEV);
+    if (m.kind == MountSpec::Kind::kTmpfs)
+      return mount_tmpfs(m.target, 01777, MS_NOSUID | MS_NODEV);
     if (m.kind == MountSpec::Kind::kCopyOnWrite) {
       return attach(TRY(copy_on_write(m.source, {})), m.target, 0, m.source);
     }
     const bool writable = m.kind == MountSpec::Kind::kReadWrite;
-    return attach(TRY(host_tree(m.source, writable)), m.target, writable ? 0 : MS_RDONLY,
-                  m.source);
+    return attach(TRY(host_tree(m.source, writable)), m.target, writable ? 0 : MS_RDONLY, m.source);
   }
 
   // The caller's directory, copy-on-write, where the rest does not show it.
@@ -175,8 +175,8 @@ class RootBuilder {
     const std::string top = cwd.substr(1, cwd.find('/', 1) - 1);
     if (std::find(kSystem.begin(), kSystem.end(), top) != kSystem.end()) return {};
     OverlayOptions options;
-    for (const char* secret : {".ssh", ".gnupg", ".aws", ".netrc", ".kube", ".docker", ".config/gcloud",
-                               ".password-store", ".mozilla", ".bash_history"}) {
+    for (const char* secret : {".ssh", ".gnupg", ".aws", ".netrc", ".kube", ".docker",
+                               ".config/gcloud", ".password-store", ".mozilla", ".bash_history"}) {
       options.hidden.push_back(secret);
     }
     return attach(TRY(copy_on_write(cwd, options)), cwd, 0, cwd);

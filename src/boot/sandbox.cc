@@ -11,12 +11,14 @@
 #include "fs/tty/tty_devices.h"
 #include "fs/vfs/special_open.h"
 #include "fs/vfs/vfs_ops.h"
+#include "host/file_io.h"
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/pid_file.h"
 #include "loader/loader.h"
 #include "platform/ptrace/ptrace_platform.h"
 #include "syscalls/syscalls.h"
+#include "syscalls/trace.h"
 
 namespace usk {
 namespace {
@@ -114,9 +116,27 @@ OrFailure<void> Sandbox::assemble() {
   register_memory_devices();
   register_tty_devices({});
   register_fifo_opener(fifo_open);
+  TRY(start_trace());
   WalkContext root = TRY(build_root(*kernel_, config_));
   TRY(make_init(root));
   return start_command(root);
+}
+
+OrFailure<void> Sandbox::start_trace() {
+  if (!config_.trace) return {};
+  int fd = 2;
+  if (!config_.trace_file.empty()) {
+    auto file = host::create_file(config_.trace_file);
+    if (!file) {
+      return fail(fmt::format("--trace={}: {}", config_.trace_file, strerror(int(file.error()))));
+    }
+    trace_file_ = std::move(*file);
+    fd = trace_file_.get();
+  }
+  install_trace(*kernel_, [fd](const std::string& line) {
+    (void)host::write(fd, std::as_bytes(std::span(line)));
+  });
+  return {};
 }
 
 OrFailure<void> Sandbox::make_init(const WalkContext& root) {
@@ -195,7 +215,23 @@ int Sandbox::run() {
     Lock lock(task_mutex);
     return main_->zombie || main_->reaped;
   };
+  class Timeout final : public TimerClient {
+   public:
+    explicit Timeout(Kernel& k) : kernel_(k) {}
+    void expired() override {
+      LOG_ERROR("the time given by --timeout is over; the sandbox is killed");
+      kernel_.kill_all();
+    }
+
+   private:
+    Kernel& kernel_;
+  };
+  if (config_.timeout_ns) {
+    timeout_ = make_ref<Timeout>(*kernel_);
+    kernel_->time.arm(timeout_, CLOCK_MONOTONIC, kernel_->time.monotonic() + config_.timeout_ns);
+  }
   kernel_->run(ended);
+  if (timeout_) kernel_->time.disarm(*timeout_);
   const int status = main_->exit_status;
   end_all();
   return status;

@@ -20,12 +20,15 @@ class Sandbox {
  private:
   explicit Sandbox(const SandboxConfig& config) : config_(config) {}
   OrFailure<void> assemble();
+  OrFailure<void> start_trace();
   OrFailure<void> make_init(const WalkContext& root);
   OrFailure<void> start_command(const WalkContext& root);
   OrFailure<Ref<const Creds>> user_creds(const WalkContext& root);
   void end_all();
 
   SandboxConfig config_;
+  UniqueFd trace_file_;
+  Ref<TimerClient> timeout_;
   std::unique_ptr<Kernel> kernel_;
   Ref<ThreadGroup> main_;
 };

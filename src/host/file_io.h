@@ -17,6 +17,8 @@ Result<size_t> read(int fd, std::span<std::byte> dst);
 Result<size_t> write(int fd, std::span<const std::byte> src);
 // A host path of our own choosing (never one that the guest gave).
 Result<UniqueFd> open_readonly(const std::string& path);
+// ... made or emptied, for writing.
+Result<UniqueFd> create_file(const std::string& path);
 // An anonymous file in memory: memfd_create(2).
 Result<UniqueFd> memory_file(const char* name, bool executable = false);
 

@@ -7,7 +7,7 @@ namespace usk::host {
 
 Machine machine() {
   Machine m;
-  struct sysinfo s {};
+  struct sysinfo s{};
   if (::sysinfo(&s) == 0) {
     m.memory_total = s.totalram * s.mem_unit;
     m.memory_free = (s.freeram + s.bufferram) * s.mem_unit;

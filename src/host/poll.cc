@@ -21,7 +21,7 @@ int64_t monotonic_now() { return now(CLOCK_MONOTONIC); }
 int64_t realtime_now() { return now(CLOCK_REALTIME); }
 
 void prepare_child_waiting() {
-  struct sigaction sa {};
+  struct sigaction sa{};
   sa.sa_handler = [](int) {};  // Only to end a wait.
   sigaction(SIGCHLD, &sa, nullptr);
   sigset_t set;

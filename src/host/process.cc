@@ -116,7 +116,8 @@ Result<void> trace_set_xstate(pid_t tid, std::span<const std::byte> area) {
 }
 
 Result<void> trace_set_debugreg(pid_t tid, int index, uint64_t value) {
-  return checked(ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg) + index * 8, value));
+  return checked(
+      ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg) + index * 8, value));
 }
 
 Result<uint64_t> trace_get_debugreg(pid_t tid, int index) {
@@ -163,9 +164,10 @@ OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options) {
   if (auto r = trace_seize(pid, options | PTRACE_O_TRACEEXEC); !r) {
     kill(pid, SIGKILL);
     waitpid(pid, nullptr, 0);
-    return fail(fmt::format("ptrace is not permitted here ({}): allow it (sysctl "
-                            "kernel.yama.ptrace_scope, or --cap-add=SYS_PTRACE in a container)",
-                            strerror(int(r.error()))));
+    return fail(
+        fmt::format("ptrace is not permitted here ({}): allow it (sysctl "
+                    "kernel.yama.ptrace_scope, or --cap-add=SYS_PTRACE in a container)",
+                    strerror(int(r.error()))));
   }
   if (write(go[1], "", 1) != 1 || !run_until(pid, SIGTRAP | PTRACE_EVENT_EXEC << 8) ||
       !trace_resume(PTRACE_CONT, pid) || !run_until(pid, SIGTRAP)) {

@@ -28,7 +28,7 @@ struct SyscallHooks {
 class HostPoller {
  public:
   virtual ~HostPoller() = default;
-  virtual int fd() = 0;        // Readable when dispatch() has something to do.
+  virtual int fd() = 0;  // Readable when dispatch() has something to do.
   virtual void dispatch() = 0;
 };
 

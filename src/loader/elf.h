@@ -20,7 +20,7 @@ struct ElfImage {
   uint16_t header_count = 0;
   std::vector<Elf64_Phdr> load;  // PT_LOAD, ascending.
   std::optional<std::string> interpreter;
-  int stack_prot = 0;  // PT_GNU_STACK; default executable stack is off.
+  int stack_prot = 0;          // PT_GNU_STACK; default executable stack is off.
   uint64_t low = 0, high = 0;  // Page-aligned extent of the segments.
   uint64_t align = 4096;
 };

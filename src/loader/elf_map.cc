@@ -24,7 +24,9 @@ Result<void> clear_tail(NewProgram& p, const Elf64_Phdr& ph, uint64_t bias, int 
   }
   if (mem_end <= first_zero_page) return {};
   TRY(p.mm->map(*p.cpu,
-                {.addr = first_zero_page, .length = mem_end - first_zero_page, .prot = prot,
+                {.addr = first_zero_page,
+                 .length = mem_end - first_zero_page,
+                 .prot = prot,
                  .flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED},
                 p.limits));
   return {};
@@ -53,7 +55,8 @@ Result<uint64_t> choose_bias(NewProgram& p, const ElfImage& image, uint64_t want
   const uint64_t size = image.high - image.low;
   if (wanted) return (wanted & ~(image.align - 1)) - image.low;
   const uint64_t at = TRY(p.mm->map(*p.cpu,
-                                    {.length = size + image.align, .prot = PROT_NONE,
+                                    {.length = size + image.align,
+                                     .prot = PROT_NONE,
                                      .flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE},
                                     p.limits));
   TRY(p.mm->unmap(*p.cpu, at, page_up(size + image.align)));

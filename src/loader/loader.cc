@@ -87,8 +87,8 @@ Result<NewProgram> new_program(Kernel& kernel, const LoadRequest& q) {
   p.limits = q.limits;
   p.randomize = !(q.personality & kAddrNoRandomize);
   p.stack_top = platform::kGuestEnd - platform::kPageSize - random_offset(p, 22);
-  const uint64_t gap = std::clamp<uint64_t>(q.limits.stack, 128 << 20,
-                                            platform::kGuestEnd / 6 * 5) + (1 << 20);
+  const uint64_t gap =
+      std::clamp<uint64_t>(q.limits.stack, 128 << 20, platform::kGuestEnd / 6 * 5) + (1 << 20);
   p.mm->layout.mmap_base = page_down(p.stack_top - gap - random_offset(p, 28));
   return p;
 }
@@ -119,7 +119,8 @@ Result<NewCreds> exec_creds(const LoadRequest& q, const File& file) {
     if (c->euid == root) file_effective = true;
   }
   if (gains) c->ambient = 0;
-  c->permitted = (old.inheritable & file_inheritable) | (file_permitted & old.bounding) | c->ambient;
+  c->permitted =
+      (old.inheritable & file_inheritable) | (file_permitted & old.bounding) | c->ambient;
   if (old.no_new_privs) c->permitted &= old.permitted | c->ambient;
   c->effective = file_effective ? c->permitted : c->ambient;
   c->securebits &= ~uint32_t(1 << 4);  // SECBIT_KEEP_CAPS

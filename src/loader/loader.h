@@ -11,8 +11,8 @@
 namespace usk {
 
 struct LoadRequest {
-  Path file;                       // What is to be run.
-  std::string name;                // As the caller named it: argv[0] of scripts, AT_EXECFN.
+  Path file;         // What is to be run.
+  std::string name;  // As the caller named it: argv[0] of scripts, AT_EXECFN.
   std::vector<std::string> argv, envp;
   WalkContext walk;
   Ref<const Creds> creds;

@@ -86,7 +86,8 @@ Result<void> build_stack(NewProgram& p, const StackContents& c) {
 
   const uint64_t size = page_up(p.stack_top - sp) + kInitialStack;
   TRY(p.mm->map(*p.cpu,
-                {.addr = p.stack_top - size, .length = size,
+                {.addr = p.stack_top - size,
+                 .length = size,
                  .prot = PROT_READ | PROT_WRITE | c.prot,
                  .flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN,
                  .name = "[stack]"},

@@ -10,8 +10,10 @@ Result<uint64_t> map_vdso(NewProgram& p) {
   const std::span image(usk_vdso_begin, usk_vdso_end);
   const uint64_t length = page_up(image.size());
   const uint64_t at = TRY(p.mm->map(*p.cpu,
-                                    {.length = length, .prot = PROT_READ | PROT_WRITE,
-                                     .flags = MAP_PRIVATE | MAP_ANONYMOUS, .name = "[vdso]"},
+                                    {.length = length,
+                                     .prot = PROT_READ | PROT_WRITE,
+                                     .flags = MAP_PRIVATE | MAP_ANONYMOUS,
+                                     .name = "[vdso]"},
                                     p.limits));
   TRY(p.memory().copy_out(at, image));
   TRY(p.mm->protect(*p.cpu, at, length, PROT_READ | PROT_EXEC));

@@ -50,12 +50,10 @@ class AddressSpace final : public RefCounted {
                          uint64_t new_length, int flags, uint64_t new_addr,
                          const MemoryLimits& limits) EXCLUDES(mu_);
   // brk(2): the new (or, on failure, the old) break.
-  uint64_t set_break(platform::Thread& by, uint64_t addr, const MemoryLimits& limits)
-      EXCLUDES(mu_);
+  uint64_t set_break(platform::Thread& by, uint64_t addr, const MemoryLimits& limits) EXCLUDES(mu_);
   Result<void> advise(platform::Thread& by, uint64_t addr, uint64_t length, int advice)
       EXCLUDES(mu_);
-  Result<void> sync(platform::Thread& by, uint64_t addr, uint64_t length, int flags)
-      EXCLUDES(mu_);
+  Result<void> sync(platform::Thread& by, uint64_t addr, uint64_t length, int flags) EXCLUDES(mu_);
   Result<std::vector<uint8_t>> residency(uint64_t addr, uint64_t length) EXCLUDES(mu_);
   Result<void> set_locked(uint64_t addr, uint64_t length, bool locked, const MemoryLimits& limits)
       EXCLUDES(mu_);
@@ -83,7 +81,7 @@ class AddressSpace final : public RefCounted {
     USK_FIELDS(start_code, end_code, start_data, end_data, start_brk, start_stack, arg_start,
                arg_end, env_start, env_end, mmap_base, vdso)
   };
-  Layout layout;            // Written by the loader, before the space is shared.
+  Layout layout;               // Written by the loader, before the space is shared.
   std::vector<uint64_t> auxv;  // Pairs, as /proc/PID/auxv shows them.
   Ref<File> executable;        // /proc/PID/exe
   int dumpable = 1;            // PR_SET_DUMPABLE
@@ -122,8 +120,8 @@ class AddressSpace final : public RefCounted {
   Result<uint64_t> duplicate_shared(platform::Thread& by, const Vma& area, uint64_t addr,
                                     uint64_t length, int flags, const MemoryLimits& limits)
       REQUIRES(mu_);
-  Result<uint64_t> move_area(platform::Thread& by, const Vma& old, uint64_t new_length,
-                             uint64_t to, int flags) REQUIRES(mu_);
+  Result<uint64_t> move_area(platform::Thread& by, const Vma& old, uint64_t new_length, uint64_t to,
+                             int flags) REQUIRES(mu_);
   MemoryTotals totals_locked() REQUIRES(mu_);
 
   Ref<platform::Space> space_;

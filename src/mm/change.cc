@@ -62,10 +62,19 @@ Result<void> AddressSpace::advise(platform::Thread& by, uint64_t addr, uint64_t 
   uint32_t set = 0, clear = 0;
   bool tell_host = true;
   switch (advice) {
-    case MADV_NORMAL: case MADV_RANDOM: case MADV_SEQUENTIAL: case MADV_WILLNEED:
-    case MADV_COLD: case MADV_PAGEOUT: case MADV_FREE: case MADV_DONTNEED:
-    case MADV_MERGEABLE: case MADV_UNMERGEABLE: case MADV_REMOVE:
-    case MADV_POPULATE_READ: case MADV_POPULATE_WRITE: break;
+    case MADV_NORMAL:
+    case MADV_RANDOM:
+    case MADV_SEQUENTIAL:
+    case MADV_WILLNEED:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+    case MADV_FREE:
+    case MADV_DONTNEED:
+    case MADV_MERGEABLE:
+    case MADV_UNMERGEABLE:
+    case MADV_REMOVE:
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE: break;
     case MADV_HUGEPAGE: set = Vma::kHuge, clear = Vma::kNoHuge; break;
     case MADV_NOHUGEPAGE: set = Vma::kNoHuge, clear = Vma::kHuge; break;
     case MADV_DONTFORK: set = Vma::kDontFork; break;

@@ -54,7 +54,8 @@ Result<void> AddressSpace::check_growth(uint64_t bytes, const Vma& kind,
       (bytes > limits.data || totals_.data > limits.data - bytes)) {
     return Err(ENOMEM);
   }
-  if (kind.has(Vma::kLocked) && (bytes > limits.memlock || totals_.locked > limits.memlock - bytes)) {
+  if (kind.has(Vma::kLocked) &&
+      (bytes > limits.memlock || totals_.locked > limits.memlock - bytes)) {
     return Err(EAGAIN);
   }
   if (areas_.size() >= kMaxAreas) return Err(ENOMEM);
@@ -88,13 +89,13 @@ Result<Vma> AddressSpace::prepare(const MapRequest& r, uint64_t length) {
 
 Result<void> AddressSpace::map_area(platform::Thread& by, const Vma& v, int extra_flags) {
   // Linux: PROT_WRITE or PROT_EXEC pages of x86 are readable; the host does the same.
-  return space_->map(by, {.addr = v.start,
-                          .length = v.length(),
-                          .prot = v.prot,
-                          .flags = (v.has(Vma::kShared) ? MAP_SHARED : MAP_PRIVATE) |
-                                   MAP_NORESERVE | extra_flags,
-                          .fd = v.backing.get(),
-                          .offset = v.backing_offset});
+  return space_->map(
+      by, {.addr = v.start,
+           .length = v.length(),
+           .prot = v.prot,
+           .flags = (v.has(Vma::kShared) ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE | extra_flags,
+           .fd = v.backing.get(),
+           .offset = v.backing_offset});
 }
 
 Result<uint64_t> AddressSpace::map(platform::Thread& by, const MapRequest& r,
@@ -109,9 +110,9 @@ Result<uint64_t> AddressSpace::map(platform::Thread& by, const MapRequest& r,
   }
   // MAP_SHARED_VALIDATE refuses what it does not know, and MAP_SYNC, which needs DAX.
   constexpr int kKnown = MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_DENYWRITE |
-                         MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE |
-                         MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT |
-                         MAP_FIXED_NOREPLACE | (63 << MAP_HUGE_SHIFT);
+                         MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |
+                         MAP_STACK | MAP_HUGETLB | MAP_32BIT | MAP_FIXED_NOREPLACE |
+                         (63 << MAP_HUGE_SHIFT);
   if (type == MAP_SHARED_VALIDATE && (r.flags & ~kKnown)) return Err(EOPNOTSUPP);
   if (r.flags & MAP_HUGETLB) return Err(ENOMEM);  // No huge pages are reserved.
   Lock lock(mu_);
@@ -154,8 +155,8 @@ uint64_t AddressSpace::set_break(platform::Thread& by, uint64_t addr, const Memo
     vma.max_prot = kProtBits;
     vma.name = "[heap]";
     if (lock_future_) vma.flags |= Vma::kLocked;
-    if (!range_is_free(old_end, new_end + kPageSize) ||
-        !check_growth(vma.length(), vma, limits) || !map_area(by, vma, 0)) {
+    if (!range_is_free(old_end, new_end + kPageSize) || !check_growth(vma.length(), vma, limits) ||
+        !map_area(by, vma, 0)) {
       return brk_;
     }
     insert(std::move(vma));

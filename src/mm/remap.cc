@@ -99,8 +99,7 @@ Result<uint64_t> AddressSpace::remap(platform::Thread& by, uint64_t old_addr, ui
                                      const MemoryLimits& limits) {
   if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)) return Err(EINVAL);
   if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && !(flags & MREMAP_MAYMOVE)) return Err(EINVAL);
-  if (old_addr % kPageSize || new_length == 0 || new_length > kGuestEnd ||
-      old_length > kGuestEnd) {
+  if (old_addr % kPageSize || new_length == 0 || new_length > kGuestEnd || old_length > kGuestEnd) {
     return Err(EINVAL);
   }
   old_length = page_up(old_length);

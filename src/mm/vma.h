@@ -38,10 +38,10 @@ struct Vma {
   int prot = 0;      // PROT_*
   int max_prot = 0;  // What mprotect(2) may grant.
   uint32_t flags = 0;
-  Ref<File> file;             // Null: anonymous.
-  uint64_t offset = 0;        // In the file (or the shared object), of `start`.
-  Ref<SharedAnon> shared;     // Of shared anonymous memory.
-  Ref<HostFd> backing;        // What the host maps for `file`.
+  Ref<File> file;          // Null: anonymous.
+  uint64_t offset = 0;     // In the file (or the shared object), of `start`.
+  Ref<SharedAnon> shared;  // Of shared anonymous memory.
+  Ref<HostFd> backing;     // What the host maps for `file`.
   uint64_t backing_offset = 0;
   std::string name;  // "[heap]", "[stack]", "[vdso]"; PR_SET_VMA_ANON_NAME.
 

@@ -46,8 +46,8 @@ class Thread;
 struct Mapping {
   uint64_t addr = 0, length = 0;
   int prot = 0;
-  int flags = 0;           // MAP_PRIVATE or MAP_SHARED, MAP_NORESERVE, MAP_POPULATE...
-  HostFd* fd = nullptr;    // Null: anonymous.
+  int flags = 0;         // MAP_PRIVATE or MAP_SHARED, MAP_NORESERVE, MAP_POPULATE...
+  HostFd* fd = nullptr;  // Null: anonymous.
   uint64_t offset = 0;
 };
 

@@ -244,7 +244,8 @@ constexpr uint32_t kVersion1 = 0x19980330, kVersion2 = 0x20071026, kVersion3 = 0
 Result<size_t> check_version(Task& t, UserPtr<CapHeader> p, const CapHeader& h) {
   switch (h.version) {
     case kVersion1: return 1;
-    case kVersion2: case kVersion3: return 2;
+    case kVersion2:
+    case kVersion3: return 2;
     default: break;
   }
   TRY(t.mem().put(UserPtr<uint32_t>{p.addr}, kVersion3));

@@ -1,6 +1,6 @@
 // execve(2), execveat(2).
-#include "kernel/kernel.h"
 #include "kernel/task/exec.h"
+#include "kernel/kernel.h"
 #include "loader/loader.h"
 #include "syscalls/syscalls.h"
 

@@ -68,7 +68,8 @@ SyscallResult futex_wait(Task& t, uint64_t addr, uint32_t value, uint32_t bitset
   const bool timed = !t.frame.deadline->infinite();
   const OnSignal on_signal = timed ? OnSignal::kRestartBlock : OnSignal::kRestartSys;
   if (timed) {
-    t.restart = {.kind = RestartBlock::Kind::kFutex, .until = *t.frame.deadline,
+    t.restart = {.kind = RestartBlock::Kind::kFutex,
+                 .until = *t.frame.deadline,
                  .args = {addr, value, bitset, shared}};
   }
   Waiting& w = t.extra<Waiting>();

@@ -1,7 +1,7 @@
 // kill(2), tkill(2), tgkill(2), rt_sigqueueinfo(2), pidfd_send_signal(2).
-#include "kernel/task/pid_file.h"
 #include "kernel/kernel.h"
 #include "kernel/task/access.h"
+#include "kernel/task/pid_file.h"
 #include "syscalls/signal_mask.h"
 
 namespace usk::sys {
@@ -13,8 +13,8 @@ Result<void> check_signal(int sig) {
 }
 
 siginfo_t from_task(Task& t, const Task& to, int sig, int code) {
-  siginfo_t info = user_siginfo(sig, code, sender_pid(t, to),
-                                to.creds->user_ns->uid_out(t.creds->uid));
+  siginfo_t info =
+      user_siginfo(sig, code, sender_pid(t, to), to.creds->user_ns->uid_out(t.creds->uid));
   return info;
 }
 

@@ -61,7 +61,7 @@ SyscallResult umask(Task& t, ModeBits mask) { return t.fs->set_umask(mask.bits &
 
 SyscallResult sysinfo(Task& t, UserPtr<struct sysinfo> info) {
   const host::Machine m = host::machine();
-  struct sysinfo s {};
+  struct sysinfo s{};
   s.uptime = t.kernel.time.monotonic() / kNsPerSecond;
   s.totalram = std::min(m.memory_total, t.kernel.options().memory_limit);
   s.freeram = std::min(m.memory_free, s.totalram);

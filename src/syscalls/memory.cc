@@ -24,7 +24,9 @@ int implied_prot(Task& t, int prot) {
 SyscallResult mmap(Task& t, uint64_t addr, uint64_t length, MmapProt prot, MmapFlags flags, Fd fd,
                    uint64_t offset) {
   if (offset % platform::kPageSize) return Err(EINVAL);
-  MapRequest q{.addr = addr, .length = length, .prot = implied_prot(t, int(prot.bits)),
+  MapRequest q{.addr = addr,
+               .length = length,
+               .prot = implied_prot(t, int(prot.bits)),
                .flags = int(flags.bits)};
   if (!flags.has(MAP_ANONYMOUS)) {
     q.file = TRY(t.file(fd.n));
@@ -59,8 +61,8 @@ SyscallResult mremap(Task& t, uint64_t old_addr, uint64_t old_length, uint64_t n
   if (new_length > old_length) {
     TRY(t.kernel.check_memory(t, new_length - old_length, PROT_WRITE, MAP_PRIVATE));
   }
-  return TRY(t.mm->remap(*t.cpu, old_addr, old_length, new_length, flags, new_addr,
-                         t.memory_limits()));
+  return TRY(
+      t.mm->remap(*t.cpu, old_addr, old_length, new_length, flags, new_addr, t.memory_limits()));
 }
 
 SyscallResult msync(Task& t, uint64_t addr, uint64_t length, int32_t flags) {
@@ -111,12 +113,11 @@ SyscallResult munlockall(Task& t) {
 // whole process: stopping at this call and returning is a full barrier for the caller only, so the
 // expedited commands are made by the stub itself.
 SyscallResult membarrier(Task& t, int32_t command, uint32_t flags, int32_t) {
-  constexpr int kKnown = MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |
-                         MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED |
-                         MEMBARRIER_CMD_PRIVATE_EXPEDITED |
-                         MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED |
-                         MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE |
-                         MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE;
+  constexpr int kKnown =
+      MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |
+      MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED |
+      MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE |
+      MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE;
   if (flags) return Err(EINVAL);
   if (command == MEMBARRIER_CMD_QUERY) return kKnown;
   if ((command & (command - 1)) || !(command & kKnown)) return Err(EINVAL);
@@ -179,8 +180,7 @@ SyscallResult process_vm_readv(Task& t, PidNr pid, UserIov local, UserIov remote
   return transfer(t, pid, local, remote, flags, Direction::kRead);
 }
 
-SyscallResult process_vm_writev(Task& t, PidNr pid, UserIov local, UserIov remote,
-                                uint64_t flags) {
+SyscallResult process_vm_writev(Task& t, PidNr pid, UserIov local, UserIov remote, uint64_t flags) {
   return transfer(t, pid, local, remote, flags, Direction::kWrite);
 }
 

@@ -156,7 +156,8 @@ SyscallResult prctl(Task& t, int32_t option, uint64_t arg2, uint64_t arg3, uint6
     case PR_GET_THP_DISABLE:
       if (arg2 || arg3 || arg4 || arg5) return Err(EINVAL);
       return t.mm->thp_disabled;
-    case PR_MCE_KILL: case PR_MCE_KILL_GET: return option == PR_MCE_KILL_GET ? PR_MCE_KILL_DEFAULT : 0;
+    case PR_MCE_KILL:
+    case PR_MCE_KILL_GET: return option == PR_MCE_KILL_GET ? PR_MCE_KILL_DEFAULT : 0;
     case PR_SET_VMA: return name_area(t, arg2, arg3, arg4, arg5);
     case PR_GET_TSC: TRY(t.mem().put(UserPtr<int>{arg2}, PR_TSC_ENABLE)); return 0;
     case PR_SET_PTRACER: return 0;  // Of Yama, whose scope is 0 here.

@@ -183,7 +183,8 @@ SyscallResult kcmp(Task& t, PidNr pid1, PidNr pid2, int32_t type, uint64_t index
       Lock lock(task_mutex);
       return order(a->group->handlers.get(), b->group->handlers.get());
     }
-    case KCMP_IO: case KCMP_SYSVSEM: return order(a->group.get(), b->group.get());
+    case KCMP_IO:
+    case KCMP_SYSVSEM: return order(a->group.get(), b->group.get());
     default: return Err(EINVAL);
   }
 }

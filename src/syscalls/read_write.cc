@@ -108,8 +108,8 @@ SyscallResult read(Task& t, Fd fd, UserOut buf) {
 
 SyscallResult write(Task& t, Fd fd, UserIn buf) {
   Ref<File> file = TRY(ready_file(t, fd, File::kWrite));
-  return after_write(
-      t, do_write(t, file, TRY(buffers_of(t, buf.addr, buf.len)), std::nullopt, false));
+  return after_write(t,
+                     do_write(t, file, TRY(buffers_of(t, buf.addr, buf.len)), std::nullopt, false));
 }
 
 SyscallResult pread64(Task& t, Fd fd, UserOut buf, int64_t offset) {
@@ -195,7 +195,8 @@ SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
     t.waits().add(file->queue(), POLLOUT, file);
     return Block{};
   }
-  if (failed_with(r, ENOTTY) && !file->inode().is_regular() && !file->inode().is_dir()) {
+  const bool asks_for_terminal = (cmd >> 8 & 0xff) == 0x54;  // isatty(3) and its kin.
+  if (failed_with(r, ENOTTY) && !asks_for_terminal) {
     note_unsupported(fmt::format("ioctl {:#x}", cmd));
   }
   return std::unexpected(r.error());

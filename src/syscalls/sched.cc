@@ -49,7 +49,8 @@ Result<void> set_policy(Task& t, int pid, int policy, int priority) {
   if (!may_schedule(t, *who)) return Err(EPERM);
   if (!t.capable(CAP_SYS_NICE)) {
     const uint64_t limit = who->group->limits[RLIMIT_RTPRIO].rlim_cur;
-    const bool raises = is_realtime(policy) && (policy != who->policy || priority > who->realtime_priority);
+    const bool raises =
+        is_realtime(policy) && (policy != who->policy || priority > who->realtime_priority);
     if (raises && uint64_t(priority) > limit) return Err(EPERM);
     if (who->reset_on_fork && !reset) return Err(EPERM);
   }
@@ -93,20 +94,24 @@ SyscallResult sched_getparam(Task& t, PidNr pid, UserPtr<int32_t> param) {
 
 SyscallResult sched_get_priority_max(Task&, int32_t policy) {
   if (is_realtime(policy)) return 99;
-  if (policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE || policy == 6) return 0;
+  if (policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE || policy == 6)
+    return 0;
   return Err(EINVAL);
 }
 
 SyscallResult sched_get_priority_min(Task&, int32_t policy) {
   if (is_realtime(policy)) return 1;
-  if (policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE || policy == 6) return 0;
+  if (policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE || policy == 6)
+    return 0;
   return Err(EINVAL);
 }
 
 SyscallResult sched_rr_get_interval(Task& t, PidNr pid, UserPtr<KernelTimespec> interval) {
   if (pid.n < 0) return Err(EINVAL);
   Ref<Task> who = TRY(task_or_self(t, pid.n));
-  TRY(t.mem().put(interval, {0, who->policy == SCHED_FIFO ? 0 : who->policy == SCHED_RR ? 100000000 : 4000000}));
+  TRY(t.mem().put(interval, {0, who->policy == SCHED_FIFO ? 0
+                                : who->policy == SCHED_RR ? 100000000
+                                                          : 4000000}));
   return 0;
 }
 
@@ -116,7 +121,9 @@ SyscallResult sched_setattr(Task& t, PidNr pid, uint64_t attr, uint32_t flags) {
   if (size && size < 48) return Err(E2BIG);
   if (size > platform::kPageSize) return Err(E2BIG);
   SchedAttr a{};
-  TRY(t.mem().copy_in(std::as_writable_bytes(std::span(&a, 1)).first(std::min<size_t>(size ? size : 48, sizeof a)), attr));
+  TRY(t.mem().copy_in(
+      std::as_writable_bytes(std::span(&a, 1)).first(std::min<size_t>(size ? size : 48, sizeof a)),
+      attr));
   if (a.sched_policy == 6 /* SCHED_DEADLINE */) return Err(EPERM);
   const int reset = a.sched_flags & 1 ? SCHED_RESET_ON_FORK : 0;
   TRY(set_policy(t, pid.n, int(a.sched_policy) | reset, int(a.sched_priority)));
@@ -183,10 +190,9 @@ Result<std::vector<Ref<Task>>> tasks_named(Task& t, int which, int who) {
   for (auto& other : t.kernel.all_tasks()) {
     Lock lock(task_mutex);
     if (other->dead || !other->group->process_group) continue;
-    const bool match = which == PRIO_USER
-                           ? other->creds->uid == uid
-                           : who ? other->group->process_group->id->nr_in(t.pid_ns()) == who
-                                 : other->group->process_group == t.group->process_group;
+    const bool match = which == PRIO_USER ? other->creds->uid == uid
+                       : who ? other->group->process_group->id->nr_in(t.pid_ns()) == who
+                             : other->group->process_group == t.group->process_group;
     if (match) out.push_back(other);
   }
   if (out.empty()) return Err(ESRCH);

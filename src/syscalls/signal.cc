@@ -24,8 +24,7 @@ SyscallResult rt_sigaction(Task& t, SignalNr sig, UserPtr<const KernelSigaction>
     if (next) {
       a = {next->handler, next->flags, next->restorer, next->mask & ~kUnblockable};
       // A signal that is ignored from now on is forgotten, even a blocked one: POSIX.
-      if (a.is_ignore() ||
-          (a.is_default() && default_action(sig.n) == DefaultAction::kIgnore)) {
+      if (a.is_ignore() || (a.is_default() && default_action(sig.n) == DefaultAction::kIgnore)) {
         t.group->pending.discard(signal_bit(sig.n));
         for (Task* other : t.group->tasks) other->pending.discard(signal_bit(sig.n));
       }
@@ -60,8 +59,8 @@ SyscallResult rt_sigprocmask(Task& t, int32_t how, UserPtr<const uint64_t> set,
 SyscallResult rt_sigreturn(Task& t) {
   SignalFrame frame;
   const uint64_t at = t.cpu->regs().rsp - sizeof(frame.return_address);
-  auto mask = t.mem().get(UserPtr<const uint64_t>{at + offsetof(SignalFrame, context) +
-                                                  offsetof(UserContext, mask)});
+  auto mask = t.mem().get(
+      UserPtr<const uint64_t>{at + offsetof(SignalFrame, context) + offsetof(UserContext, mask)});
   const bool ok = mask && pop_handler_frame(t);
   Lock lock(task_mutex);
   if (ok) {

@@ -22,8 +22,8 @@ inline Result<void> swap_mask(Task& t, UserPtr<const uint64_t> mask, uint64_t si
   return {};
 }
 
-// Ends such a call: with a result at hand the old mask returns at once; after an interruption when a
-// handler was chosen. Writes the time that is left where Linux does.
+// Ends such a call: with a result at hand the old mask returns at once; after an interruption when
+// a handler was chosen. Writes the time that is left where Linux does.
 inline SyscallResult finish_masked_wait(Task& t, SyscallResult r, UserPtr<KernelTimespec> timeout) {
   if (r && std::holds_alternative<Block>(r->v_)) {
     Lock lock(task_mutex);
@@ -36,7 +36,8 @@ inline SyscallResult finish_masked_wait(Task& t, SyscallResult r, UserPtr<Kernel
     }
   }
   if (timeout && t.frame.deadline && !t.frame.deadline->infinite()) {
-    const int64_t left = std::max<int64_t>(0, t.frame.deadline->ns - timer_service().now(CLOCK_MONOTONIC));
+    const int64_t left =
+        std::max<int64_t>(0, t.frame.deadline->ns - timer_service().now(CLOCK_MONOTONIC));
     (void)t.mem().put(timeout, {left / kNsPerSecond, left % kNsPerSecond});
   }
   return r;

@@ -41,11 +41,17 @@ Result<int64_t> cpu_clock_ns(Task& t, int32_t clock) {
 
 Result<int64_t> read_clock(Task& t, int32_t clock) {
   switch (clock) {
-    case CLOCK_REALTIME: case CLOCK_MONOTONIC: case CLOCK_MONOTONIC_RAW:
-    case CLOCK_REALTIME_COARSE: case CLOCK_MONOTONIC_COARSE: case CLOCK_BOOTTIME:
-    case CLOCK_REALTIME_ALARM: case CLOCK_BOOTTIME_ALARM: case CLOCK_TAI:
-      return t.kernel.time.now(clock);
-    case CLOCK_PROCESS_CPUTIME_ID: case CLOCK_THREAD_CPUTIME_ID: return cpu_clock_ns(t, clock);
+    case CLOCK_REALTIME:
+    case CLOCK_MONOTONIC:
+    case CLOCK_MONOTONIC_RAW:
+    case CLOCK_REALTIME_COARSE:
+    case CLOCK_MONOTONIC_COARSE:
+    case CLOCK_BOOTTIME:
+    case CLOCK_REALTIME_ALARM:
+    case CLOCK_BOOTTIME_ALARM:
+    case CLOCK_TAI: return t.kernel.time.now(clock);
+    case CLOCK_PROCESS_CPUTIME_ID:
+    case CLOCK_THREAD_CPUTIME_ID: return cpu_clock_ns(t, clock);
     default: break;
   }
   if (clock >= 0) return Err(EINVAL);
@@ -101,7 +107,8 @@ SyscallResult time(Task& t, UserPtr<int64_t> tloc) {
 
 namespace {
 
-// Sleeps on CLOCK_MONOTONIC until t.frame.deadline; what is left goes to `left` when a signal comes.
+// Sleeps on CLOCK_MONOTONIC until t.frame.deadline; what is left goes to `left` when a signal
+// comes.
 SyscallResult sleep_until(Task& t, UserPtr<KernelTimespec> left, OnSignal on_signal) {
   if (t.timed_out()) return 0;
   bool interrupted;
@@ -114,8 +121,8 @@ SyscallResult sleep_until(Task& t, UserPtr<KernelTimespec> left, OnSignal on_sig
     TRY(t.mem().put(left, from_ns(rest)));
   }
   if (on_signal == OnSignal::kRestartBlock) {
-    t.restart = {.kind = RestartBlock::Kind::kNanosleep, .until = *t.frame.deadline,
-                 .args = {left.addr}};
+    t.restart = {
+        .kind = RestartBlock::Kind::kNanosleep, .until = *t.frame.deadline, .args = {left.addr}};
   }
   return Block{*t.frame.deadline, on_signal};
 }
@@ -164,8 +171,7 @@ SyscallResult nanosleep(Task& t, UserPtr<const KernelTimespec> request,
 }
 
 SyscallResult clock_nanosleep(Task& t, int32_t clock, int32_t flags,
-                              UserPtr<const KernelTimespec> request,
-                              UserPtr<KernelTimespec> left) {
+                              UserPtr<const KernelTimespec> request, UserPtr<KernelTimespec> left) {
   const bool absolute = flags & TIMER_ABSTIME;
   if (clock == CLOCK_THREAD_CPUTIME_ID) return Err(EINVAL);
   if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE ||
@@ -182,8 +188,8 @@ SyscallResult clock_nanosleep(Task& t, int32_t clock, int32_t flags,
     if (t.frame.first && !absolute) ns += now;
     return sleep_on_cpu_clock(t, clock, ns);
   }
-  const bool realtime = clock == CLOCK_REALTIME || clock == CLOCK_TAI ||
-                        clock == CLOCK_REALTIME_ALARM;
+  const bool realtime =
+      clock == CLOCK_REALTIME || clock == CLOCK_TAI || clock == CLOCK_REALTIME_ALARM;
   if (absolute && realtime) return sleep_on_realtime(t, ns);
   if (!t.frame.deadline) {
     if (absolute) {

@@ -74,7 +74,8 @@ SyscallResult timer_create(Task& t, int32_t clock, UserPtr<const sigevent> event
     if (e.sigev_notify == SIGEV_THREAD_ID) {
       Lock lock(task_mutex);
       target = t.pid_ns().find(e._sigev_un._tid);
-      if (!target || !target->task || target->task->group.get() != t.group.get()) return Err(EINVAL);
+      if (!target || !target->task || target->task->group.get() != t.group.get())
+        return Err(EINVAL);
     }
   }
   const int n = TRY(t.group->timers->create(clock, e, target));

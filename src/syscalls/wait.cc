@@ -141,8 +141,8 @@ SyscallResult wait4(Task& t, PidNr pid, UserPtr<int32_t> status, int32_t options
 
 SyscallResult waitid(Task& t, int32_t type, PidNr id, UserPtr<siginfo_t> info, int32_t options,
                      UserPtr<rusage> usage) {
-  constexpr uint32_t kKnown = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
-                              __WCLONE | __WALL;
+  constexpr uint32_t kKnown =
+      WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL;
   if (uint32_t(options) & ~kKnown) return Err(EINVAL);
   if (!(options & (WEXITED | WSTOPPED | WCONTINUED))) return Err(EINVAL);
   Wanted w{.options = options};

@@ -29,8 +29,8 @@ struct Regs : user_regs_struct {
   }
   static constexpr int kSyscallLength = 2;
 
-  USK_FIELDS(r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax,
-             rip, cs, eflags, rsp, ss, fs_base, gs_base, ds, es, fs, gs)
+  USK_FIELDS(r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip,
+             cs, eflags, rsp, ss, fs_base, gs_base, ds, es, fs, gs)
 };
 static_assert(sizeof(Regs) == 27 * 8);
 

@@ -13,7 +13,8 @@ namespace usk {
 
 // The kernel's struct ucontext and struct rt_sigframe of x86-64.
 struct SignalContext {
-  uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags;
+  uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip,
+      eflags;
   uint16_t cs, gs, fs, ss;
   uint64_t err, trapno, oldmask, cr2, fpstate, reserved[8];
 };
@@ -39,13 +40,14 @@ struct FrameRequest {
   siginfo_t info;
   uint64_t handler, restorer;
   uint64_t stack_top;  // The alternate stack's end, or 0: go on below the red zone.
-  UserContext context;  // flags, mcontext registers and mask are filled in here; stack_* and mask given.
+  UserContext
+      context;  // flags, mcontext registers and mask are filled in here; stack_* and mask given.
   uint64_t err, trapno, cr2;
   std::span<const std::byte> fpu;  // As Thread::fpu_state().
 };
 struct BuiltFrame {
-  uint64_t addr;                  // Of bytes; also the new stack pointer.
-  std::vector<std::byte> bytes;   // The frame, a gap, the floating point state.
+  uint64_t addr;                 // Of bytes; also the new stack pointer.
+  std::vector<std::byte> bytes;  // The frame, a gap, the floating point state.
 };
 BuiltFrame build_frame(const FrameRequest& request, const Regs& regs);
 // The registers with which the handler starts.

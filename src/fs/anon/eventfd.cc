@@ -13,7 +13,7 @@ int next_eventfd_id() {
 }  // namespace
 
 EventFd::EventFd(uint64_t count, bool semaphore, int flags, Ref<const Creds> creds)
-    : AnonFile("[eventfd]", O_RDWR | flags, std::move(creds)),
+    : AnonFile("[eventfd]", O_RDWR | (flags & O_NONBLOCK), std::move(creds)),
       semaphore_(semaphore),
       id_(next_eventfd_id()),
       count_(count) {}

@@ -111,12 +111,9 @@ Result<int64_t> RandomFile::ioctl(Caller& caller, uint32_t cmd, uint64_t arg) {
 
 Result<Ref<File>> open_memory_device(Inode& inode, Path path, int flags, Ref<const Creds> creds) {
   switch (MemoryDevice(minor(TRY(inode.getattr()).rdev))) {
-    case MemoryDevice::kNull:
-      return make_ref<NullFile>(std::move(path), flags, std::move(creds));
-    case MemoryDevice::kZero:
-      return make_ref<ZeroFile>(std::move(path), flags, std::move(creds));
-    case MemoryDevice::kFull:
-      return make_ref<FullFile>(std::move(path), flags, std::move(creds));
+    case MemoryDevice::kNull: return make_ref<NullFile>(std::move(path), flags, std::move(creds));
+    case MemoryDevice::kZero: return make_ref<ZeroFile>(std::move(path), flags, std::move(creds));
+    case MemoryDevice::kFull: return make_ref<FullFile>(std::move(path), flags, std::move(creds));
     case MemoryDevice::kRandom:
       return make_ref<RandomFile>(std::move(path), flags, std::move(creds), true);
     case MemoryDevice::kUrandom:

@@ -32,8 +32,8 @@ struct PipePage final : RefCounted {
 class Pipe final : public RefCounted {
  public:
   static constexpr size_t kDefaultSlots = 16;
-  static constexpr size_t kMaxUnprivilegedSlots = 256;    // /proc/sys/fs/pipe-max-size: 1 MiB
-  static constexpr size_t kMaxSlots = 1u << 15;           // 128 MiB, whoever asks.
+  static constexpr size_t kMaxUnprivilegedSlots = 256;  // /proc/sys/fs/pipe-max-size: 1 MiB
+  static constexpr size_t kMaxSlots = 1u << 15;         // 128 MiB, whoever asks.
 
   struct Slot {
     Ref<PipePage> page;

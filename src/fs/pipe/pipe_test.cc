@@ -178,8 +178,8 @@ class FifoTest : public ::testing::Test {
 
   FakeTimers timers_;
   FakeCaller caller_;
-  Ref<InternalInode> inode_ = make_ref<InternalInode>(make_ref<InternalFs>("test", 0), S_IFIFO | 0600,
-                                              *test_creds());
+  Ref<InternalInode> inode_ =
+      make_ref<InternalInode>(make_ref<InternalFs>("test", 0), S_IFIFO | 0600, *test_creds());
 };
 
 TEST_F(FifoTest, OpenWaitsForTheOtherEnd) {

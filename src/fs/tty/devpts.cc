@@ -29,16 +29,18 @@ std::atomic<uint32_t> terminals{0};  // Over all instances.
 
 }  // namespace
 
-// The node of one terminal. A name that was walked to may outlive the terminal: EIO then.
+// The node of one terminal. A name that was walked to may outlive the terminal: EIO then. Its
+// number for the name cache is never used again, unlike the one that stat(2) shows.
 class PtsInode final : public InternalInode {
  public:
   PtsInode(Ref<DevPts> fs, uint32_t index, Ref<Tty> tty, uint32_t mode, const Creds& owner)
-      : InternalInode(fs, kFirstSlaveIno + index, S_IFCHR | mode, owner),
+      : InternalInode(fs, fresh_ino(), S_IFCHR | mode, owner),
         index_(index),
         tty_(std::move(tty)) {}
 
   Result<Attr> getattr() override {
     Attr attr = TRY(InternalInode::getattr());
+    attr.ino = kFirstSlaveIno + index_;
     attr.rdev = tty_->dev();
     attr.blksize = 1024;
     return attr;
@@ -51,6 +53,11 @@ class PtsInode final : public InternalInode {
   USK_FIELDS(index_, tty_, locked_)
 
  private:
+  static Ino fresh_ino() {
+    static std::atomic<Ino> last{uint64_t(1) << 32};
+    return ++last;
+  }
+
   uint32_t index_;
   Ref<Tty> tty_;
   std::atomic<bool> locked_{true};

@@ -92,8 +92,7 @@ void LineDiscipline::erase(uint8_t c, TtyEffects& fx) {
   if (!has_partial_line() && termios_.l(ECHO)) finish_erasing(fx);
 }
 
-void LineDiscipline::echo_erased(std::span<const uint16_t> erased, bool by_erase,
-                                 TtyEffects& fx) {
+void LineDiscipline::echo_erased(std::span<const uint16_t> erased, bool by_erase, TtyEffects& fx) {
   const auto c = uint8_t(erased[0]);
   if (termios_.l(ECHOPRT)) {
     if (!std::exchange(erasing_, true)) echo_raw('\\', fx);

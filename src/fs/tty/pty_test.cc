@@ -93,6 +93,20 @@ TEST_F(PtyTest, NamesComeAndGo) {
   EXPECT_TRUE(failed_with(open("x"), ENOENT));
 }
 
+TEST_F(PtyTest, ANumberUsedAgainIsANewTerminal) {
+  auto held = place("0");   // As a cache of names holds it.
+  master_ = *open("ptmx");  // Number 1, for number 0 is still in use; then 0 is free.
+  auto again = *open("ptmx");
+  uint32_t n = 99;
+  caller_.ioctl(*again, TIOCGPTN, n);
+  EXPECT_EQ(n, 0u);
+  caller_.ioctl(*again, TIOCSPTLCK, unlock_);
+  auto s = open("0");
+  ASSERT_TRUE(s);
+  write_to(**s, "new");
+  EXPECT_EQ(read_from(*again), "new");
+}
+
 TEST_F(PtyTest, NodesLookLikeLinux) {
   auto attr = slave()->inode().getattr();
   EXPECT_EQ(attr->mode, S_IFCHR | 0600u);

@@ -6,8 +6,8 @@ namespace usk {
 namespace {
 
 // Speeds by their CBAUD number: B0..B38400, then those with CBAUDEX.
-constexpr uint32_t kSpeeds[] = {0,    50,   75,   110,  134,  150,  200,   300,
-                                600,  1200, 1800, 2400, 4800, 9600, 19200, 38400};
+constexpr uint32_t kSpeeds[] = {0,   50,   75,   110,  134,  150,  200,   300,
+                                600, 1200, 1800, 2400, 4800, 9600, 19200, 38400};
 constexpr uint32_t kExtraSpeeds[] = {57600,   115200,  230400,  460800,  500000,
                                      576000,  921600,  1000000, 1152000, 1500000,
                                      2000000, 2500000, 3000000, 3500000, 4000000};

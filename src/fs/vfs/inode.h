@@ -15,10 +15,10 @@
 
 namespace usk {
 
-class FileLocks;     // fs/vfs/locks.h
-class FileSystem;    // fs/vfs/file_system.h
-class InodeMarks;    // inotify's marks (fs/vfs/notify.h)
-class WalkContext;   // fs/vfs/walk.h
+class FileLocks;    // fs/vfs/locks.h
+class FileSystem;   // fs/vfs/file_system.h
+class InodeMarks;   // inotify's marks (fs/vfs/notify.h)
+class WalkContext;  // fs/vfs/walk.h
 
 // One file of a file system. The path walk and the syscalls check permissions, types and names
 // first; an inode only does. Names are single components without '/', not "." or "..", at most
@@ -46,9 +46,13 @@ class Inode : public RefCounted {
   // `mode` has its type bits; for a directory, regular file, FIFO, socket or device. `owner`
   // gives ids; setgid directories are the implementer's business (tmpfs).
   virtual Result<Ref<Inode>> mknod(std::string_view name, uint32_t mode, Dev rdev,
-                                   const Creds& owner) { return Err(EPERM); }
+                                   const Creds& owner) {
+    return Err(EPERM);
+  }
   virtual Result<Ref<Inode>> symlink(std::string_view name, std::string_view target,
-                                     const Creds& owner) { return Err(EPERM); }
+                                     const Creds& owner) {
+    return Err(EPERM);
+  }
   virtual Result<void> link(std::string_view name, Inode& target) { return Err(EPERM); }
   virtual Result<void> unlink(std::string_view name, Inode& victim) { return Err(EPERM); }
   virtual Result<void> rmdir(std::string_view name, Inode& victim) { return Err(EPERM); }

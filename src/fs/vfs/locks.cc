@@ -93,7 +93,7 @@ Result<void> FileLocks::set(const RecordLock& wanted) {
     if (wanted.type != F_UNLCK) kept.push_back(merged);
     if (kept.size() > kMaxRecords && kept.size() > records_.size()) return Err(ENOLCK);
     std::sort(kept.begin(), kept.end(),
-                     [](const RecordLock& a, const RecordLock& b) { return a.start < b.start; });
+              [](const RecordLock& a, const RecordLock& b) { return a.start < b.start; });
     records_ = std::move(kept);
   }
   queue_.wake(POLLIN);  // A range may have become free, or shared.

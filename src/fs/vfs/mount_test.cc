@@ -209,8 +209,7 @@ TEST_F(MountTest, Texts) {
   ASSERT_OK(bind("/a/in", "/c"));
   const std::string mounts = w.ctx.mounts->mounts_text(w.ctx.root);
   EXPECT_NE(mounts.find("root / tmpfs rw,relatime 0 0\n"), std::string::npos) << mounts;
-  EXPECT_NE(mounts.find("my\\011source /with\\040space tmpfs ro,nosuid 0 0\n"),
-            std::string::npos)
+  EXPECT_NE(mounts.find("my\\011source /with\\040space tmpfs ro,nosuid 0 0\n"), std::string::npos)
       << mounts;
   const std::string info = w.ctx.mounts->mountinfo_text(w.ctx.root);
   EXPECT_NE(info.find(" /a/in /c rw,relatime - tmpfs root rw\n"), std::string::npos) << info;

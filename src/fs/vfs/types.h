@@ -32,8 +32,16 @@ struct Attr {
 
 // What setattr() is to change. `times_now` bits ask for the present time.
 struct AttrChange {
-  enum : uint32_t { kMode = 1, kUid = 2, kGid = 4, kSize = 8, kAtime = 16, kMtime = 32,
-                    kAtimeNow = 64, kMtimeNow = 128 };
+  enum : uint32_t {
+    kMode = 1,
+    kUid = 2,
+    kGid = 4,
+    kSize = 8,
+    kAtime = 16,
+    kMtime = 32,
+    kAtimeNow = 64,
+    kMtimeNow = 128
+  };
   uint32_t set = 0;
   uint32_t mode = 0;  // Permission bits (07777) only.
   Uid uid = 0;

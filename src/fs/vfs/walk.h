@@ -34,10 +34,10 @@ class WalkContext {
 };
 
 enum WalkFlags : uint32_t {
-  kFollow = 1,           // Follow a symbolic link in the last component.
-  kWantDirectory = 2,    // ENOTDIR for anything else.
-  kEmptyPath = 4,        // "" is the start itself (AT_EMPTY_PATH); else ENOENT.
-  kNoXdev = 8,           // openat2(2)'s RESOLVE_*
+  kFollow = 1,         // Follow a symbolic link in the last component.
+  kWantDirectory = 2,  // ENOTDIR for anything else.
+  kEmptyPath = 4,      // "" is the start itself (AT_EMPTY_PATH); else ENOENT.
+  kNoXdev = 8,         // openat2(2)'s RESOLVE_*
   kNoMagicLinks = 16,
   kNoSymlinks = 32,
   kBeneath = 64,
@@ -80,7 +80,7 @@ class Walker {
 
  private:
   Result<void> start(const Path& at, std::string_view path);
-  Result<void> run();                        // Consumes rest_ up to the last component.
+  Result<void> run();  // Consumes rest_ up to the last component.
   Result<void> component(std::string_view name);
   Result<void> dot_dot();
   Result<void> follow(const Path& link, bool last);

@@ -14,11 +14,11 @@ namespace usk {
 class Task;
 struct Step;
 
-#define USK_RUN_STATE(Name)                                  \
-  struct Name {                                              \
-    Step run(Task&);                                         \
-    static constexpr std::string_view kName = #Name;         \
-    USK_FIELDS()                                             \
+#define USK_RUN_STATE(Name)                          \
+  struct Name {                                      \
+    Step run(Task&);                                 \
+    static constexpr std::string_view kName = #Name; \
+    USK_FIELDS()                                     \
   }
 
 USK_RUN_STATE(App);        // The application runs on the CPU.

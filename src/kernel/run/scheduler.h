@@ -7,8 +7,8 @@
 
 namespace usk {
 
-// Tasks that are ready for a worker, in order. A task is in one place (Task::where): parked, queued,
-// running (a worker advances it), in the guest, or gone.
+// Tasks that are ready for a worker, in order. A task is in one place (Task::where): parked,
+// queued, running (a worker advances it), in the guest, or gone.
 class Scheduler {
  public:
   void add(Task& t) EXCLUDES(mu_);

@@ -90,8 +90,8 @@ Found look(Task& t) EXCLUDES(task_mutex) {
 
 void run_handler(Task& t, const Found& f) {
   restart_or_fail_syscall(t, /*handler=*/true, f.action.flags & SA_RESTART);
-  const bool ok = leave_critical_section(t) &&
-                  push_handler_frame(t, f.info, f.action, f.return_mask);
+  const bool ok =
+      leave_critical_section(t) && push_handler_frame(t, f.info, f.action, f.return_mask);
   Lock lock(task_mutex);
   if (!ok) {
     // The stack is unusable: SIGSEGV, which cannot be handled there either.

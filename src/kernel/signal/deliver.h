@@ -4,10 +4,9 @@
 
 namespace usk {
 
-// Puts a frame for `info` on the guest's stack and enters the handler. `mask` is what sigreturn will
-// restore. False: the stack cannot take it.
-bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& action,
-                        SignalSet mask);
+// Puts a frame for `info` on the guest's stack and enters the handler. `mask` is what sigreturn
+// will restore. False: the stack cannot take it.
+bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& action, SignalSet mask);
 // rt_sigreturn(2): registers, mask and alternate stack from the frame. False: it is not one.
 bool pop_handler_frame(Task& t);
 

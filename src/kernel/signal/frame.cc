@@ -32,8 +32,8 @@ bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& acti
   if (t.alt_stack.size && !(t.alt_stack.flags & kAutoDisarm)) {
     q.context.stack_flags = on_alt_stack(t.alt_stack, regs.rsp) ? SS_ONSTACK : 0;
   }
-  const bool switch_stack = (action.flags & SA_ONSTACK) && t.alt_stack.size &&
-                            !on_alt_stack(t.alt_stack, regs.rsp);
+  const bool switch_stack =
+      (action.flags & SA_ONSTACK) && t.alt_stack.size && !on_alt_stack(t.alt_stack, regs.rsp);
   if (switch_stack) q.stack_top = t.alt_stack.addr + t.alt_stack.size;
   if (info.si_signo == SIGSEGV || info.si_signo == SIGBUS) {
     q.cr2 = t.fault_address;

@@ -16,8 +16,7 @@ bool is_kernel_code(int code) { return code > 0 || code == SI_KERNEL; }
 bool is_ignored(Task& t, int sig) REQUIRES(task_mutex) {
   if ((t.blocked | t.awaited) & signal_bit(sig)) return false;
   const SignalAction& a = t.group->handlers->of(sig);
-  return a.is_ignore() ||
-         (a.is_default() && default_action(sig) == DefaultAction::kIgnore);
+  return a.is_ignore() || (a.is_default() && default_action(sig) == DefaultAction::kIgnore);
 }
 
 // Linux: an init is immune to signals from inside its namespace that it has no handler for.
@@ -70,8 +69,7 @@ Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
   PendingSignals& queue = scope == SignalScope::kTask ? target.pending : g.pending;
   const size_t limit = std::max(size_t(g.limits[RLIMIT_SIGPENDING].rlim_cur), kQueueFloor);
   const bool fits = queue.size() < std::min<size_t>(limit, 1u << 17);
-  if (!fits && sig >= kFirstRealtime && info.si_code != SI_USER &&
-      !is_kernel_code(info.si_code)) {
+  if (!fits && sig >= kFirstRealtime && info.si_code != SI_USER && !is_kernel_code(info.si_code)) {
     return Err(EAGAIN);
   }
   g.kernel.counters.signals++;
@@ -207,9 +205,9 @@ void notify_parent(ThreadGroup& child, int code, int status) {
     siginfo_t info = kernel_siginfo(SIGCHLD);
     info.si_code = code;
     info.si_pid = child.pid->nr_in(parent->pid->ns());
-    info.si_uid = child.leader->creds->user_ns.get() ? parent->leader->creds->user_ns->uid_out(
-                                                           child.leader->creds->uid)
-                                                     : 0;
+    info.si_uid = child.leader->creds->user_ns.get()
+                      ? parent->leader->creds->user_ns->uid_out(child.leader->creds->uid)
+                      : 0;
     info.si_status = status;
     Usage total = child.dead_threads;
     info.si_utime = total.user_ns / 10000000;

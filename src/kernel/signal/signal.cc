@@ -8,11 +8,24 @@ namespace usk {
 
 DefaultAction default_action(int sig) {
   switch (sig) {
-    case SIGCHLD: case SIGURG: case SIGWINCH: return DefaultAction::kIgnore;
+    case SIGCHLD:
+    case SIGURG:
+    case SIGWINCH: return DefaultAction::kIgnore;
     case SIGCONT: return DefaultAction::kContinue;
-    case SIGSTOP: case SIGTSTP: case SIGTTIN: case SIGTTOU: return DefaultAction::kStop;
-    case SIGQUIT: case SIGILL: case SIGTRAP: case SIGABRT: case SIGBUS: case SIGFPE:
-    case SIGSEGV: case SIGXCPU: case SIGXFSZ: case SIGSYS: return DefaultAction::kCore;
+    case SIGSTOP:
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU: return DefaultAction::kStop;
+    case SIGQUIT:
+    case SIGILL:
+    case SIGTRAP:
+    case SIGABRT:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGSEGV:
+    case SIGXCPU:
+    case SIGXFSZ:
+    case SIGSYS: return DefaultAction::kCore;
     default: return DefaultAction::kTerminate;
   }
 }

@@ -25,6 +25,8 @@ class TaskCaller final : public Caller {
   int group_to_guest(GroupId id) override;
   GroupId group_from_guest(int id) override;
   SessionId session_of_group(GroupId id) override;
+  int process() override { return t_.group->pid->root_nr(); }
+  int process_to_guest(int id) override { return group_to_guest(id); }
   Result<int> add_fd(Ref<File> file, bool cloexec) override {
     return t_.add_fd(std::move(file), cloexec);
   }

@@ -14,7 +14,9 @@ namespace usk {
 class UtsNamespace final : public RefCounted {
  public:
   UtsNamespace(std::string host, std::string domain, Ref<UserNamespace> owner)
-      : owner_(std::move(owner)), id_(next_namespace_id()), host_(std::move(host)),
+      : owner_(std::move(owner)),
+        id_(next_namespace_id()),
+        host_(std::move(host)),
         domain_(std::move(domain)) {}
   const Ref<UserNamespace>& owner() const { return owner_; }
   uint64_t id() const { return id_; }

@@ -25,8 +25,8 @@
 namespace usk {
 
 class Kernel;
-struct ExecImage;   // kernel/task/exec.h
-struct FutexWaiter; // kernel/futex/futex.h
+struct ExecImage;    // kernel/task/exec.h
+struct FutexWaiter;  // kernel/futex/futex.h
 
 // The system call a task is in. Kept while it waits; a new one for each call.
 struct SyscallFrame {
@@ -36,7 +36,7 @@ struct SyscallFrame {
   std::optional<Deadline> deadline;  // Absolute from the first call on.
   int64_t progress = 0;              // Bytes already done; what a signal returns, if any.
   std::vector<std::pair<int, Ref<File>>> pins;  // Files stay those of the first call.
-  std::shared_ptr<void> extra;       // What else a handler keeps between calls.
+  std::shared_ptr<void> extra;                  // What else a handler keeps between calls.
   int64_t result = 0;
   bool registers_set = false;
   USK_FIELDS(nr, args, first, deadline, progress, result)
@@ -109,8 +109,8 @@ class Task final : public RefCounted {
   // --- Stops.
   bool in_group_stop GUARDED_BY(task_mutex) = false;
   bool group_stop_pending GUARDED_BY(task_mutex) = false;
-  Task* vfork_child GUARDED_BY(task_mutex) = nullptr;   // Waited for.
-  Ref<Task> vfork_parent GUARDED_BY(task_mutex);        // Waits for this one.
+  Task* vfork_child GUARDED_BY(task_mutex) = nullptr;  // Waited for.
+  Ref<Task> vfork_parent GUARDED_BY(task_mutex);       // Waits for this one.
   std::shared_ptr<ExecImage> exec_image;
 
   // --- Exit.

@@ -23,9 +23,7 @@ ProcessGroup::ProcessGroup(Ref<Pid> p, Ref<Session> s) : id(std::move(p)), sessi
   set_in_pid(this);
 }
 ProcessGroup::~ProcessGroup() { set_in_pid(nullptr); }
-void ProcessGroup::set_in_pid(ProcessGroup* g) NO_THREAD_SAFETY_ANALYSIS {
-  id->process_group = g;
-}
+void ProcessGroup::set_in_pid(ProcessGroup* g) NO_THREAD_SAFETY_ANALYSIS { id->process_group = g; }
 
 bool ProcessGroup::is_orphaned(const ThreadGroup* leaving) const {
   for (const ThreadGroup* g : members) {

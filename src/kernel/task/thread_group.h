@@ -71,7 +71,7 @@ class ThreadGroup final : public RefCounted {
   Task* leader = nullptr;
   int live = 0;  // Threads that have not begun to exit.
 
-  ThreadGroup* parent = nullptr;  // Null for init.
+  ThreadGroup* parent = nullptr;       // Null for init.
   std::vector<ThreadGroup*> children;  // In order of birth; holds a count of each.
   WaitQueue child_events;              // Where wait4(2) waits.
   Ref<ProcessGroup> process_group;
@@ -86,7 +86,7 @@ class ThreadGroup final : public RefCounted {
   Task* exec_task = nullptr;  // The thread that waits for its siblings to go.
 
   // Job control: signal(7).
-  bool stopped = false;          // All threads are, or are on their way.
+  bool stopped = false;  // All threads are, or are on their way.
   int stop_signal = 0;
   int threads_to_stop = 0;       // Have not yet noticed.
   bool stop_unreported = false;  // For WUNTRACED.

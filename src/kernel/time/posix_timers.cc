@@ -22,9 +22,9 @@ struct PosixTimers::Timer {
   int id = -1;
   clockid_t clock = CLOCK_REALTIME;
   sigevent event{};
-  Ref<Pid> target;        // SIGEV_THREAD_ID
+  Ref<Pid> target;  // SIGEV_THREAD_ID
   Ref<TimerClient> alarm;
-  int64_t next = 0;       // On `clock`; 0: not armed.
+  int64_t next = 0;  // On `clock`; 0: not armed.
   int64_t interval = 0;
   int pending_overruns = 0;
   int last_overrun = 0;

@@ -14,7 +14,7 @@ class Kernel;
 
 // An interval timer on some clock: first expiry and period in nanoseconds; 0 is off.
 struct TimerSetting {
-  int64_t value = 0;     // Left until the next expiry.
+  int64_t value = 0;  // Left until the next expiry.
   int64_t interval = 0;
 };
 

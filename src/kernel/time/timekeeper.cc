@@ -6,8 +6,10 @@ namespace usk {
 
 int64_t Timekeeper::now(clockid_t clock) {
   switch (clock) {
-    case CLOCK_REALTIME: case CLOCK_REALTIME_ALARM: case CLOCK_TAI: case CLOCK_REALTIME_COARSE:
-      return host::realtime_now() + realtime_offset_;
+    case CLOCK_REALTIME:
+    case CLOCK_REALTIME_ALARM:
+    case CLOCK_TAI:
+    case CLOCK_REALTIME_COARSE: return host::realtime_now() + realtime_offset_;
     default: return host::monotonic_now() + monotonic_offset_;
   }
 }
@@ -42,8 +44,7 @@ void Timekeeper::set_realtime(int64_t ns) {
   set_queue_.wake(POLLIN);
 }
 
-bool Timekeeper::take_expired_locked(Heap& heap, int64_t now,
-                                     std::vector<Ref<TimerClient>>& out) {
+bool Timekeeper::take_expired_locked(Heap& heap, int64_t now, std::vector<Ref<TimerClient>>& out) {
   bool any = false;
   while (!heap.empty() && heap.begin()->first <= now) {
     out.push_back(heap.begin()->second);

@@ -5,8 +5,41 @@
 #include "net/unix/endpoint.h"
 
 namespace usk {
+namespace {
 
-UnixNamespace::~UnixNamespace() = default;
+// Those in use. Derived: each socket holds its namespace.
+struct Known {
+  Mutex<Rank::kLeaf> mu;
+  std::map<uint64_t, UnixNamespace*> by_id GUARDED_BY(mu);
+};
+
+Known& known() {
+  static Known k;
+  return k;
+}
+
+}  // namespace
+
+Ref<UnixNamespace> UnixNamespace::of(uint64_t network_id) {
+  auto fresh = make_ref<UnixNamespace>();
+  Known& k = known();
+  Lock lock(k.mu);
+  UnixNamespace*& entry = k.by_id[network_id];
+  if (entry && entry->try_ref()) {
+    return Ref<UnixNamespace>::adopt(entry);
+  }
+  fresh->network_id_ = network_id;
+  entry = fresh.get();
+  return fresh;
+}
+
+UnixNamespace::~UnixNamespace() {
+  if (network_id_ == 0) return;
+  Known& k = known();
+  Lock lock(k.mu);
+  auto it = k.by_id.find(network_id_);
+  if (it != k.by_id.end() && it->second == this) k.by_id.erase(it);
+}
 
 Result<void> UnixNamespace::add(int type, const std::string& name, Ref<UnixEndpoint> endpoint) {
   Lock lock(mu_);

@@ -15,6 +15,9 @@ class UnixEndpoint;
 // The abstract names of one network namespace. Names of sockets of different types do not meet.
 class UnixNamespace final : public RefCounted {
  public:
+  UnixNamespace() = default;
+  // The one of the network namespace with this id, made where nobody uses it yet.
+  static Ref<UnixNamespace> of(uint64_t network_id);
   ~UnixNamespace() override;
   // EADDRINUSE
   Result<void> add(int type, const std::string& name, Ref<UnixEndpoint> endpoint) EXCLUDES(mu_);
@@ -24,9 +27,10 @@ class UnixNamespace final : public RefCounted {
   // ECONNREFUSED
   Result<Ref<UnixEndpoint>> find(int type, const std::string& name) EXCLUDES(mu_);
 
-  USK_FIELDS(bound_, next_)
+  USK_FIELDS(network_id_, bound_, next_)
 
  private:
+  uint64_t network_id_ = 0;  // 0: of no network namespace.
   Mutex<Rank::kLeaf> mu_;
   std::map<std::pair<int, std::string>, Ref<UnixEndpoint>> bound_ GUARDED_BY(mu_);
   uint32_t next_ GUARDED_BY(mu_) = 0;

@@ -21,14 +21,14 @@ using namespace host;
 
 namespace {
 
-constexpr uint32_t kTraceOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD |
-                                   PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK;
+constexpr uint32_t kTraceOptions =
+    PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK;
 
 // What a stub may ever call, and only from its own code. Each is harmless to the host with any
 // arguments: they change only the stub itself.
 constexpr uint32_t kStubCalls[] = {
-    SYS_mmap,  SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_msync, SYS_recvmsg,
-    SYS_close, SYS_clone,  SYS_exit,     SYS_rseq,   SYS_membarrier,
+    SYS_mmap,    SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_msync,
+    SYS_recvmsg, SYS_close,  SYS_clone,    SYS_exit,   SYS_rseq,    SYS_membarrier,
 };
 
 constexpr uint64_t kForkFlags = CLONE_PARENT | CLONE_FILES | SIGCHLD;

@@ -46,10 +46,10 @@ class PtraceSpace final : public Space {
 
  private:
   PtracePlatform& platform_;
-  const pid_t pid_;     // The stub process.
-  UniqueFd memory_;     // /proc/PID/mem, opened at first use.
+  const pid_t pid_;  // The stub process.
+  UniqueFd memory_;  // /proc/PID/mem, opened at first use.
   UniqueFd pagemap_;
-  int barriers_ = 0;    // membarrier(2) commands the stub is registered for.
+  int barriers_ = 0;  // membarrier(2) commands the stub is registered for.
 };
 
 // A call for a stub to make.

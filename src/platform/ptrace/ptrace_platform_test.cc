@@ -21,10 +21,12 @@ class PtracePlatformTest : public testing::Test {
     auto s = platform_->new_space();
     EXPECT_TRUE(s.has_value());
     Space& space = *s->space;
-    EXPECT_TRUE(space.map(*s->thread, {.addr = kCode, .length = 4096,
-                                       .prot = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE}));
-    EXPECT_TRUE(space.map(*s->thread, {.addr = kData, .length = 4096,
-                                       .prot = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE}));
+    EXPECT_TRUE(space.map(
+        *s->thread,
+        {.addr = kCode, .length = 4096, .prot = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE}));
+    EXPECT_TRUE(space.map(
+        *s->thread,
+        {.addr = kData, .length = 4096, .prot = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE}));
     EXPECT_EQ(space.write(kCode, std::as_bytes(code)), code.size());
     EXPECT_TRUE(space.protect(*s->thread, kCode, 4096, PROT_READ | PROT_EXEC));
     s->thread->regs().rip = kCode;

@@ -1,0 +1,172 @@
+// usk run
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "boot/sandbox.h"
+#include "cli/commands.h"
+#include "host/environment.h"
+#include "syscalls/syscalls.h"
+
+namespace usk {
+namespace {
+
+int exit_code(int status) {
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// What a program needs to know of its surroundings and nothing secret; then what was asked for.
+std::vector<std::string> environment(const std::vector<std::string>& given) {
+  std::string value;
+  std::vector<std::string> env;
+  for (const char* name : {"PATH", "HOME", "TERM", "LANG", "USER", "LOGNAME", "TZ", "COLORTERM"}) {
+    if (host::environment(name, value)) env.push_back(fmt::format("{}={}", name, value));
+  }
+  for (const std::string& name : host::environment_names()) {
+    if (name.starts_with("LC_") && host::environment(name, value)) {
+      env.push_back(name + "=" + value);
+    }
+  }
+  for (std::string e : given) {
+    if (e.find('=') == e.npos) {
+      if (!host::environment(e, value)) continue;
+      e += "=" + value;
+    }
+    const std::string key = e.substr(0, e.find('=') + 1);
+    std::erase_if(env, [&](const std::string& old) { return old.starts_with(key); });
+    env.push_back(e);
+  }
+  return env;
+}
+
+void report_unsupported() {
+  for (auto [nr, n] : unsupported_calls()) {
+    fmt::print(stderr, "usk: unsupported: {} ({} times)\n", kSyscalls[nr].name, n);
+  }
+  for (auto& [what, n] : unsupported_features()) {
+    fmt::print(stderr, "usk: unsupported: {} ({} times)\n", what, n);
+  }
+}
+
+int run(SandboxConfig c) {
+  if (c.verbose) set_log_level(c.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
+  c.env = environment(c.env);
+  if (c.cwd.empty()) c.cwd = c.root.empty() ? host::current_directory() : "/";
+  auto sandbox = Sandbox::make(c);
+  if (!sandbox) {
+    fmt::print(stderr, "usk: {}\n", sandbox.error().message);
+    return sandbox.error().exit_code;
+  }
+  const int status = (*sandbox)->run();
+  if (c.report_unsupported) report_unsupported();
+  fflush(nullptr);
+  return exit_code(status);
+}
+
+// "64M", "1g", "4096": a number of bytes.
+std::string parse_size(const std::string& text, uint64_t& out) {
+  size_t used = 0;
+  uint64_t n = 0;
+  if (text.empty() || !isdigit(text[0])) return "give a size such as 64M";
+  n = std::strtoull(text.c_str(), nullptr, 10);
+  while (used < text.size() && isdigit(text[used])) used++;
+  int shift = 0;
+  if (used < text.size()) {
+    const size_t at = std::string_view("kmgt").find(char(tolower(text[used])));
+    if (at == std::string_view::npos || used + 1 != text.size()) return "give a size such as 64M";
+    shift = 10 * (int(at) + 1);
+  }
+  if (n > (UINT64_MAX >> shift)) return "too large";
+  out = n << shift;
+  return {};
+}
+
+// "10s", "500ms", "2m", "1.5": seconds unless it says otherwise.
+std::string parse_duration(const std::string& text, int64_t& ns) {
+  char* end = nullptr;
+  const double n = std::strtod(text.c_str(), &end);
+  const std::string unit = end;
+  double scale = 1e9;
+  if (unit == "ms")
+    scale = 1e6;
+  else if (unit == "m")
+    scale = 60e9;
+  else if (unit == "h")
+    scale = 3600e9;
+  else if (!unit.empty() && unit != "s")
+    return "give a duration such as 10s, 500ms or 2m";
+  if (end == text.c_str() || n <= 0 || n * scale > 9e18) return "give a duration such as 10s";
+  ns = int64_t(n * scale);
+  return {};
+}
+
+void add_mount_flag(CLI::App* cmd, SandboxConfig& c, const std::string& flag, MountSpec::Kind kind,
+                    const std::string& help) {
+  cmd->add_option_function<std::vector<std::string>>(
+         flag,
+         [&c, kind](const std::vector<std::string>& values) {
+           for (const std::string& v : values) {
+             const size_t colon = v.find(':');
+             MountSpec m{kind, v.substr(0, colon), colon == v.npos ? v : v.substr(colon + 1)};
+             if (kind == MountSpec::Kind::kTmpfs) m = {kind, "", v};
+             c.mounts.push_back(m);
+           }
+         },
+         help)
+      ->take_all()
+      ->trigger_on_parse()
+      ->expected(1);
+}
+
+void add_limits(CLI::App* cmd, SandboxConfig& c) {
+  cmd->add_option_function<std::string>(
+      "--memory",
+      [&c](const std::string& v) {
+        if (auto e = parse_size(v, c.memory); !e.empty()) throw CLI::ValidationError("--memory", e);
+      },
+      "Memory of all processes together (64M)");
+  cmd->add_option("--pids", c.pids, "Most processes and threads at once");
+  cmd->add_option_function<std::string>(
+      "--timeout",
+      [&c](const std::string& v) {
+        if (auto e = parse_duration(v, c.timeout_ns); !e.empty()) {
+          throw CLI::ValidationError("--timeout", e);
+        }
+      },
+      "Kill the sandbox after this time (10s)");
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, Action& chosen) {
+  auto c = std::make_shared<SandboxConfig>();
+  auto* cmd = app.add_subcommand("run", "Run a command in a new sandbox");
+  cmd->add_option("--root", c->root, "Directory to use as root (copy-on-write)");
+  add_mount_flag(cmd, *c, "--ro", MountSpec::Kind::kReadOnly, "Show host DIR[:TARGET] read-only");
+  add_mount_flag(cmd, *c, "--rw", MountSpec::Kind::kReadWrite, "Share host DIR[:TARGET]");
+  add_mount_flag(cmd, *c, "--tmpfs", MountSpec::Kind::kTmpfs, "Fresh empty directory at TARGET");
+  cmd->add_option("--cwd", c->cwd, "Working directory inside");
+  cmd->add_option("--env,-e", c->env, "NAME=VALUE, or NAME to pass it on")->take_all()->expected(1);
+  cmd->add_option("--user,-u", c->user, "NAME, UID or UID:GID");
+  cmd->add_option("--hostname", c->hostname, "Host name inside");
+  add_limits(cmd, *c);
+  cmd->add_option("--platform", c->platform, "auto or ptrace");
+  cmd->add_option("--name", c->name, "Name for usk ps, exec, kill, wait");
+  cmd->add_option_function<std::string>(
+         "--trace",
+         [c](const std::string& file) {
+           c->trace = true;
+           c->trace_file = file;
+         },
+         "Print system calls (--trace=FILE)")
+      ->expected(0, 1)
+      ->type_name("[=FILE]");
+  cmd->add_flag("--report-unsupported", c->report_unsupported,
+                "At the end, list what was asked for in vain");
+  cmd->add_flag("-v,--verbose", c->verbose, "Say what Usk does; twice for more");
+  cmd->add_option("command", c->command, "Command and its arguments")->required();
+  cmd->prefix_command();
+  cmd->final_callback([c, &chosen] { chosen = [c] { return run(*c); }; });
+}
+
+}  // namespace usk
