@@ -227,6 +227,14 @@ SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
   switch (cmd) {
     case 0x5451 /* FIOCLEX */: TRY(t.fds->set_cloexec(fd.n, true)); return 0;
     case 0x5450 /* FIONCLEX */: TRY(t.fds->set_cloexec(fd.n, false)); return 0;
+    case 0x541b /* FIONREAD */: {
+      if (!file->inode().is_regular()) break;
+      const uint64_t size = TRY(file->inode().getattr()).size;
+      Lock lock(file->pos_mutex());
+      const uint64_t pos = file->pos_locked();
+      TRY(t.mem().put(UserPtr<int32_t>{arg}, size > pos ? int32_t(size - pos) : 0));
+      return 0;
+    }
     case 0x5421 /* FIONBIO */: {
       const int on = TRY(t.mem().get(UserPtr<const int32_t>{arg}));
       TRY(file->set_flags(on ? file->flags() | O_NONBLOCK : file->flags() & ~O_NONBLOCK));
