@@ -7,6 +7,7 @@
 #include "boot/root.h"
 #include "boot/stdio.h"
 #include "fs/dev/memory_devices.h"
+#include "fs/hostio/epoll_poller.h"
 #include "fs/pipe/pipe_file.h"
 #include "fs/tty/tty_devices.h"
 #include "fs/vfs/special_open.h"
@@ -111,6 +112,10 @@ OrFailure<void> Sandbox::assemble() {
   if (config_.pids) options.max_tasks = config_.pids + 1;  // Init does not count.
   kernel_ = std::make_unique<Kernel>(TRY(choose_platform(config_.platform)), options);
   kernel_->hooks.invoke = invoke_syscall;
+  auto poller = EpollPoller::make();
+  if (!poller) return fail(fmt::format("epoll: {}", strerror(int(poller.error()))));
+  poller_ = std::move(*poller);
+  kernel_->poller = poller_.get();
   make_pid_file = new_pid_file;
   install_job_control(*kernel_);
   register_memory_devices();
@@ -191,7 +196,7 @@ OrFailure<void> Sandbox::start_command(const WalkContext& root) {
   }
   ProcessSpec spec;
   spec.fds = make_ref<FdTable>();
-  TRY(install_stdio(*kernel_, *spec.fds, ctx.creds));
+  TRY(install_stdio(poller_, *spec.fds, ctx.creds));
   spec.fs = make_ref<FsState>(ctx.root, ctx.cwd, 022);
   spec.creds = (*image)->creds;
   {

@@ -29,6 +29,7 @@ class Sandbox {
   SandboxConfig config_;
   UniqueFd trace_file_;
   Ref<TimerClient> timeout_;
+  std::shared_ptr<HostPoller> poller_;
   std::unique_ptr<Kernel> kernel_;
   Ref<ThreadGroup> main_;
 };

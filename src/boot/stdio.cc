@@ -1,40 +1,26 @@
 #include "boot/stdio.h"
 
-#include <linux/magic.h>
+#include <fmt/format.h>
+#include <string.h>
 
-#include "fs/vfs/internal.h"
-#include "host/file_io.h"
+#include "fs/hostio/host_stream.h"
+#include "host/stream.h"
 
 namespace usk {
-namespace {
 
-class StreamFile final : public File {
- public:
-  StreamFile(Path path, int flags, Ref<const Creds> creds, int fd)
-      : File(std::move(path), flags, kCanPoll, std::move(creds)), fd_(fd) {}
-  Result<size_t> read(IoOut& dst, uint64_t&) override {
-    std::vector<std::byte> buf(std::min<size_t>(dst.size(), 65536));
-    const size_t n = TRY(host::read(fd_, buf));
-    return dst.put(std::span(buf).first(n));
-  }
-  Result<size_t> write(IoIn& src, uint64_t&) override {
-    std::vector<std::byte> buf(std::min<size_t>(src.size(), 65536));
-    const size_t n = TRY(src.take(buf));
-    return host::write(fd_, std::span(buf).first(n));
-  }
-
- private:
-  const int fd_;
-};
-
-}  // namespace
-
-OrFailure<void> install_stdio(Kernel&, FdTable& fds, Ref<const Creds> creds) {
-  auto fs = make_ref<InternalFs>("hostio", ANON_INODE_FS_MAGIC);
+OrFailure<void> install_stdio(std::shared_ptr<HostPoller> poller, FdTable& fds,
+                              Ref<const Creds> creds) {
   for (int fd = 0; fd < 3; fd++) {
-    auto inode = make_ref<InternalInode>(fs, S_IFIFO | 0600, *creds);
-    auto file = make_ref<StreamFile>(internal_path(inode, "host:stream"), O_RDWR, creds, fd);
-    if (!fds.add(file, false, 1024)) return fail("cannot install the standard streams");
+    auto own = host::take_stream(fd);
+    if (failed_with(own, EBADF)) continue;  // Closed outside, closed inside.
+    auto file = own ? HostStream::make(poller, std::move(*own), creds)
+                    : Result<Ref<File>>(Err(int(own.error())));
+    if (!file) return fail(fmt::format("standard stream {}: {}", fd, strerror(int(file.error()))));
+    if (!fds.replace(fd, std::move(*file), false, 1024)) {
+      return fail("cannot install the standard streams");
+    }
+    // Messages of our own still go to standard error.
+    if (fd != 2) host::replace_with_null(fd);
   }
   return {};
 }

@@ -1,5 +1,6 @@
 // usk: run programs in a sandbox. See `usk --help`.
 #include "cli/commands.h"
+#include "host/stream.h"
 
 namespace usk {
 
@@ -42,4 +43,7 @@ int main_function(int argc, char** argv) {
 }  // namespace
 }  // namespace usk
 
-int main(int argc, char** argv) { return usk::main_function(argc, argv); }
+int main(int argc, char** argv) {
+  usk::host::prepare_streams();
+  return usk::main_function(argc, argv);
+}
