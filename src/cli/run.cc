@@ -174,7 +174,8 @@ void add_run_command(CLI::App& app, Action& chosen) {
     auto& words = words_after_dashes();
     if (!c->command.empty()) {
       if (c->command[0].starts_with("-")) {
-        throw CLI::ExtrasError(c->command[0] + " is not a flag of usk run", CLI::ExitCodes::ExtrasError);
+        throw CLI::ExtrasError(c->command[0] + " is not a flag of usk run",
+                               CLI::ExitCodes::ExtrasError);
       }
       if (!words.empty()) c->command.push_back("--");  // The command's own.
     }
