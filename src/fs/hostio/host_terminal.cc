@@ -104,7 +104,7 @@ Result<void> HostTerminal::start() {
   queue_->queue.add(bell_, POLLIN | POLLOUT);
   tty_->device_queue().add(bell_, POLLIN | POLLOUT);
   TRY(poller_->watch(signals_.get(), queue_, POLLIN));
-  if (has_input_ && host::in_foreground(fd_.get())) TRY(go_raw());
+  if (has_input_ && host::in_foreground(fd_.get())) TRY(take_over());
   poller_->run_soon(Ref<HostWork>::share(this));
   return {};
 }
@@ -114,6 +114,32 @@ Result<void> HostTerminal::go_raw() {
   TRY(host::set_terminal_attributes(fd_.get(), host::raw_attributes(saved_)));
   reading_ = true;
   return {};
+}
+
+// Whole lines that were typed before are read while the host still knows them as lines: in raw mode
+// an end of file among them would be a zero byte. The host has echoed them already.
+Result<void> HostTerminal::take_over() {
+  const Termios given = from_host(saved_);
+  Termios silent = given;
+  silent.lflag &= ~(ECHO | ECHONL);
+  tty_->set_attributes(silent, false);
+  const bool lines = given.l(ICANON) && may_not_wait();
+  std::array<std::byte, kChunk> buffer;
+  while (lines && tty_->receive_room() >= buffer.size() &&
+         host::poll_now(fd_.get(), POLLIN) == POLLIN) {
+    const auto n = host::read(fd_.get(), buffer);
+    if (!n) break;
+    if (*n == 0) buffer[0] = std::byte{given.cc[VEOF]};
+    tty_->receive({reinterpret_cast<const uint8_t*>(buffer.data()), std::max<size_t>(*n, 1)});
+  }
+  const auto raw = go_raw();
+  if (raw) carry_input();
+  tty_->set_attributes(given, false);
+  return raw;
+}
+
+bool HostTerminal::may_not_wait() const {
+  return host::status_flags(fd_.get()).value_or(0) & O_NONBLOCK;
 }
 
 void HostTerminal::heed_signals() {
@@ -159,11 +185,10 @@ bool HostTerminal::fetch_output() {
 }
 
 bool HostTerminal::carry_output() {
-  const bool shared = !(host::status_flags(fd_.get()).value_or(0) & O_NONBLOCK);
   while (fetch_output()) {
     const bool ready = host::poll_now(fd_.get(), POLLOUT) & POLLOUT;
     auto some = std::span<const std::byte>(unwritten_);
-    if (shared) some = some.first(std::min(some.size(), kSharedChunk));
+    if (!may_not_wait()) some = some.first(std::min(some.size(), kSharedChunk));
     const auto n = ready ? host::write(fd_.get(), some) : Err(EAGAIN);
     if (failed_with(n, EAGAIN)) {
       (void)poller_->watch(fd_.get(), queue_, POLLOUT);

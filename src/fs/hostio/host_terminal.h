@@ -36,7 +36,9 @@ class HostTerminal final : public HostWork {
   class Bell;
   HostTerminal(std::shared_ptr<HostPoller> poller, Ref<Tty> tty, UniqueFd fd, dev_t host_dev,
                bool has_input, const struct termios2& saved);
+  Result<void> take_over();
   Result<void> go_raw();
+  bool may_not_wait() const;
   void heed_signals();
   void carry_input();
   // Whether all is out.
