@@ -4,17 +4,30 @@
 #include <string.h>
 
 #include "fs/hostio/host_stream.h"
+#include "fs/vfs/walk.h"
 #include "host/stream.h"
 
 namespace usk {
 
-OrFailure<void> install_stdio(std::shared_ptr<HostPoller> poller, FdTable& fds,
-                              Ref<const Creds> creds) {
+namespace {
+
+// The guest's console is the terminal that `fd` is, or else a stream.
+Result<Ref<File>> make_stream(const std::shared_ptr<HostPoller>& poller, HostTerminal* terminal,
+                              int fd, const WalkContext& ctx) {
+  UniqueFd own = TRY(host::take_stream(fd));
+  if (!terminal || !terminal->is(fd)) return HostStream::make(poller, std::move(own), ctx.creds);
+  const int flags = TRY(host::status_flags(fd)) & (O_ACCMODE | O_APPEND | O_NONBLOCK);
+  const Path console = TRY(walk(ctx, ctx.root, "/dev/console", kFollow));
+  return console.inode().open(console, flags, ctx.creds);
+}
+
+}  // namespace
+
+OrFailure<void> install_stdio(const std::shared_ptr<HostPoller>& poller, HostTerminal* terminal,
+                              FdTable& fds, const WalkContext& ctx) {
   for (int fd = 0; fd < 3; fd++) {
-    auto own = host::take_stream(fd);
-    if (failed_with(own, EBADF)) continue;  // Closed outside, closed inside.
-    auto file = own ? HostStream::make(poller, std::move(*own), creds)
-                    : Result<Ref<File>>(Err(int(own.error())));
+    auto file = make_stream(poller, terminal, fd, ctx);
+    if (failed_with(file, EBADF)) continue;  // Closed outside, closed inside.
     if (!file) return fail(fmt::format("standard stream {}: {}", fd, strerror(int(file.error()))));
     if (!fds.replace(fd, std::move(*file), false, 1024)) {
       return fail("cannot install the standard streams");
