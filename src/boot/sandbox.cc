@@ -2,23 +2,21 @@
 
 #include <fmt/format.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/sysmacros.h>
 
 #include "base/log.h"
 #include "boot/root.h"
-#include "boot/stdio.h"
-#include "boot/user.h"
+#include "boot/start.h"
 #include "fs/dev/memory_devices.h"
 #include "fs/hostio/epoll_poller.h"
 #include "fs/pipe/pipe_file.h"
 #include "fs/tty/tty_devices.h"
 #include "fs/vfs/special_open.h"
-#include "fs/vfs/vfs_ops.h"
 #include "host/file_io.h"
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/pid_file.h"
-#include "loader/loader.h"
 #include "platform/ptrace/ptrace_platform.h"
 #include "syscalls/syscalls.h"
 #include "syscalls/trace.h"
@@ -41,21 +39,6 @@ Ref<File> new_pid_file(Ref<Pid> pid, bool nonblocking, Ref<const Creds> creds) {
   return make_ref<PidFile>(std::move(pid), nonblocking, std::move(creds));
 }
 
-std::array<rlimit64, RLIM_NLIMITS> default_limits(const SandboxConfig& config) {
-  std::array<rlimit64, RLIM_NLIMITS> l;
-  l.fill({RLIM64_INFINITY, RLIM64_INFINITY});
-  l[RLIMIT_STACK] = {8 << 20, RLIM64_INFINITY};
-  l[RLIMIT_CORE] = {0, RLIM64_INFINITY};
-  l[RLIMIT_NOFILE] = {1024, 1048576};
-  l[RLIMIT_MEMLOCK] = {8 << 20, 8 << 20};
-  l[RLIMIT_SIGPENDING] = {65536, 65536};
-  l[RLIMIT_MSGQUEUE] = {819200, 819200};
-  l[RLIMIT_NICE] = l[RLIMIT_RTPRIO] = {0, 0};
-  const uint64_t tasks = config.pids ? config.pids : 65536;
-  l[RLIMIT_NPROC] = {tasks, tasks};
-  return l;
-}
-
 Namespaces initial_namespaces(Kernel& k, const WalkContext& root, const std::string& hostname) {
   Namespaces ns;
   ns.mounts = root.mounts;
@@ -68,38 +51,6 @@ Namespaces initial_namespaces(Kernel& k, const WalkContext& root, const std::str
   return ns;
 }
 
-// The command as the shell would find it: a path with a slash, or along PATH.
-OrFailure<std::string> find_command(const WalkContext& ctx, const std::string& name,
-                                    const std::vector<std::string>& env) {
-  auto check = [&](const std::string& path) -> Result<void> {
-    const Path p = TRY(walk(ctx, ctx.cwd, path, kFollow));
-    return vfs::may_execute(ctx, p);
-  };
-  if (name.find('/') != name.npos) {
-    auto r = check(name);
-    if (r) return name;
-    const bool missing = failed_with(r, ENOENT) || failed_with(r, ENOTDIR);
-    return fail(fmt::format("{}: {} (in the sandbox)", name, strerror(int(r.error()))),
-                missing ? 127 : 126);
-  }
-  std::string_view path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  for (const std::string& e : env) {
-    if (e.starts_with("PATH=")) path = std::string_view(e).substr(5);
-  }
-  bool denied = false;
-  while (!path.empty()) {
-    const size_t colon = path.find(':');
-    std::string candidate(path.substr(0, colon));
-    path.remove_prefix(colon == path.npos ? path.size() : colon + 1);
-    candidate += "/" + name;
-    auto r = check(candidate);
-    if (r) return candidate;
-    denied |= failed_with(r, EACCES);
-  }
-  if (denied) return fail(fmt::format("{}: not executable", name), 126);
-  return fail(fmt::format("{}: command not found in the sandbox's PATH", name), 127);
-}
-
 }  // namespace
 
 OrFailure<std::unique_ptr<Sandbox>> Sandbox::make(const SandboxConfig& config) {
@@ -108,9 +59,13 @@ OrFailure<std::unique_ptr<Sandbox>> Sandbox::make(const SandboxConfig& config) {
   return s;
 }
 
-Sandbox::~Sandbox() = default;
+Sandbox::~Sandbox() {
+  control_.reset();
+  if (kernel_) kernel_->poller = nullptr;
+}
 
 OrFailure<void> Sandbox::assemble() {
+  TRY(register_self());
   KernelOptions options;
   options.memory_limit = config_.memory;
   if (config_.pids) options.max_tasks = config_.pids + 1;  // Init does not count.
@@ -123,9 +78,13 @@ OrFailure<void> Sandbox::assemble() {
   register_tty_devices(terminal_ ? terminal_->tty() : Ref<Tty>());
   register_fifo_opener(fifo_open);
   TRY(start_trace());
-  WalkContext root = TRY(build_root(*kernel_, config_));
-  TRY(make_init(root));
-  return start_command(root);
+  root_ = TRY(build_root(*kernel_, config_));
+  TRY(make_init(root_));
+  main_ = TRY(start_command(*kernel_, root_, command_spec(),
+                            {.poller = poller_, .terminal = terminal_.get()}));
+  auto controlled = start_control();
+  if (!controlled) end_all();
+  return controlled;
 }
 
 OrFailure<void> Sandbox::make_host_side() {
@@ -162,7 +121,7 @@ OrFailure<void> Sandbox::make_init(const WalkContext& root) {
   spec.fs = make_ref<FsState>(root.root, root.root, 022);
   spec.creds = root.creds;
   spec.ns = initial_namespaces(*kernel_, root, config_.hostname);
-  spec.limits = default_limits(config_);
+  spec.limits = default_limits(config_.pids);
   auto init = make_process(*kernel_, spec);
   if (!init) return fail("cannot make the first process");
   (*init)->set_name("init");
@@ -171,50 +130,49 @@ OrFailure<void> Sandbox::make_init(const WalkContext& root) {
   return {};
 }
 
-OrFailure<void> Sandbox::start_command(const WalkContext& root) {
-  WalkContext ctx = root;
-  ctx.creds = TRY(user_creds(root, config_.user));
-  if (!config_.cwd.empty()) {
-    auto cwd = walk(ctx, ctx.root, config_.cwd, kFollow | kWantDirectory);
-    if (!cwd) return fail(fmt::format("--cwd {}: {}", config_.cwd, strerror(int(cwd.error()))));
-    ctx.cwd = *cwd;
+CommandSpec Sandbox::command_spec() const {
+  return {.argv = config_.command,
+          .env = config_.env,
+          .cwd = config_.cwd,
+          .user = config_.user,
+          .limits = default_limits(config_.pids)};
+}
+
+OrFailure<Ref<ThreadGroup>> Sandbox::exec(ExecRequest request) {
+  CommandSpec spec = command_spec();
+  spec.argv = std::move(request.argv);
+  merge_environment(spec.env, request.env);
+  if (!request.cwd.empty()) spec.cwd = request.cwd;
+  if (!request.user.empty()) spec.user = request.user;
+  StdStreams streams{.poller = poller_, .passed = request.streams};
+  return start_command(*kernel_, root_, spec, streams);
+}
+
+// A sandbox that nobody named may do without: where no directory can be had, it only runs.
+OrFailure<void> Sandbox::register_self() {
+  auto entry = Registration::make(config_.name, config_.command);
+  if (entry) {
+    entry_ = std::move(*entry);
+  } else if (config_.name.empty()) {
+    LOG_WARNING("usk list, exec and kill cannot reach this sandbox: {}", entry.error().message);
+  } else {
+    return std::unexpected(entry.error());
   }
-  const std::string path = TRY(find_command(ctx, config_.command[0], config_.env));
-  LoadRequest q;
-  q.argv = config_.command;
-  q.envp = config_.env;
-  auto file = walk(ctx, ctx.cwd, path, kFollow);
-  if (!file) return fail(fmt::format("{}: {}", path, strerror(int(file.error()))), 127);
-  q.file = *file;
-  q.name = path;
-  q.walk = ctx;
-  q.creds = ctx.creds;
-  auto image = load_program(*kernel_, std::move(q));
-  if (!image) {
-    return fail(fmt::format("{}: {}", path, strerror(int(image.error()))), 126);
+  return {};
+}
+
+OrFailure<void> Sandbox::start_control() {
+  if (!entry_) return {};
+  auto watcher = EpollWatcher::make();
+  if (!watcher) return fail(fmt::format("epoll: {}", strerror(int(watcher.error()))));
+  watcher_ = std::move(*watcher);
+  // The loop polls one descriptor: what the sandbox's files wait for is watched through it, too.
+  if (auto ok = watcher_->watch(poller_->fd(), EPOLLIN, [this] { poller_->dispatch(); }); !ok) {
+    return fail(fmt::format("epoll: {}", strerror(int(ok.error()))));
   }
-  ProcessSpec spec;
-  spec.fds = make_ref<FdTable>();
-  TRY(install_stdio(poller_, terminal_.get(), *spec.fds, ctx));
-  spec.fs = make_ref<FsState>(ctx.root, ctx.cwd, 022);
-  spec.creds = (*image)->creds;
-  {
-    Lock lock(task_mutex);
-    spec.ns = kernel_->init->leader->ns;
-  }
-  spec.limits = default_limits(config_);
-  auto task = make_process(*kernel_, spec);
-  if (!task) return fail("cannot make the command's process");
-  (*task)->mm = (*image)->mm;
-  (*task)->cpu = std::move((*image)->cpu);
-  (*task)->cpu->owner = task->get();
-  (*task)->set_name((*image)->comm);
-  main_ = (*task)->group;
-  if (terminal_) {
-    TaskCaller caller(**task);
-    terminal_->tty()->adopt_leader(caller);
-  }
-  kernel_->scheduler.add(**task);
+  kernel_->poller = watcher_.get();
+  control_ = TRY(ControlServer::make(*kernel_, *watcher_, std::move(entry_), main_,
+                                     [this](ExecRequest q) { return exec(std::move(q)); }));
   return {};
 }
 
@@ -238,16 +196,12 @@ int Sandbox::run() {
     timeout_ = make_ref<Timeout>(*kernel_);
     kernel_->time.arm(timeout_, CLOCK_MONOTONIC, kernel_->time.monotonic() + config_.timeout_ns);
   }
-  if (terminal_) {
-    if (auto started = terminal_->start(); !started) {
-      LOG_ERROR("the terminal stays as it is: {}", strerror(int(started.error())));
-    }
-  }
   kernel_->run(ended);
   if (timeout_) kernel_->time.disarm(*timeout_);
   const int status = main_->exit_status;
   end_all();
   if (terminal_) terminal_->stop();
+  if (control_) control_->finish(status);
   return status;
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/failure.h"
 #include "boot/config.h"
+#include "boot/start.h"
+#include "control/server.h"
 #include "fs/hostio/host_terminal.h"
 #include "kernel/kernel.h"
 
@@ -24,7 +26,10 @@ class Sandbox {
   OrFailure<void> make_host_side();
   OrFailure<void> start_trace();
   OrFailure<void> make_init(const WalkContext& root);
-  OrFailure<void> start_command(const WalkContext& root);
+  OrFailure<void> register_self();
+  OrFailure<void> start_control();
+  CommandSpec command_spec() const;
+  OrFailure<Ref<ThreadGroup>> exec(ExecRequest request);
   void end_all();
 
   SandboxConfig config_;
@@ -33,7 +38,11 @@ class Sandbox {
   std::shared_ptr<HostPoller> poller_;
   Ref<HostTerminal> terminal_;  // Null: the sandbox was started without one.
   std::unique_ptr<Kernel> kernel_;
+  WalkContext root_;  // Where commands from outside start.
   Ref<ThreadGroup> main_;
+  std::unique_ptr<Registration> entry_;  // Until control_ has it.
+  std::unique_ptr<EpollWatcher> watcher_;
+  std::unique_ptr<ControlServer> control_;
 };
 
 }  // namespace usk

@@ -5,15 +5,30 @@
 #include <string>
 #include <vector>
 
+#include "base/failure.h"
+
 namespace usk {
 
 using Action = std::function<int()>;
 
-// What stands after "--": the command to run, taken as it is.
-std::vector<std::string>& words_after_dashes();
-
-// Adds a subcommand; `chosen` is set to what is to be done when it was given.
-void add_run_command(CLI::App& app, Action& chosen);
+// Each adds a subcommand; `chosen` is set to what is to be done when it was given. `command` is
+// what cut_command() will have found by then.
+using Command = std::vector<std::string>;
+void add_run_command(CLI::App& app, Action& chosen, const Command& command);
 void add_debug_command(CLI::App& app, Action& chosen);
+
+// On a running sandbox.
+void add_list_command(CLI::App& app, Action& chosen);
+void add_exec_command(CLI::App& app, Action& chosen, const Command& command);
+void add_sandbox_commands(CLI::App& app, Action& chosen);  // ps, kill, wait, stats
+
+// Prints the one line of a failure; its exit code.
+int report(const Failure& failure);
+// -e NAME=VALUE as it is; NAME with its value here, or left out.
+std::vector<std::string> given_environment(const std::vector<std::string>& given);
+
+// Takes the command line that ends the arguments of `cmd` out of them: it begins at the first
+// argument that is no flag, or after "--".
+std::vector<std::string> cut_command(const CLI::App& cmd, std::vector<std::string>& args);
 
 }  // namespace usk

@@ -1,14 +1,10 @@
 // usk: run programs in a sandbox. See `usk --help`.
+#include <algorithm>
+
 #include "cli/commands.h"
 #include "host/stream.h"
 
 namespace usk {
-
-std::vector<std::string>& words_after_dashes() {
-  static std::vector<std::string> words;
-  return words;
-}
-
 namespace {
 
 constexpr int kUsageError = 125;
@@ -21,16 +17,22 @@ int main_function(int argc, char** argv) {
       "  usk run -- python3 -c 'print(42)'          the current directory is copy-on-write\n"
       "  usk run --rw . -- make                     changes stay\n"
       "  usk run --trace --tmpfs /data -- ls /data  print system calls\n"
+      "  usk run --name web -- ./serve &            then: usk exec web sh -c ps; usk kill web\n"
       "Exit code: the program's; 128+signal; 125 set-up, 126 cannot run, 127 not found.");
   Action chosen;
-  // The command's own options are not ours to parse.
-  int ours = 1;
-  while (ours < argc && std::string_view(argv[ours]) != "--") ours++;
-  if (ours < argc) words_after_dashes().assign(argv + ours + 1, argv + argc);
-  add_run_command(app, chosen);
+  Command command;
+  add_run_command(app, chosen, command);
+  add_list_command(app, chosen);
+  add_exec_command(app, chosen, command);
+  add_sandbox_commands(app, chosen);
   add_debug_command(app, chosen);
+  std::vector<std::string> args(argv + 1, argv + argc);
+  if (!args.empty() && (args[0] == "run" || args[0] == "exec")) {
+    command = cut_command(*app.get_subcommand(args[0]), args);
+  }
   try {
-    app.parse(ours, argv);
+    std::ranges::reverse(args);  // As CLI11 takes them.
+    app.parse(std::move(args));
   } catch (const CLI::CallForHelp& e) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
@@ -41,6 +43,22 @@ int main_function(int argc, char** argv) {
 }
 
 }  // namespace
+
+std::vector<std::string> cut_command(const CLI::App& cmd, std::vector<std::string>& args) {
+  size_t at = 1;  // Behind the subcommand.
+  while (at < args.size() && args[at] != "--" && args[at].starts_with('-')) {
+    const std::string& arg = args[at++];
+    const bool is_long = arg.starts_with("--");
+    const CLI::Option* o = cmd.get_option_no_throw(is_long ? arg.substr(0, arg.find('=')) : arg);
+    if (o && o->get_items_expected_min() > 0 && arg.find('=') == arg.npos) at++;
+  }
+  at = std::min(at, args.size());
+  const bool marked = at < args.size() && args[at] == "--";
+  std::vector<std::string> command(args.begin() + long(at + marked), args.end());
+  args.resize(at);
+  return command;
+}
+
 }  // namespace usk
 
 int main(int argc, char** argv) {

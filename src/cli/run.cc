@@ -27,15 +27,7 @@ std::vector<std::string> environment(const std::vector<std::string>& given) {
       env.push_back(name + "=" + value);
     }
   }
-  for (std::string e : given) {
-    if (e.find('=') == e.npos) {
-      if (!host::environment(e, value)) continue;
-      e += "=" + value;
-    }
-    const std::string key = e.substr(0, e.find('=') + 1);
-    std::erase_if(env, [&](const std::string& old) { return old.starts_with(key); });
-    env.push_back(e);
-  }
+  merge_environment(env, given_environment(given));
   return env;
 }
 
@@ -53,10 +45,7 @@ int run(SandboxConfig c) {
   c.env = environment(c.env);
   if (c.cwd.empty()) c.cwd = c.root.empty() ? host::current_directory() : "/";
   auto sandbox = Sandbox::make(c);
-  if (!sandbox) {
-    fmt::print(stderr, "usk: {}\n", sandbox.error().message);
-    return sandbox.error().exit_code;
-  }
+  if (!sandbox) return report(sandbox.error());
   const int status = (*sandbox)->run();
   if (c.report_unsupported) report_unsupported();
   fflush(nullptr);
@@ -139,7 +128,25 @@ void add_limits(CLI::App* cmd, SandboxConfig& c) {
 
 }  // namespace
 
-void add_run_command(CLI::App& app, Action& chosen) {
+int report(const Failure& failure) {
+  fmt::print(stderr, "usk: {}\n", failure.message);
+  return failure.exit_code;
+}
+
+std::vector<std::string> given_environment(const std::vector<std::string>& given) {
+  std::vector<std::string> out;
+  std::string value;
+  for (const std::string& e : given) {
+    if (e.find('=') != e.npos) {
+      out.push_back(e);
+    } else if (host::environment(e, value)) {
+      out.push_back(e + "=" + value);
+    }
+  }
+  return out;
+}
+
+void add_run_command(CLI::App& app, Action& chosen, const Command& command) {
   auto c = std::make_shared<SandboxConfig>();
   auto* cmd = app.add_subcommand("run", "Run a command in a new sandbox");
   cmd->add_option("--root", c->root, "Directory to use as root (copy-on-write)");
@@ -155,7 +162,7 @@ void add_run_command(CLI::App& app, Action& chosen) {
   cmd->add_option("--hostname", c->hostname, "Host name inside");
   add_limits(cmd, *c);
   cmd->add_option("--platform", c->platform, "auto or ptrace");
-  cmd->add_option("--name", c->name, "Name for usk ps, exec, kill, wait");
+  cmd->add_option("--name", c->name, "Name by which usk exec, ps, kill... find it");
   cmd->add_option_function<std::string>(
          "--trace",
          [c](const std::string& file) {
@@ -168,19 +175,10 @@ void add_run_command(CLI::App& app, Action& chosen) {
   cmd->add_flag("--report-unsupported", c->report_unsupported,
                 "At the end, list what was asked for in vain");
   cmd->add_flag("-v,--verbose", c->verbose, "Say what Usk does; twice for more");
-  cmd->prefix_command();
-  cmd->final_callback([cmd, c, &chosen] {
-    c->command = cmd->remaining();
-    auto& words = words_after_dashes();
-    if (!c->command.empty()) {
-      if (c->command[0].starts_with("-")) {
-        throw CLI::ExtrasError(c->command[0] + " is not a flag of usk run",
-                               CLI::ExitCodes::ExtrasError);
-      }
-      if (!words.empty()) c->command.push_back("--");  // The command's own.
-    }
-    c->command.insert(c->command.end(), words.begin(), words.end());
-    if (c->command.empty()) throw CLI::RequiredError("a command");
+  cmd->footer("Usage: usk run [OPTIONS] [--] CMD [ARGS...]");
+  cmd->final_callback([c, &command, &chosen] {
+    if (command.empty()) throw CLI::RequiredError("a command");
+    c->command = command;
     chosen = [c] { return run(*c); };
   });
 }

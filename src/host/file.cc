@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -209,6 +210,10 @@ Result<std::vector<std::string>> listxattr(const HostFd& fd) {
 
 Result<void> removexattr(const HostFd& fd, const std::string& name) {
   return done(::fremovexattr(fd.get(), name.c_str()));
+}
+
+Result<void> lock_exclusive(const HostFd& fd) {
+  return done(retry([&] { return ::flock(fd.get(), LOCK_EX); }));
 }
 
 timespec now_realtime() {

@@ -61,6 +61,9 @@ Result<void> chmod_at(const HostFd& dir, const std::string& name, uint32_t mode)
 Result<void> chown_at(const HostFd& dir, const std::string& name, uint32_t uid, uint32_t gid);
 Result<void> utimens_at(const HostFd& dir, const std::string& name, const timespec (&times)[2]);
 
+// flock(2), until the descriptor is closed; waits for others.
+Result<void> lock_exclusive(const HostFd& fd);
+
 // xattr(7) of an open file.
 Result<std::string> getxattr(const HostFd& fd, const std::string& name);
 Result<void> setxattr(const HostFd& fd, const std::string& name, std::string_view value, int flags);

@@ -45,6 +45,8 @@ Result<UniqueFd> create_file(const std::string& path) {
   return owned(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
 }
 
+Result<UniqueFd> duplicate(int fd) { return owned(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
+
 Result<UniqueFd> memory_file(const char* name, bool executable) {
 #ifndef MFD_EXEC
   constexpr unsigned MFD_EXEC = 0x10u;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -207,6 +208,20 @@ std::optional<uint64_t> thread_cpu_time(pid_t tid) {
   fclose(f);
   if (!ok) return std::nullopt;
   return ns;
+}
+
+std::optional<uint64_t> process_start(pid_t pid) {
+  FILE* f = fopen(fmt::format("/proc/{}/stat", pid).c_str(), "re");
+  if (!f) return std::nullopt;
+  char text[1024];
+  const size_t n = fread(text, 1, sizeof text - 1, f);
+  fclose(f);
+  text[n] = 0;
+  // The name may hold anything; the fields after its last parenthesis start with the third.
+  const char* p = strrchr(text, ')');
+  for (int field = 2; p && field < 22; field++) p = strchr(p + 1, ' ');
+  if (!p) return std::nullopt;
+  return strtoull(p, nullptr, 10);
 }
 
 Result<void> set_affinity(pid_t tid, const cpu_set_t& cpus) {

@@ -61,6 +61,9 @@ struct ProcessUsage {
   uint64_t resident_pages = 0, user_ns = 0, system_ns = 0;
 };
 std::optional<ProcessUsage> process_usage(pid_t pid);
+// When the process began, in clock ticks since the host's boot: with its pid, a name that is not
+// used again.
+std::optional<uint64_t> process_start(pid_t pid);
 Result<void> set_affinity(pid_t tid, const cpu_set_t& cpus);
 // CPU time of one host thread in nanoseconds.
 std::optional<uint64_t> thread_cpu_time(pid_t tid);

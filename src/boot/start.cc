@@ -1,0 +1,119 @@
+#include "boot/start.h"
+
+#include <fmt/format.h>
+#include <string.h>
+
+#include "boot/user.h"
+#include "fs/vfs/vfs_ops.h"
+#include "kernel/task/caller.h"
+#include "kernel/task/clone.h"
+#include "loader/loader.h"
+
+namespace usk {
+namespace {
+
+// The command as the shell would find it: a path with a slash, or along PATH.
+OrFailure<std::string> find_command(const WalkContext& ctx, const std::string& name,
+                                    const std::vector<std::string>& env) {
+  auto check = [&](const std::string& path) -> Result<void> {
+    const Path p = TRY(walk(ctx, ctx.cwd, path, kFollow));
+    return vfs::may_execute(ctx, p);
+  };
+  if (name.find('/') != name.npos) {
+    auto r = check(name);
+    if (r) return name;
+    const bool missing = failed_with(r, ENOENT) || failed_with(r, ENOTDIR);
+    return fail(fmt::format("{}: {} (in the sandbox)", name, strerror(int(r.error()))),
+                missing ? 127 : 126);
+  }
+  std::string_view path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  for (const std::string& e : env) {
+    if (e.starts_with("PATH=")) path = std::string_view(e).substr(5);
+  }
+  bool denied = false;
+  while (!path.empty()) {
+    const size_t colon = path.find(':');
+    std::string candidate(path.substr(0, colon));
+    path.remove_prefix(colon == path.npos ? path.size() : colon + 1);
+    candidate += "/" + name;
+    auto r = check(candidate);
+    if (r) return candidate;
+    denied |= failed_with(r, EACCES);
+  }
+  if (denied) return fail(fmt::format("{}: not executable", name), 126);
+  return fail(fmt::format("{}: command not found in the sandbox's PATH", name), 127);
+}
+
+}  // namespace
+
+std::array<rlimit64, RLIM_NLIMITS> default_limits(uint64_t pids) {
+  std::array<rlimit64, RLIM_NLIMITS> l;
+  l.fill({RLIM64_INFINITY, RLIM64_INFINITY});
+  l[RLIMIT_STACK] = {8 << 20, RLIM64_INFINITY};
+  l[RLIMIT_CORE] = {0, RLIM64_INFINITY};
+  l[RLIMIT_NOFILE] = {1024, 1048576};
+  l[RLIMIT_MEMLOCK] = {8 << 20, 8 << 20};
+  l[RLIMIT_SIGPENDING] = {65536, 65536};
+  l[RLIMIT_MSGQUEUE] = {819200, 819200};
+  l[RLIMIT_NICE] = l[RLIMIT_RTPRIO] = {0, 0};
+  const uint64_t tasks = pids ? pids : 65536;
+  l[RLIMIT_NPROC] = {tasks, tasks};
+  return l;
+}
+
+void merge_environment(std::vector<std::string>& env, const std::vector<std::string>& given) {
+  for (const std::string& e : given) {
+    const std::string key = e.substr(0, e.find('=') + 1);
+    std::erase_if(env, [&](const std::string& old) { return old.starts_with(key); });
+    env.push_back(e);
+  }
+}
+
+OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& root,
+                                          const CommandSpec& spec, const StdStreams& streams) {
+  WalkContext ctx = root;
+  ctx.creds = TRY(user_creds(root, spec.user));
+  if (!spec.cwd.empty()) {
+    auto cwd = walk(ctx, ctx.root, spec.cwd, kFollow | kWantDirectory);
+    if (!cwd) return fail(fmt::format("--cwd {}: {}", spec.cwd, strerror(int(cwd.error()))));
+    ctx.cwd = *cwd;
+  }
+  const std::string path = TRY(find_command(ctx, spec.argv[0], spec.env));
+  LoadRequest q;
+  q.argv = spec.argv;
+  q.envp = spec.env;
+  auto file = walk(ctx, ctx.cwd, path, kFollow);
+  if (!file) return fail(fmt::format("{}: {}", path, strerror(int(file.error()))), 127);
+  q.file = *file;
+  q.name = path;
+  q.walk = ctx;
+  q.creds = ctx.creds;
+  auto image = load_program(kernel, std::move(q));
+  if (!image) {
+    return fail(fmt::format("{}: {}", path, strerror(int(image.error()))), 126);
+  }
+  ProcessSpec process;
+  process.fds = make_ref<FdTable>();
+  TRY(install_stdio(streams, *process.fds, ctx));
+  process.fs = make_ref<FsState>(ctx.root, ctx.cwd, 022);
+  process.creds = (*image)->creds;
+  {
+    Lock lock(task_mutex);
+    process.ns = kernel.init->leader->ns;
+  }
+  process.limits = spec.limits;
+  auto task = make_process(kernel, process);
+  if (!task) return fail("cannot make the command's process");
+  (*task)->mm = (*image)->mm;
+  (*task)->cpu = std::move((*image)->cpu);
+  (*task)->cpu->owner = task->get();
+  (*task)->set_name((*image)->comm);
+  if (streams.terminal && !streams.is_passed()) {
+    TaskCaller caller(**task);
+    streams.terminal->tty()->adopt_leader(caller);
+  }
+  kernel.scheduler.add(**task);
+  return (*task)->group;
+}
+
+}  // namespace usk

@@ -1,0 +1,13 @@
+// What usk ps and usk stats tell about a kernel.
+#pragma once
+#include "control/message.h"
+#include "kernel/kernel.h"
+
+namespace usk {
+
+// {"processes": [{pid, ppid, uid, threads, state, time_ns, command}, ...]} in order of pid.
+Json process_report(Kernel& kernel) EXCLUDES(task_mutex);
+// Counters, tasks, memory in bytes, time since the start.
+Json stats_report(Kernel& kernel) EXCLUDES(task_mutex);
+
+}  // namespace usk

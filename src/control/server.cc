@@ -1,0 +1,230 @@
+#include "control/server.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "control/report.h"
+#include "host/file.h"
+#include "host/local_socket.h"
+#include "kernel/signal/send.h"
+
+namespace usk {
+namespace {
+
+constexpr size_t kMaxClients = 64;
+
+int exit_code(int wait_status) {
+  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
+Json error_reply(const Failure& f) { return {{"error", f.message}, {"code", f.exit_code}}; }
+
+}  // namespace
+
+// Raised by the exit of a program that usk exec started.
+class ControlServer::ExitEvent final : public Waiter {
+ public:
+  explicit ExitEvent(int fd) : fd_(fd) {}
+  void notify(PollMask) override { host::raise_event(fd_); }
+
+ private:
+  const int fd_;
+};
+
+struct ControlServer::Client {
+  explicit Client(UniqueFd socket) : stream(std::move(socket), kMaxRequest) {}
+  MessageStream stream;
+  bool waits = false;        // Is told when the sandbox has ended.
+  bool closing = false;      // Once all is written.
+  bool lost = false;         // To be forgotten.
+  Ref<ThreadGroup> program;  // What it started.
+};
+
+ControlServer::ControlServer(Kernel& kernel, Watcher& watcher, std::unique_ptr<Registration> entry,
+                             Ref<ThreadGroup> main, ExecHook exec)
+    : kernel_(kernel),
+      watcher_(watcher),
+      entry_(std::move(entry)),
+      main_(std::move(main)),
+      exec_(std::move(exec)) {}
+
+OrFailure<std::unique_ptr<ControlServer>> ControlServer::make(Kernel& kernel, Watcher& watcher,
+                                                              std::unique_ptr<Registration> entry,
+                                                              Ref<ThreadGroup> main,
+                                                              ExecHook exec) {
+  std::unique_ptr<ControlServer> s(
+      new ControlServer(kernel, watcher, std::move(entry), std::move(main), std::move(exec)));
+  auto event = host::make_event();
+  Result<void> ok = event ? Result<void>() : std::unexpected(event.error());
+  if (ok) {
+    s->exit_event_fd_ = std::move(*event);
+    s->exit_event_ = make_ref<ExitEvent>(s->exit_event_fd_.get());
+    ok = watcher.watch(s->exit_event_fd_.get(), EPOLLIN, [p = s.get()] { p->report_exits(); });
+  }
+  if (ok) {
+    ok = watcher.watch(s->entry_->socket(), EPOLLIN, [p = s.get()] { p->accept_clients(); });
+  }
+  if (!ok)
+    return fail(fmt::format("cannot serve the control socket: {}", strerror(int(ok.error()))));
+  return s;
+}
+
+ControlServer::~ControlServer() {
+  for (auto& c : clients_) close_client(*c);
+  if (entry_) watcher_.unwatch(entry_->socket());
+  watcher_.unwatch(exit_event_fd_.get());
+}
+
+void ControlServer::accept_clients() {
+  std::erase_if(clients_, [](const auto& c) { return c->lost; });
+  auto socket = host::accept_local(entry_->socket());
+  if (!socket) return;
+  auto uid = host::peer_uid(socket->get());
+  if (!uid || *uid != host::effective_uid() || clients_.size() >= kMaxClients) {
+    LOG_WARNING("a control connection was refused");
+    return;
+  }
+  Client* c = clients_.emplace_back(std::make_unique<Client>(std::move(*socket))).get();
+  if (!watcher_.watch(c->stream.fd(), EPOLLIN, [this, c] { serve(*c); })) close_client(*c);
+}
+
+void ControlServer::serve(Client& c) {
+  if (c.stream.has_output()) return flush(c);
+  auto in = c.stream.read_in();
+  if (!in) {
+    if (!failed_with(in, EAGAIN)) close_client(c);
+    return;
+  }
+  while (!c.closing && !c.lost) {
+    auto request = c.stream.next();
+    if (!request) {
+      c.closing = true;
+      return reply(c, error_reply({"the request is too long or not JSON"}));
+    }
+    if (!*request) return;
+    answer(c, **request);
+  }
+}
+
+void ControlServer::answer(Client& c, const Json& request) {
+  const std::string op = text_of(request, "op");
+  if (op == "signal" && c.program) return forward_signal(c, int(number_of(request, "signal")));
+  if (c.program || c.waits) {
+    c.closing = true;
+    return reply(c, error_reply({"one request at a time"}));
+  }
+  if (op == "ps") return reply(c, process_report(kernel_));
+  if (op == "stats") return reply(c, stats_report(kernel_));
+  if (op == "kill") return kill_main(c, int(number_of(request, "signal")));
+  if (op == "exec") return run_exec(c, request);
+  if (op == "wait") {
+    c.waits = true;
+    return;
+  }
+  reply(c, error_reply({fmt::format("this sandbox does not know the request {:?}", op)}));
+}
+
+void ControlServer::kill_main(Client& c, int signal) {
+  if (signal < 1 || signal > 64) return reply(c, error_reply({"a signal is a number up to 64"}));
+  if (signal == SIGKILL) {
+    c.waits = true;
+    return kernel_.kill_all();
+  }
+  siginfo_t info{};
+  info.si_signo = signal;
+  info.si_code = SI_USER;
+  Result<void> sent;
+  {
+    Lock lock(task_mutex);
+    sent = main_->zombie || main_->reaped ? Err(ESRCH) : send_group_signal(*main_, info);
+  }
+  if (sent) return reply(c, Json::object());
+  reply(c,
+        error_reply({fmt::format("cannot signal the command: {}", strerror(int(sent.error())))}));
+}
+
+void ControlServer::forward_signal(Client& c, int signal) {
+  siginfo_t info{};
+  info.si_signo = signal;
+  info.si_code = SI_USER;
+  Lock lock(task_mutex);
+  const bool alive = !c.program->zombie && !c.program->reaped;
+  if (alive && signal > 0 && signal <= 64) (void)send_group_signal(*c.program, info);
+}
+
+void ControlServer::run_exec(Client& c, const Json& request) {
+  ExecRequest q{.argv = texts_of(request, "argv"),
+                .env = texts_of(request, "env"),
+                .cwd = text_of(request, "cwd"),
+                .user = text_of(request, "user")};
+  std::vector<UniqueFd> fds = c.stream.take_fds();
+  if (q.argv.empty() || fds.size() != q.streams.size()) {
+    return reply(c, error_reply({"exec needs a command and three descriptors"}));
+  }
+  {
+    Lock lock(task_mutex);
+    if (main_->zombie || main_->reaped) return reply(c, error_reply({"the sandbox is ending"}));
+  }
+  for (size_t i = 0; i < fds.size(); i++) q.streams[i] = make_ref<HostFd>(std::move(fds[i]));
+  auto started = exec_(std::move(q));
+  if (!started) return reply(c, error_reply(started.error()));
+  c.program = *started;
+  c.program->pid->exit_queue.add(exit_event_, POLLIN);
+  reply(c, {{"started", c.program->pid->root_nr()}});
+}
+
+void ControlServer::report_exits() {
+  host::clear_event(exit_event_fd_.get());
+  for (auto& c : clients_) {
+    if (!c->program || c->lost) continue;
+    int status;
+    {
+      Lock lock(task_mutex);
+      if (!c->program->zombie && !c->program->reaped) continue;
+      status = c->program->exit_status;
+      c->program->pid->exit_queue.remove(exit_event_.get());
+      c->program.reset();
+    }
+    reply(*c, {{"exit", exit_code(status)}});
+  }
+}
+
+void ControlServer::reply(Client& c, const Json& message) {
+  if (c.lost) return;
+  c.stream.put(message);
+  flush(c);
+}
+
+void ControlServer::flush(Client& c) {
+  auto out = c.stream.write_out();
+  if (!out && !failed_with(out, EAGAIN)) return close_client(c);
+  if (out && c.closing) return close_client(c);
+  const uint32_t events = out ? EPOLLIN : EPOLLOUT;
+  if (!watcher_.watch(c.stream.fd(), events, [this, p = &c] { serve(*p); })) close_client(c);
+}
+
+// Freed at the next connection, never inside its own callback.
+void ControlServer::close_client(Client& c) {
+  if (c.lost) return;
+  c.lost = true;
+  watcher_.unwatch(c.stream.fd());
+  c.stream.close();
+  if (!c.program) return;
+  forward_signal(c, SIGHUP);
+  Lock lock(task_mutex);  // The last count of a pid gives its number back.
+  c.program->pid->exit_queue.remove(exit_event_.get());
+  c.program.reset();
+}
+
+void ControlServer::finish(int wait_status) {
+  report_exits();
+  watcher_.unwatch(entry_->socket());
+  entry_.reset();
+  for (auto& c : clients_) {
+    if (c->waits) reply(*c, {{"exit", exit_code(wait_status)}});
+  }
+}
+
+}  // namespace usk

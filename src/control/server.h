@@ -1,0 +1,68 @@
+// The control socket's kernel side. Runs in the kernel's loop, between steps of tasks.
+//
+// A request is {"op": NAME, ...}; its answer has "error" (and "code") or what was asked for:
+//   ps, stats             report.h
+//   kill {signal}         to the main command; 9 ends the sandbox, and is answered once it is gone
+//   wait                  {exit} when the sandbox has ended
+//   exec {argv, env, cwd, user} and three descriptors: {started}, later {exit}; in between,
+//     signal {signal} goes to the program. A lost connection is a hang-up (SIGHUP).
+// "exit" is an exit code as a shell shows it.
+#pragma once
+#include <array>
+#include <functional>
+#include <list>
+#include <memory>
+
+#include "base/failure.h"
+#include "control/message.h"
+#include "control/registry.h"
+#include "control/watcher.h"
+#include "kernel/kernel.h"
+
+namespace usk {
+
+struct ExecRequest {
+  std::vector<std::string> argv;
+  std::vector<std::string> env;  // Beside the sandbox's own, which it overrides.
+  std::string cwd, user;         // Empty: the sandbox's own.
+  std::array<Ref<HostFd>, 3> streams;
+};
+using ExecHook = std::function<OrFailure<Ref<ThreadGroup>>(ExecRequest)>;
+
+class ControlServer {
+ public:
+  // Registers the sandbox and serves it; `main` is its command.
+  static OrFailure<std::unique_ptr<ControlServer>> make(Kernel& kernel, Watcher& watcher,
+                                                        std::unique_ptr<Registration> entry,
+                                                        Ref<ThreadGroup> main, ExecHook exec);
+  ~ControlServer();
+  // The sandbox has ended: unregisters it and tells all who wait.
+  void finish(int wait_status);
+
+ private:
+  struct Client;
+  class ExitEvent;
+  ControlServer(Kernel& kernel, Watcher& watcher, std::unique_ptr<Registration> entry,
+                Ref<ThreadGroup> main, ExecHook exec);
+  void accept_clients();
+  void serve(Client& c);
+  void answer(Client& c, const Json& request);
+  void run_exec(Client& c, const Json& request);
+  void kill_main(Client& c, int signal);
+  void forward_signal(Client& c, int signal);
+  void report_exits();
+  void reply(Client& c, const Json& message);
+  void flush(Client& c);
+  void close_client(Client& c);
+
+  Kernel& kernel_;
+  Watcher& watcher_;
+  std::unique_ptr<Registration> entry_;
+  Ref<ThreadGroup> main_;
+  const ExecHook exec_;
+  UniqueFd exit_event_fd_;
+  Ref<ExitEvent> exit_event_;
+  std::list<std::unique_ptr<Client>> clients_;
+};
+
+}  // namespace usk
