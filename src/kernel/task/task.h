@@ -194,4 +194,8 @@ class Task final : public RefCounted {
   WaitSet waits_;
 };
 
+// The task that this thread advances; null outside of any. For file systems whose contents depend
+// on who looks (procfs): inodes are not told.
+Task* current_task();
+
 }  // namespace usk

@@ -1,0 +1,27 @@
+// procfs: proc(5).
+#pragma once
+#include "fs/vfs/file_system.h"
+#include "fs/vfs/mount.h"
+#include "kernel/kernel.h"
+
+namespace usk {
+
+// One instance: it shows the tasks of the pid namespace it was mounted in, with their numbers
+// there, whoever reads (pid_namespaces(7)).
+class ProcFs final : public FileSystem {
+ public:
+  ProcFs(Kernel& kernel, Ref<PidNamespace> ns)
+      : FileSystem("proc"), kernel_(kernel), ns_(std::move(ns)) {}
+  Result<FsStat> statfs() override;
+  Kernel& kernel() const { return kernel_; }
+  PidNamespace& ns() const { return *ns_; }
+  USK_FIELDS(ns_)
+
+ private:
+  Kernel& kernel_;
+  Ref<PidNamespace> ns_;
+};
+
+Result<FsTree> make_procfs(Kernel& kernel, Ref<PidNamespace> ns);
+
+}  // namespace usk
