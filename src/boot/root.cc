@@ -129,14 +129,17 @@ class RootBuilder {
     auto tree = make_devpts(pts);
     if (!tree) return fail(fmt::format("devpts: {}", strerror(int(tree.error()))));
     TRY(attach(*tree, "/dev/pts", MS_NOSUID | MS_NOEXEC, "devpts"));
-    for (const char* dir : {"/sys", "/root", "/home"}) TRY(make_directory(dir));
-    return mount_proc();
+    for (const char* dir : {"/root", "/home"}) TRY(make_directory(dir));
+    return mount_proc_and_sys();
   }
 
-  OrFailure<void> mount_proc() {
+  OrFailure<void> mount_proc_and_sys() {
     auto tree = make_procfs(kernel_, kernel_.root_pid_ns);
     if (!tree) return fail(fmt::format("proc: {}", strerror(int(tree.error()))));
-    return attach(*tree, "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "proc");
+    TRY(attach(*tree, "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "proc"));
+    tree = make_sysfs(kernel_, kernel_.root_pid_ns);
+    if (!tree) return fail(fmt::format("sysfs: {}", strerror(int(tree.error()))));
+    return attach(*tree, "/sys", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "sysfs");
   }
 
   OrFailure<void> make_devices() {

@@ -27,12 +27,25 @@ class StreamFile final : public File {
   const int fd_;
 };
 
+// Opened again through /proc/PID/fd it is the same stream, as a pipe would be.
+class StreamInode final : public InternalInode {
+ public:
+  StreamInode(Ref<InternalFs> fs, const Creds& owner, int fd)
+      : InternalInode(std::move(fs), S_IFIFO | 0600, owner), fd_(fd) {}
+  Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override {
+    return make_ref<StreamFile>(std::move(path), flags, std::move(creds), fd_);
+  }
+
+ private:
+  const int fd_;
+};
+
 }  // namespace
 
 OrFailure<void> install_stdio(Kernel&, FdTable& fds, Ref<const Creds> creds) {
   auto fs = make_ref<InternalFs>("hostio", ANON_INODE_FS_MAGIC);
   for (int fd = 0; fd < 3; fd++) {
-    auto inode = make_ref<InternalInode>(fs, S_IFIFO | 0600, *creds);
+    auto inode = make_ref<StreamInode>(fs, *creds, fd);
     auto file = make_ref<StreamFile>(internal_path(inode, "host:stream"), O_RDWR, creds, fd);
     if (!fds.add(file, false, 1024)) return fail("cannot install the standard streams");
   }

@@ -17,6 +17,7 @@ Result<FsTree> make_file_system(Task& t, std::string_view type, std::string_view
   }
   if (type == "devpts") return make_devpts(TRY(DevPtsOptions::parse(options, ids)));
   if (type == "proc") return make_procfs(t.kernel, Ref<PidNamespace>::share(&t.pid_ns()));
+  if (type == "sysfs") return make_sysfs(t.kernel, Ref<PidNamespace>::share(&t.pid_ns()));
   return Err(ENODEV);
 }
 

@@ -240,7 +240,7 @@ namespace usk {
 
 Result<FsStat> ProcFs::statfs() {
   FsStat st;
-  st.type = 0x9fa0;  // PROC_SUPER_MAGIC
+  st.type = magic_;
   return st;
 }
 

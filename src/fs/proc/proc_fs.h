@@ -10,8 +10,10 @@ namespace usk {
 // there, whoever reads (pid_namespaces(7)).
 class ProcFs final : public FileSystem {
  public:
-  ProcFs(Kernel& kernel, Ref<PidNamespace> ns)
-      : FileSystem("proc"), kernel_(kernel), ns_(std::move(ns)) {}
+  static constexpr uint64_t kProcMagic = 0x9fa0;
+  ProcFs(Kernel& kernel, Ref<PidNamespace> ns, std::string type = "proc",
+         uint64_t magic = kProcMagic)
+      : FileSystem(std::move(type)), kernel_(kernel), ns_(std::move(ns)), magic_(magic) {}
   Result<FsStat> statfs() override;
   Kernel& kernel() const { return kernel_; }
   PidNamespace& ns() const { return *ns_; }
@@ -20,8 +22,11 @@ class ProcFs final : public FileSystem {
  private:
   Kernel& kernel_;
   Ref<PidNamespace> ns_;
+  const uint64_t magic_;
 };
 
 Result<FsTree> make_procfs(Kernel& kernel, Ref<PidNamespace> ns);
+// sysfs(5): of the same make, without tasks.
+Result<FsTree> make_sysfs(Kernel& kernel, Ref<PidNamespace> ns);
 
 }  // namespace usk

@@ -3,6 +3,7 @@
 #include <sys/sysmacros.h>
 
 #include "fs/proc/process_files.h"
+#include "fs/proc/system_values.h"
 #include "fs/proc/task_state.h"
 #include "kernel/task/exit.h"
 #include "platform/platform.h"
@@ -212,10 +213,11 @@ std::string capability_lines(const Creds& c) {
 std::string cpu_lines(const cpu_set_t& set) {
   std::string list;
   std::vector<uint32_t> words(1);
-  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+  const int cpus = std::min(cpu_count(), CPU_SETSIZE);
+  for (int cpu = 0; cpu < cpus; cpu++) {
     if (!CPU_ISSET(cpu, &set)) continue;
     int last = cpu;
-    while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &set)) last++;
+    while (last + 1 < cpus && CPU_ISSET(last + 1, &set)) last++;
     list += list.empty() ? "" : ",";
     list += last == cpu ? fmt::format("{}", cpu) : fmt::format("{}-{}", cpu, last);
     for (; cpu <= last; cpu++) {

@@ -141,8 +141,8 @@ constexpr Entry kInotify[] = {
     USK_FIXED("max_user_watches", "65536"),
 };
 constexpr Entry kFs[] = {
-    USK_FIXED("file-max", "9223372036854775807"),
-    USK_FIXED("file-nr", "0\t0\t9223372036854775807"),
+    USK_FIXED("file-max", "2097152"),
+    USK_FIXED("file-nr", "0\t0\t2097152"),
     {.name = "inotify", .mode = kDir, .children = kInotify},
     USK_FIXED("mount-max", "100000"),
     USK_FIXED("nr_open", "1048576"),
