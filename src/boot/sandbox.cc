@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "base/log.h"
 #include "boot/root.h"
 #include "boot/stdio.h"
+#include "boot/user.h"
 #include "fs/dev/memory_devices.h"
+#include "fs/hostio/epoll_poller.h"
 #include "fs/pipe/pipe_file.h"
 #include "fs/tty/tty_devices.h"
 #include "fs/vfs/special_open.h"
@@ -22,6 +25,8 @@
 
 namespace usk {
 namespace {
+
+const Dev kConsoleDev = makedev(5, 1);
 
 OrFailure<std::unique_ptr<platform::Platform>> choose_platform(const std::string& name) {
   if (name != "auto" && name != "ptrace") {
@@ -111,15 +116,27 @@ OrFailure<void> Sandbox::assemble() {
   if (config_.pids) options.max_tasks = config_.pids + 1;  // Init does not count.
   kernel_ = std::make_unique<Kernel>(TRY(choose_platform(config_.platform)), options);
   kernel_->hooks.invoke = invoke_syscall;
+  TRY(make_host_side());
   make_pid_file = new_pid_file;
   install_job_control(*kernel_);
   register_memory_devices();
-  register_tty_devices({});
+  register_tty_devices(terminal_ ? terminal_->tty() : Ref<Tty>());
   register_fifo_opener(fifo_open);
   TRY(start_trace());
   WalkContext root = TRY(build_root(*kernel_, config_));
   TRY(make_init(root));
   return start_command(root);
+}
+
+OrFailure<void> Sandbox::make_host_side() {
+  auto poller = EpollPoller::make();
+  if (!poller) return fail(fmt::format("epoll: {}", strerror(int(poller.error()))));
+  poller_ = std::move(*poller);
+  kernel_->poller = poller_.get();
+  auto terminal = HostTerminal::find(poller_, kConsoleDev);
+  if (!terminal) return fail(fmt::format("the terminal: {}", strerror(int(terminal.error()))));
+  terminal_ = std::move(*terminal);
+  return {};
 }
 
 OrFailure<void> Sandbox::start_trace() {
@@ -154,22 +171,9 @@ OrFailure<void> Sandbox::make_init(const WalkContext& root) {
   return {};
 }
 
-OrFailure<Ref<const Creds>> Sandbox::user_creds(const WalkContext& root) {
-  if (config_.user.empty()) return root.creds;
-  Ref<Creds> c = root.creds->clone();
-  unsigned uid = 0, gid = 0;
-  const int n = sscanf(config_.user.c_str(), "%u:%u", &uid, &gid);
-  if (n < 1) return fail(fmt::format("--user={}: give a number, or uid:gid", config_.user));
-  if (n == 1) gid = uid;
-  c->uid = c->euid = c->suid = c->fsuid = uid;
-  c->gid = c->egid = c->sgid = c->fsgid = gid;
-  if (uid != 0) c->permitted = c->effective = c->inheritable = c->ambient = 0;
-  return Ref<const Creds>(c);
-}
-
 OrFailure<void> Sandbox::start_command(const WalkContext& root) {
   WalkContext ctx = root;
-  ctx.creds = TRY(user_creds(root));
+  ctx.creds = TRY(user_creds(root, config_.user));
   if (!config_.cwd.empty()) {
     auto cwd = walk(ctx, ctx.root, config_.cwd, kFollow | kWantDirectory);
     if (!cwd) return fail(fmt::format("--cwd {}: {}", config_.cwd, strerror(int(cwd.error()))));
@@ -191,7 +195,7 @@ OrFailure<void> Sandbox::start_command(const WalkContext& root) {
   }
   ProcessSpec spec;
   spec.fds = make_ref<FdTable>();
-  TRY(install_stdio(*kernel_, *spec.fds, ctx.creds));
+  TRY(install_stdio(poller_, terminal_.get(), *spec.fds, ctx));
   spec.fs = make_ref<FsState>(ctx.root, ctx.cwd, 022);
   spec.creds = (*image)->creds;
   {
@@ -206,6 +210,10 @@ OrFailure<void> Sandbox::start_command(const WalkContext& root) {
   (*task)->cpu->owner = task->get();
   (*task)->set_name((*image)->comm);
   main_ = (*task)->group;
+  if (terminal_) {
+    TaskCaller caller(**task);
+    terminal_->tty()->adopt_leader(caller);
+  }
   kernel_->scheduler.add(**task);
   return {};
 }
@@ -230,10 +238,16 @@ int Sandbox::run() {
     timeout_ = make_ref<Timeout>(*kernel_);
     kernel_->time.arm(timeout_, CLOCK_MONOTONIC, kernel_->time.monotonic() + config_.timeout_ns);
   }
+  if (terminal_) {
+    if (auto started = terminal_->start(); !started) {
+      LOG_ERROR("the terminal stays as it is: {}", strerror(int(started.error())));
+    }
+  }
   kernel_->run(ended);
   if (timeout_) kernel_->time.disarm(*timeout_);
   const int status = main_->exit_status;
   end_all();
+  if (terminal_) terminal_->stop();
   return status;
 }
 

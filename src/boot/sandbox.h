@@ -4,6 +4,7 @@
 
 #include "base/failure.h"
 #include "boot/config.h"
+#include "fs/hostio/host_terminal.h"
 #include "kernel/kernel.h"
 
 namespace usk {
@@ -20,15 +21,17 @@ class Sandbox {
  private:
   explicit Sandbox(const SandboxConfig& config) : config_(config) {}
   OrFailure<void> assemble();
+  OrFailure<void> make_host_side();
   OrFailure<void> start_trace();
   OrFailure<void> make_init(const WalkContext& root);
   OrFailure<void> start_command(const WalkContext& root);
-  OrFailure<Ref<const Creds>> user_creds(const WalkContext& root);
   void end_all();
 
   SandboxConfig config_;
   UniqueFd trace_file_;
   Ref<TimerClient> timeout_;
+  std::shared_ptr<HostPoller> poller_;
+  Ref<HostTerminal> terminal_;  // Null: the sandbox was started without one.
   std::unique_ptr<Kernel> kernel_;
   Ref<ThreadGroup> main_;
 };

@@ -89,12 +89,6 @@ void Kernel::on_trap(platform::Thread& thread, const platform::Trap& trap) {
   scheduler.trapped(*t);
 }
 
-namespace {
-thread_local Task* current = nullptr;
-}  // namespace
-
-Task* current_task() { return current; }
-
 void Kernel::run(const std::function<bool()>& done) {
   while (!done()) {
     // A bounded round: timers and traps are looked at under load, too.
@@ -103,9 +97,7 @@ void Kernel::run(const std::function<bool()>& done) {
       if (!t) break;
       // What the kernel does for a task is its system time.
       const int64_t begin = time.monotonic();
-      current = t.get();
       advance(*t);
-      current = nullptr;
       t->usage.system_ns += time.monotonic() - begin;
     }
     hang_up_terminals();

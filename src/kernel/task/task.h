@@ -194,8 +194,7 @@ class Task final : public RefCounted {
   WaitSet waits_;
 };
 
-// The task that this thread advances; null outside of any. For file systems whose contents depend
-// on who looks (procfs): inodes are not told.
+// The task that this worker thread advances; null outside of one (boot, timers, tests).
 Task* current_task();
 
 }  // namespace usk
