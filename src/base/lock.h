@@ -24,11 +24,11 @@ namespace usk {
 // The lock order, outermost first: a thread may only take a lock whose rank is greater than all
 // it holds; debug builds check every acquisition. There is no default: a new lock takes a side.
 enum class Rank : unsigned {
+  kFilePos,     // A file's position; held over a read or write of it.
   kRename,      // Renames of directories, one at a time (fs/vfs).
   kMounts,      // The mount tree of a mount namespace.
   kDentry,      // Children of a dentry.
   kEpoll,       // An epoll set; it polls files.
-  kFilePos,     // A file's position; held over a read or write of it.
   kOverlay,     // What an overlay inode stands for; held over calls to the layers below.
   kInode,       // An inode's attributes and contents.
   kFile,        // State of an open file, a pipe, a terminal, a socket.

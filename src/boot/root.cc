@@ -10,6 +10,7 @@
 
 #include "fs/hostfs/hostfs.h"
 #include "fs/overlay/overlay.h"
+#include "fs/proc/proc_fs.h"
 #include "fs/tmpfs/tmpfs.h"
 #include "fs/tty/devpts.h"
 #include "fs/vfs/vfs_ops.h"
@@ -128,8 +129,17 @@ class RootBuilder {
     auto tree = make_devpts(pts);
     if (!tree) return fail(fmt::format("devpts: {}", strerror(int(tree.error()))));
     TRY(attach(*tree, "/dev/pts", MS_NOSUID | MS_NOEXEC, "devpts"));
-    for (const char* dir : {"/proc", "/sys", "/root", "/home"}) TRY(make_directory(dir));
-    return {};
+    for (const char* dir : {"/root", "/home"}) TRY(make_directory(dir));
+    return mount_proc_and_sys();
+  }
+
+  OrFailure<void> mount_proc_and_sys() {
+    auto tree = make_procfs(kernel_, kernel_.root_pid_ns);
+    if (!tree) return fail(fmt::format("proc: {}", strerror(int(tree.error()))));
+    TRY(attach(*tree, "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "proc"));
+    tree = make_sysfs(kernel_, kernel_.root_pid_ns);
+    if (!tree) return fail(fmt::format("sysfs: {}", strerror(int(tree.error()))));
+    return attach(*tree, "/sys", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "sysfs");
   }
 
   OrFailure<void> make_devices() {

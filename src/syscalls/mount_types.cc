@@ -1,5 +1,6 @@
 #include "syscalls/mount_types.h"
 
+#include "fs/proc/proc_fs.h"
 #include "fs/tmpfs/tmpfs.h"
 #include "fs/tty/devpts.h"
 
@@ -15,6 +16,8 @@ Result<FsTree> make_file_system(Task& t, std::string_view type, std::string_view
     return make_tmpfs(o);
   }
   if (type == "devpts") return make_devpts(TRY(DevPtsOptions::parse(options, ids)));
+  if (type == "proc") return make_procfs(t.kernel, Ref<PidNamespace>::share(&t.pid_ns()));
+  if (type == "sysfs") return make_sysfs(t.kernel, Ref<PidNamespace>::share(&t.pid_ns()));
   return Err(ENODEV);
 }
 

@@ -51,6 +51,11 @@ Result<int> PidNamespace::allocate(Pid* pid, int wanted) {
   return last_ = nr;
 }
 
+uint64_t Pid::next_serial() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
 Result<Ref<Pid>> Pid::make(Ref<PidNamespace> ns, const std::vector<int>& wanted) {
   auto pid = make_ref<Pid>();
   const int levels = ns->level() + 1;

@@ -66,6 +66,7 @@ class Pid final : public RefCounted {
       REQUIRES(task_mutex);
   ~Pid() override;
 
+  uint64_t serial() const { return serial_; }  // Never used again, unlike the numbers.
   // The number as `ns` sees it; 0 when it does not.
   int nr_in(const PidNamespace& ns) const;
   int root_nr() const { return numbers_[0].nr; }  // In the initial namespace.
@@ -87,7 +88,9 @@ class Pid final : public RefCounted {
     int nr = 0;
     USK_FIELDS(ns, nr)
   };
+  static uint64_t next_serial();
   std::vector<Number> numbers_;  // By level of namespace.
+  const uint64_t serial_ = next_serial();
 
  public:
   USK_FIELDS(numbers_)

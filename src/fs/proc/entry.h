@@ -1,0 +1,80 @@
+// What the tables of procfs consist of.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "fs/proc/proc_fs.h"
+#include "fs/vfs/inode.h"
+
+namespace usk::proc {
+
+struct Entry;
+
+// Whom a file of procfs is about: a process or thread, or (without pid) the whole system.
+class Subject {
+ public:
+  explicit Subject(ProcFs& fs) : fs_(&fs) {}
+  Subject(ProcFs& fs, Ref<Pid> pid, bool thread)
+      : fs_(&fs), pid_(std::move(pid)), thread_(thread) {}
+
+  ProcFs& fs() const { return *fs_; }  // Held by the inode that holds this.
+  Kernel& kernel() const { return fs_->kernel(); }
+  PidNamespace& ns() const { return fs_->ns(); }
+  const Ref<Pid>& pid() const { return pid_; }
+  bool thread() const { return thread_; }  // Below task/: of one thread only.
+  // The number of a pid in this instance; 0 when it has none.
+  int nr(const Ref<Pid>& pid) const { return pid ? pid->nr_in(ns()) : 0; }
+
+  // ESRCH once it was reaped.
+  Result<Ref<Task>> task() const EXCLUDES(task_mutex);
+  // Its memory; null for a zombie and a process without code.
+  Result<Ref<AddressSpace>> memory() const EXCLUDES(task_mutex);
+  Result<Ref<FdTable>> fds() const EXCLUDES(task_mutex);
+  // Whether the reader may look into it: ptrace(2). ESRCH, EACCES.
+  Result<void> check_access() const EXCLUDES(task_mutex);
+
+ private:
+  ProcFs* fs_;
+  Ref<Pid> pid_;
+  bool thread_ = false;
+};
+
+// A name of a directory. What it is follows from which members are set.
+struct Entry {
+  std::string_view name;
+  uint32_t mode = 0;  // With its type.
+  // The text of a file, or where a symbolic link points.
+  Result<std::string> (*text)(const Subject&) = nullptr;
+  // A write(2) to the file, taken whole.
+  Result<void> (*write)(const Subject&, std::string_view) = nullptr;
+  // Only for who may access the task (ptrace(2)).
+  bool guarded = false;
+  // Where a magic link leads.
+  Result<Path> (*goal)(const Subject&) = nullptr;
+  // A directory's entries.
+  std::span<const Entry> children = {};
+  // Anything else.
+  Ref<Inode> (*make)(const Subject&, Ino, const Entry&) = nullptr;
+};
+
+// The number of `name` below a directory with number `dir`: the same at each look-up.
+Ino ino_below(Ino dir, std::string_view name);
+Ref<Inode> make_inode(const Subject& s, Ino ino, const Entry& e);
+// The entry called `name`, or null.
+const Entry* find_entry(std::span<const Entry> table, std::string_view name);
+// A decimal number without sign, leading zeros or anything after it; -1 for other text.
+int parse_id(std::string_view name);
+
+// The tables.
+std::span<const Entry> process_entries();  // /proc/PID
+std::span<const Entry> thread_entries();   // /proc/PID/task/TID
+std::span<const Entry> system_entries();   // /proc
+
+// Makers of directories with changing contents.
+Ref<Inode> make_fd_dir(const Subject& s, Ino ino, const Entry& e);
+Ref<Inode> make_fdinfo_dir(const Subject& s, Ino ino, const Entry& e);
+Ref<Inode> make_task_dir(const Subject& s, Ino ino, const Entry& e);
+Ref<Inode> make_mem_file(const Subject& s, Ino ino, const Entry& e);
+
+}  // namespace usk::proc

@@ -1,0 +1,54 @@
+// /proc/PID/net: proc_pid_net(5). The network namespace has a loopback device and no connections.
+#include "fs/proc/inode.h"
+#include "fs/proc/maps_of_ids.h"
+
+namespace usk::proc {
+namespace {
+
+constexpr uint32_t kFile = S_IFREG | 0444;
+
+Result<std::string> dev_text(const Subject&) {
+  return "Inter-|   Receive                                                |  Transmit\n"
+         " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
+         "drop fifo colls carrier compressed\n"
+         "    lo:       0       0    0    0    0     0          0         0        0       0    0"
+         "    0    0     0       0          0\n";
+}
+Result<std::string> unix_text(const Subject&) {
+  return "Num       RefCount Protocol Flags    Type St Inode Path\n";
+}
+Result<std::string> tcp_text(const Subject&) {
+  return "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  "
+         "timeout inode                                                     \n";
+}
+Result<std::string> tcp6_text(const Subject&) {
+  return "  sl  local_address                         remote_address                        st "
+         "tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+}
+Result<std::string> udp_text(const Subject&) {
+  return "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  "
+         "timeout inode ref pointer drops             \n";
+}
+Result<std::string> route_text(const Subject&) {
+  return "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
+}
+Result<std::string> empty_text(const Subject&) { return std::string(); }
+
+constexpr Entry kNet[] = {
+    {.name = "dev", .mode = kFile, .text = dev_text},
+    {.name = "if_inet6", .mode = kFile, .text = empty_text},
+    {.name = "route", .mode = kFile, .text = route_text},
+    {.name = "tcp", .mode = kFile, .text = tcp_text},
+    {.name = "tcp6", .mode = kFile, .text = tcp6_text},
+    {.name = "udp", .mode = kFile, .text = udp_text},
+    {.name = "udp6", .mode = kFile, .text = tcp6_text},
+    {.name = "unix", .mode = kFile, .text = unix_text},
+};
+
+}  // namespace
+
+Ref<Inode> make_net_dir(const Subject& s, Ino ino, const Entry& e) {
+  return make_ref<TableDir>(s, ino, e.mode, kNet);
+}
+
+}  // namespace usk::proc

@@ -1,0 +1,177 @@
+// /proc/sys: proc_sys(5), proc_sys_kernel(5), proc_sys_fs(5), proc_sys_vm(5).
+#include <fmt/format.h>
+#include <linux/capability.h>
+
+#include <charconv>
+
+#include "fs/proc/inode.h"
+#include "fs/proc/system_values.h"
+#include "host/random.h"
+#include "kernel/task/namespace_file.h"
+
+namespace usk::proc {
+namespace {
+
+constexpr uint32_t kFile = S_IFREG | 0444, kWritable = S_IFREG | 0644, kDir = S_IFDIR | 0555;
+
+// A value that does not change.
+#define USK_FIXED(entry, value)                                                      \
+  {.name = entry, .mode = kFile, .text = [](const Subject&) -> Result<std::string> { \
+     return value "\n";                                                              \
+   }}
+
+Result<std::string> release_text(const Subject&) { return std::string(kRelease) + "\n"; }
+Result<std::string> version_text(const Subject&) { return std::string(kVersion) + "\n"; }
+Result<std::string> pid_max_text(const Subject& s) { return fmt::format("{}\n", s.ns().pid_max); }
+Result<std::string> last_pid_text(const Subject& s) {
+  return fmt::format("{}\n", s.ns().last_pid());
+}
+
+Result<Ref<UtsNamespace>> uts() {
+  Task* t = current_task();
+  if (!t || !t->ns.uts) return Err(ESRCH);
+  return t->ns.uts;
+}
+Result<std::string> host_text(const Subject&) { return TRY(uts())->host() + "\n"; }
+Result<std::string> domain_text(const Subject&) { return TRY(uts())->domain() + "\n"; }
+
+Result<std::string> one_name(std::string_view text) {
+  std::string name(text.substr(0, text.find_first_of(std::string_view("\n\0", 2))));
+  name.resize(std::min<size_t>(name.size(), 64));
+  return name;
+}
+// Opening for writing takes root's rights by mode; the name is changed by CAP_SYS_ADMIN only.
+Result<Ref<UtsNamespace>> own_uts() {
+  Ref<UtsNamespace> ns = TRY(uts());
+  if (!current_task()->creds->capable(CAP_SYS_ADMIN, *ns->owner())) return Err(EPERM);
+  return ns;
+}
+Result<void> set_host(const Subject&, std::string_view text) {
+  TRY(own_uts())->set_host(TRY(one_name(text)));
+  return {};
+}
+Result<void> set_domain(const Subject&, std::string_view text) {
+  TRY(own_uts())->set_domain(TRY(one_name(text)));
+  return {};
+}
+
+// ns_last_pid: the next task gets the number after it.
+Result<void> set_last_pid(const Subject& s, std::string_view text) {
+  Task* t = current_task();
+  const bool may = t && (t->creds->capable(CAP_SYS_ADMIN, *s.ns().owner()) ||
+                         t->creds->capable(CAP_CHECKPOINT_RESTORE, *s.ns().owner()));
+  if (!may) return Err(EPERM);
+  const int nr = parse_id(text.substr(0, text.find('\n')));
+  if (nr < 0 || nr >= s.ns().pid_max) return Err(EINVAL);
+  Lock lock(task_mutex);
+  s.ns().set_last_pid(nr);
+  return {};
+}
+
+Result<std::string> new_uuid() {
+  std::array<uint8_t, 16> b;
+  host::fill_random(std::as_writable_bytes(std::span(b)));
+  b[6] = uint8_t((b[6] & 0x0f) | 0x40);
+  b[8] = uint8_t((b[8] & 0x3f) | 0x80);
+  std::string out;
+  for (size_t i = 0; i < b.size(); i++) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) out += '-';
+    out += fmt::format("{:02x}", b[i]);
+  }
+  return out + "\n";
+}
+Result<std::string> uuid_text(const Subject&) { return new_uuid(); }
+Result<std::string> boot_id_text(const Subject&) {
+  static const Result<std::string> id = new_uuid();
+  return id;
+}
+
+Result<std::string> threads_max_text(const Subject& s) {
+  return fmt::format("{}\n", std::min<uint64_t>(s.kernel().options().max_tasks, 127000));
+}
+
+template <auto FsSysctls::* kMember>
+Result<std::string> switch_text(const Subject&) {
+  return fmt::format("{}\n", int(fs_sysctls().*kMember));
+}
+
+constexpr Entry kRandom[] = {
+    {.name = "boot_id", .mode = kFile, .text = boot_id_text},
+    USK_FIXED("entropy_avail", "256"),
+    USK_FIXED("poolsize", "256"),
+    {.name = "uuid", .mode = kFile, .text = uuid_text},
+};
+constexpr Entry kYama[] = {USK_FIXED("ptrace_scope", "0")};
+constexpr Entry kKernel[] = {
+    USK_FIXED("cap_last_cap", "40"),
+    USK_FIXED("core_pattern", "core"),
+    {.name = "domainname", .mode = kWritable, .text = domain_text, .write = set_domain},
+    {.name = "hostname", .mode = kWritable, .text = host_text, .write = set_host},
+    USK_FIXED("kptr_restrict", "1"),
+    USK_FIXED("msgmax", "8192"),
+    USK_FIXED("msgmnb", "16384"),
+    USK_FIXED("msgmni", "32000"),
+    USK_FIXED("ngroups_max", "65536"),
+    {.name = "ns_last_pid", .mode = S_IFREG | 0666, .text = last_pid_text, .write = set_last_pid},
+    {.name = "osrelease", .mode = kFile, .text = release_text},
+    USK_FIXED("ostype", "Linux"),
+    USK_FIXED("overflowgid", "65534"),
+    USK_FIXED("overflowuid", "65534"),
+    USK_FIXED("perf_event_paranoid", "4"),
+    {.name = "pid_max", .mode = kFile, .text = pid_max_text},
+    {.name = "random", .mode = kDir, .children = kRandom},
+    USK_FIXED("randomize_va_space", "2"),
+    USK_FIXED("sem", "32000\t1024000000\t500\t32000"),
+    USK_FIXED("shmall", "18446744073692774399"),
+    USK_FIXED("shmmax", "18446744073692774399"),
+    USK_FIXED("shmmni", "4096"),
+    USK_FIXED("tainted", "0"),
+    {.name = "threads-max", .mode = kFile, .text = threads_max_text},
+    {.name = "version", .mode = kFile, .text = version_text},
+    {.name = "yama", .mode = kDir, .children = kYama},
+};
+constexpr Entry kVm[] = {
+    USK_FIXED("max_map_count", "65530"), USK_FIXED("mmap_min_addr", "65536"),
+    USK_FIXED("overcommit_memory", "0"), USK_FIXED("overcommit_ratio", "50"),
+    USK_FIXED("swappiness", "60"),
+};
+constexpr Entry kInotify[] = {
+    USK_FIXED("max_queued_events", "16384"),
+    USK_FIXED("max_user_instances", "128"),
+    USK_FIXED("max_user_watches", "65536"),
+};
+constexpr Entry kFs[] = {
+    USK_FIXED("file-max", "2097152"),
+    USK_FIXED("file-nr", "0\t0\t2097152"),
+    {.name = "inotify", .mode = kDir, .children = kInotify},
+    USK_FIXED("mount-max", "100000"),
+    USK_FIXED("nr_open", "1048576"),
+    USK_FIXED("pipe-max-size", "1048576"),
+    {.name = "protected_fifos", .mode = kFile, .text = switch_text<&FsSysctls::protected_fifos>},
+    {.name = "protected_hardlinks",
+     .mode = kFile,
+     .text = switch_text<&FsSysctls::protected_hardlinks>},
+    {.name = "protected_regular",
+     .mode = kFile,
+     .text = switch_text<&FsSysctls::protected_regular>},
+    {.name = "protected_symlinks",
+     .mode = kFile,
+     .text = switch_text<&FsSysctls::protected_symlinks>},
+};
+constexpr Entry kCore[] = {USK_FIXED("somaxconn", "4096")};
+constexpr Entry kNet[] = {{.name = "core", .mode = kDir, .children = kCore}};
+constexpr Entry kSys[] = {
+    {.name = "fs", .mode = kDir, .children = kFs},
+    {.name = "kernel", .mode = kDir, .children = kKernel},
+    {.name = "net", .mode = kDir, .children = kNet},
+    {.name = "vm", .mode = kDir, .children = kVm},
+};
+#undef USK_FIXED
+
+}  // namespace
+
+Ref<Inode> make_sys_dir(const Subject& s, Ino ino, const Entry& e) {
+  return make_ref<TableDir>(s, ino, e.mode, kSys);
+}
+
+}  // namespace usk::proc

@@ -1,0 +1,15 @@
+// Values of the whole system that several files show.
+#pragma once
+#include "fs/proc/entry.h"
+
+namespace usk::proc {
+
+// A file of the host, at most about `most` bytes; empty when it cannot be read.
+std::string host_file(const char* path, size_t most);
+// The host's processors are the guest's.
+const std::string& cpu_info();
+int cpu_count();
+// /proc/sys
+Ref<Inode> make_sys_dir(const Subject& s, Ino ino, const Entry& e);
+
+}  // namespace usk::proc
