@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "boot/root.h"
 #include "boot/stdio.h"
+#include "boot/user.h"
 #include "fs/dev/memory_devices.h"
 #include "fs/hostio/epoll_poller.h"
 #include "fs/pipe/pipe_file.h"
@@ -170,22 +171,9 @@ OrFailure<void> Sandbox::make_init(const WalkContext& root) {
   return {};
 }
 
-OrFailure<Ref<const Creds>> Sandbox::user_creds(const WalkContext& root) {
-  if (config_.user.empty()) return root.creds;
-  Ref<Creds> c = root.creds->clone();
-  unsigned uid = 0, gid = 0;
-  const int n = sscanf(config_.user.c_str(), "%u:%u", &uid, &gid);
-  if (n < 1) return fail(fmt::format("--user={}: give a number, or uid:gid", config_.user));
-  if (n == 1) gid = uid;
-  c->uid = c->euid = c->suid = c->fsuid = uid;
-  c->gid = c->egid = c->sgid = c->fsgid = gid;
-  if (uid != 0) c->permitted = c->effective = c->inheritable = c->ambient = 0;
-  return Ref<const Creds>(c);
-}
-
 OrFailure<void> Sandbox::start_command(const WalkContext& root) {
   WalkContext ctx = root;
-  ctx.creds = TRY(user_creds(root));
+  ctx.creds = TRY(user_creds(root, config_.user));
   if (!config_.cwd.empty()) {
     auto cwd = walk(ctx, ctx.root, config_.cwd, kFollow | kWantDirectory);
     if (!cwd) return fail(fmt::format("--cwd {}: {}", config_.cwd, strerror(int(cwd.error()))));

@@ -25,7 +25,6 @@ class Sandbox {
   OrFailure<void> start_trace();
   OrFailure<void> make_init(const WalkContext& root);
   OrFailure<void> start_command(const WalkContext& root);
-  OrFailure<Ref<const Creds>> user_creds(const WalkContext& root);
   void end_all();
 
   SandboxConfig config_;

@@ -3,6 +3,12 @@
 #include "host/stream.h"
 
 namespace usk {
+
+std::vector<std::string>& words_after_dashes() {
+  static std::vector<std::string> words;
+  return words;
+}
+
 namespace {
 
 constexpr int kUsageError = 125;
@@ -17,10 +23,14 @@ int main_function(int argc, char** argv) {
       "  usk run --trace --tmpfs /data -- ls /data  print system calls\n"
       "Exit code: the program's; 128+signal; 125 set-up, 126 cannot run, 127 not found.");
   Action chosen;
+  // The command's own options are not ours to parse.
+  int ours = 1;
+  while (ours < argc && std::string_view(argv[ours]) != "--") ours++;
+  if (ours < argc) words_after_dashes().assign(argv + ours + 1, argv + argc);
   add_run_command(app, chosen);
   add_debug_command(app, chosen);
   try {
-    app.parse(argc, argv);
+    app.parse(ours, argv);
   } catch (const CLI::CallForHelp& e) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {

@@ -115,7 +115,8 @@ void add_mount_flag(CLI::App* cmd, SandboxConfig& c, const std::string& flag, Mo
          help)
       ->take_all()
       ->trigger_on_parse()
-      ->expected(1);
+      ->expected(1)
+      ->allow_extra_args(false);
 }
 
 void add_limits(CLI::App* cmd, SandboxConfig& c) {
@@ -146,7 +147,10 @@ void add_run_command(CLI::App& app, Action& chosen) {
   add_mount_flag(cmd, *c, "--rw", MountSpec::Kind::kReadWrite, "Share host DIR[:TARGET]");
   add_mount_flag(cmd, *c, "--tmpfs", MountSpec::Kind::kTmpfs, "Fresh empty directory at TARGET");
   cmd->add_option("--cwd", c->cwd, "Working directory inside");
-  cmd->add_option("--env,-e", c->env, "NAME=VALUE, or NAME to pass it on")->take_all()->expected(1);
+  cmd->add_option("--env,-e", c->env, "NAME=VALUE, or NAME to pass it on")
+      ->take_all()
+      ->expected(1)
+      ->allow_extra_args(false);
   cmd->add_option("--user,-u", c->user, "NAME, UID or UID:GID");
   cmd->add_option("--hostname", c->hostname, "Host name inside");
   add_limits(cmd, *c);
@@ -164,9 +168,21 @@ void add_run_command(CLI::App& app, Action& chosen) {
   cmd->add_flag("--report-unsupported", c->report_unsupported,
                 "At the end, list what was asked for in vain");
   cmd->add_flag("-v,--verbose", c->verbose, "Say what Usk does; twice for more");
-  cmd->add_option("command", c->command, "Command and its arguments")->required();
   cmd->prefix_command();
-  cmd->final_callback([c, &chosen] { chosen = [c] { return run(*c); }; });
+  cmd->final_callback([cmd, c, &chosen] {
+    c->command = cmd->remaining();
+    auto& words = words_after_dashes();
+    if (!c->command.empty()) {
+      if (c->command[0].starts_with("-")) {
+        throw CLI::ExtrasError(c->command[0] + " is not a flag of usk run",
+                               CLI::ExitCodes::ExtrasError);
+      }
+      if (!words.empty()) c->command.push_back("--");  // The command's own.
+    }
+    c->command.insert(c->command.end(), words.begin(), words.end());
+    if (c->command.empty()) throw CLI::RequiredError("a command");
+    chosen = [c] { return run(*c); };
+  });
 }
 
 }  // namespace usk
