@@ -82,9 +82,7 @@ class Session:
         elif verb == "exit":
             self.expect_exit(int(rest))
         elif verb == "sane":
-            now = termios.tcgetattr(self.slave)
-            if now[:4] != self.settings[:4]:
-                raise Failed("the terminal's settings were not restored")
+            self.expect_sane()
         else:
             raise Failed(f"no verb {verb}")
 
@@ -118,6 +116,13 @@ class Session:
             if left <= 0:
                 raise Failed(f"did not see {pattern!r} in {WAIT_SECONDS} s")
             self.read_some(min(left, 0.5))
+
+    def expect_sane(self):
+        deadline = time.monotonic() + WAIT_SECONDS
+        while termios.tcgetattr(self.slave)[:4] != self.settings[:4]:
+            if time.monotonic() > deadline:
+                raise Failed("the terminal's settings were not restored")
+            time.sleep(0.01)
 
     def expect_exit(self, code):
         deadline = time.monotonic() + WAIT_SECONDS

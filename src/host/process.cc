@@ -32,6 +32,7 @@ Result<void> checked(long r) {
   char byte;
   if (read(go, &byte, 1) != 1) _exit(127);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  setsid();  // A terminal's signals are for the kernel process, never for guest code.
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   personality(ADDR_NO_RANDOMIZE);
   sigset_t none;

@@ -53,7 +53,7 @@ Step blocked(Task& t, const Block& block) {
     end = block.killable_only ? t.fatal_signal_pending() : t.has_work();
   }
   if (end) {
-    t.waits().clear();
+    t.waits().give_up();
     t.frame.result = interrupted_result(t, block.on_signal);
     return SyscallExit{};
   }

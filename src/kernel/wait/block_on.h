@@ -13,8 +13,11 @@ SyscallResult block_on(Task& t, File& file, PollMask events, Op op, bool nonbloc
   auto r = op();
   if (r) return Outcome(*r);
   if (!failed_with(r, EAGAIN) || nonblocking) return std::unexpected(r.error());
-  if (t.timed_out()) return std::unexpected(r.error());
-  t.waits().add(file.queue(), events, Ref<RefCounted>::share(&file));
+  if (t.timed_out()) {
+    file.wait_ended();
+    return std::unexpected(r.error());
+  }
+  t.waits().add_file(Ref<File>::share(&file), events);
   r = op();
   if (r) return Outcome(*r);
   if (!failed_with(r, EAGAIN)) return std::unexpected(r.error());

@@ -34,7 +34,20 @@ WaitSet::~WaitSet() {
 
 void WaitSet::add(WaitQueue& queue, PollMask mask, Ref<RefCounted> holder) {
   queue.add(waiter_, mask);
-  entries_.push_back({&queue, std::move(holder)});
+  entries_.push_back({&queue, std::move(holder), {}});
+}
+
+void WaitSet::add_file(Ref<File> file, PollMask mask) {
+  WaitQueue& queue = file->queue();
+  queue.add(waiter_, mask);
+  entries_.push_back({&queue, {}, std::move(file)});
+}
+
+void WaitSet::give_up() {
+  for (Entry& e : entries_) {
+    if (e.file) e.file->wait_ended();
+  }
+  clear();
 }
 
 void WaitSet::clear() {

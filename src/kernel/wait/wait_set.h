@@ -5,6 +5,7 @@
 
 #include "base/timer.h"
 #include "base/wait.h"
+#include "fs/vfs/file.h"
 
 namespace usk {
 
@@ -18,6 +19,10 @@ class WaitSet {
   ~WaitSet();
   // `holder` keeps the queue alive. Waking makes the task runnable again.
   void add(WaitQueue& queue, PollMask mask, Ref<RefCounted> holder = {});
+  // The call may be tried again on `file`, or give up.
+  void add_file(Ref<File> file, PollMask mask);
+  // The call ends without being tried again: files hear of it (File::wait_ended).
+  void give_up();
   void clear();
   bool empty() const { return entries_.empty(); }
 
@@ -25,6 +30,7 @@ class WaitSet {
   struct Entry {
     WaitQueue* queue;
     Ref<RefCounted> holder;
+    Ref<File> file;  // Null: only a queue.
   };
   Ref<Waiter> waiter_;
   std::vector<Entry> entries_;
