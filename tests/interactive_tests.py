@@ -126,6 +126,8 @@ class Session:
         got = self.process.poll()
         if got is None:
             raise Failed("did not end")
+        if got < 0:
+            got = 128 - got  # As a shell says it, and usk.
         if got != code:
             raise Failed(f"ended with {got}, not {code}")
 

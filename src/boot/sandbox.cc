@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "base/log.h"
 #include "boot/root.h"
 #include "boot/start.h"
 #include "fs/dev/memory_devices.h"
+#include "fs/hostio/epoll_poller.h"
 #include "fs/pipe/pipe_file.h"
 #include "fs/tty/tty_devices.h"
 #include "fs/vfs/special_open.h"
@@ -20,6 +22,8 @@
 
 namespace usk {
 namespace {
+
+const Dev kConsoleDev = makedev(5, 1);
 
 OrFailure<std::unique_ptr<platform::Platform>> choose_platform(const std::string& name) {
   if (name != "auto" && name != "ptrace") {
@@ -66,18 +70,30 @@ OrFailure<void> Sandbox::assemble() {
   if (config_.pids) options.max_tasks = config_.pids + 1;  // Init does not count.
   kernel_ = std::make_unique<Kernel>(TRY(choose_platform(config_.platform)), options);
   kernel_->hooks.invoke = invoke_syscall;
+  TRY(make_host_side());
   make_pid_file = new_pid_file;
   install_job_control(*kernel_);
   register_memory_devices();
-  register_tty_devices({});
+  register_tty_devices(terminal_ ? terminal_->tty() : Ref<Tty>());
   register_fifo_opener(fifo_open);
   TRY(start_trace());
   root_ = TRY(build_root(*kernel_, config_));
   TRY(make_init(root_));
-  main_ = TRY(start_command(*kernel_, root_, command_spec(), {}));
+  main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get(), nullptr}));
   auto controlled = start_control();
   if (!controlled) end_all();
   return controlled;
+}
+
+OrFailure<void> Sandbox::make_host_side() {
+  auto poller = EpollPoller::make();
+  if (!poller) return fail(fmt::format("epoll: {}", strerror(int(poller.error()))));
+  poller_ = std::move(*poller);
+  kernel_->poller = poller_.get();
+  auto terminal = HostTerminal::find(poller_, kConsoleDev);
+  if (!terminal) return fail(fmt::format("the terminal: {}", strerror(int(terminal.error()))));
+  terminal_ = std::move(*terminal);
+  return {};
 }
 
 OrFailure<void> Sandbox::start_trace() {
@@ -126,7 +142,7 @@ OrFailure<Ref<ThreadGroup>> Sandbox::exec(ExecRequest request) {
   merge_environment(spec.env, request.env);
   if (!request.cwd.empty()) spec.cwd = request.cwd;
   if (!request.user.empty()) spec.user = request.user;
-  return start_command(*kernel_, root_, spec, request.streams);
+  return start_command(*kernel_, root_, spec, {poller_, nullptr, &request.streams});
 }
 
 // A sandbox that nobody named may do without: where no directory can be had, it only runs.
@@ -144,7 +160,7 @@ OrFailure<void> Sandbox::register_self() {
 
 OrFailure<void> Sandbox::start_control() {
   if (!entry_) return {};
-  auto watcher = EpollWatcher::make();
+  auto watcher = EpollWatcher::make(poller_);
   if (!watcher) return fail(fmt::format("epoll: {}", strerror(int(watcher.error()))));
   watcher_ = std::move(*watcher);
   kernel_->poller = watcher_.get();
@@ -173,11 +189,17 @@ int Sandbox::run() {
     timeout_ = make_ref<Timeout>(*kernel_);
     kernel_->time.arm(timeout_, CLOCK_MONOTONIC, kernel_->time.monotonic() + config_.timeout_ns);
   }
+  if (terminal_) {
+    if (auto started = terminal_->start(); !started) {
+      LOG_ERROR("the terminal stays as it is: {}", strerror(int(started.error())));
+    }
+  }
   kernel_->run(ended);
   if (timeout_) kernel_->time.disarm(*timeout_);
   const int status = main_->exit_status;
   end_all();
   if (control_) control_->finish(status);
+  if (terminal_) terminal_->stop();
   return status;
 }
 

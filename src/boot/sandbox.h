@@ -6,6 +6,7 @@
 #include "boot/config.h"
 #include "boot/start.h"
 #include "control/server.h"
+#include "fs/hostio/host_terminal.h"
 #include "kernel/kernel.h"
 
 namespace usk {
@@ -22,6 +23,7 @@ class Sandbox {
  private:
   explicit Sandbox(const SandboxConfig& config) : config_(config) {}
   OrFailure<void> assemble();
+  OrFailure<void> make_host_side();
   OrFailure<void> start_trace();
   OrFailure<void> make_init(const WalkContext& root);
   OrFailure<void> register_self();
@@ -33,6 +35,8 @@ class Sandbox {
   SandboxConfig config_;
   UniqueFd trace_file_;
   Ref<TimerClient> timeout_;
+  std::shared_ptr<HostPoller> poller_;
+  Ref<HostTerminal> terminal_;  // Null: the sandbox was started without one.
   std::unique_ptr<Kernel> kernel_;
   WalkContext root_;  // Where commands from outside start.
   Ref<ThreadGroup> main_;

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <string.h>
 
+#include "boot/user.h"
 #include "fs/vfs/vfs_ops.h"
+#include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
 #include "loader/loader.h"
 
@@ -42,19 +44,6 @@ OrFailure<std::string> find_command(const WalkContext& ctx, const std::string& n
   return fail(fmt::format("{}: command not found in the sandbox's PATH", name), 127);
 }
 
-OrFailure<Ref<const Creds>> user_creds(const WalkContext& root, const std::string& user) {
-  if (user.empty()) return root.creds;
-  Ref<Creds> c = root.creds->clone();
-  unsigned uid = 0, gid = 0;
-  const int n = sscanf(user.c_str(), "%u:%u", &uid, &gid);
-  if (n < 1) return fail(fmt::format("--user={}: give a number, or uid:gid", user));
-  if (n == 1) gid = uid;
-  c->uid = c->euid = c->suid = c->fsuid = uid;
-  c->gid = c->egid = c->sgid = c->fsgid = gid;
-  if (uid != 0) c->permitted = c->effective = c->inheritable = c->ambient = 0;
-  return Ref<const Creds>(c);
-}
-
 }  // namespace
 
 std::array<rlimit64, RLIM_NLIMITS> default_limits(uint64_t pids) {
@@ -81,7 +70,7 @@ void merge_environment(std::vector<std::string>& env, const std::vector<std::str
 }
 
 OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& root,
-                                          const CommandSpec& spec, const StdStreams& streams) {
+                                          const CommandSpec& spec, const StreamSource& source) {
   WalkContext ctx = root;
   ctx.creds = TRY(user_creds(root, spec.user));
   if (!spec.cwd.empty()) {
@@ -105,7 +94,11 @@ OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& roo
   }
   ProcessSpec process;
   process.fds = make_ref<FdTable>();
-  TRY(install_stdio(kernel, *process.fds, ctx.creds, streams));
+  if (source.streams) {
+    TRY(install_streams(source.poller, *source.streams, *process.fds, ctx));
+  } else {
+    TRY(install_stdio(source.poller, source.terminal, *process.fds, ctx));
+  }
   process.fs = make_ref<FsState>(ctx.root, ctx.cwd, 022);
   process.creds = (*image)->creds;
   {
@@ -119,6 +112,10 @@ OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& roo
   (*task)->cpu = std::move((*image)->cpu);
   (*task)->cpu->owner = task->get();
   (*task)->set_name((*image)->comm);
+  if (source.terminal) {
+    TaskCaller caller(**task);
+    source.terminal->tty()->adopt_leader(caller);
+  }
   kernel.scheduler.add(**task);
   return (*task)->group;
 }

@@ -1,45 +1,53 @@
 #include "boot/stdio.h"
 
-#include <linux/magic.h>
+#include <fmt/format.h>
+#include <string.h>
 
-#include "fs/vfs/internal.h"
-#include "host/file_io.h"
+#include "fs/hostio/host_stream.h"
+#include "fs/vfs/walk.h"
+#include "host/stream.h"
 
 namespace usk {
+
 namespace {
 
-class StreamFile final : public File {
- public:
-  StreamFile(Path path, int flags, Ref<const Creds> creds, int own, Ref<HostFd> fd)
-      : File(std::move(path), flags, kCanPoll, std::move(creds)),
-        held_(std::move(fd)),
-        fd_(held_ ? held_->get() : own) {}
-  Result<size_t> read(IoOut& dst, uint64_t&) override {
-    std::vector<std::byte> buf(std::min<size_t>(dst.size(), 65536));
-    const size_t n = TRY(host::read(fd_, buf));
-    return dst.put(std::span(buf).first(n));
-  }
-  Result<size_t> write(IoIn& src, uint64_t&) override {
-    std::vector<std::byte> buf(std::min<size_t>(src.size(), 65536));
-    const size_t n = TRY(src.take(buf));
-    return host::write(fd_, std::span(buf).first(n));
-  }
-
- private:
-  const Ref<HostFd> held_;
-  const int fd_;
-};
+// The guest's console is the terminal that `fd` is, or else a stream.
+Result<Ref<File>> make_stream(const std::shared_ptr<HostPoller>& poller, HostTerminal* terminal,
+                              int fd, const WalkContext& ctx) {
+  UniqueFd own = TRY(host::take_stream(fd));
+  if (!terminal || !terminal->is(fd)) return HostStream::make(poller, std::move(own), ctx.creds);
+  const int flags = TRY(host::status_flags(fd)) & (O_ACCMODE | O_APPEND | O_NONBLOCK);
+  const Path console = TRY(walk(ctx, ctx.root, "/dev/console", kFollow));
+  return console.inode().open(console, flags, ctx.creds);
+}
 
 }  // namespace
 
-OrFailure<void> install_stdio(Kernel&, FdTable& fds, Ref<const Creds> creds,
-                              const StdStreams& streams) {
-  auto fs = make_ref<InternalFs>("hostio", ANON_INODE_FS_MAGIC);
+OrFailure<void> install_streams(const std::shared_ptr<HostPoller>& poller,
+                                const StdStreams& streams, FdTable& fds, const WalkContext& ctx) {
   for (int fd = 0; fd < 3; fd++) {
-    auto inode = make_ref<InternalInode>(fs, S_IFIFO | 0600, *creds);
-    auto file =
-        make_ref<StreamFile>(internal_path(inode, "host:stream"), O_RDWR, creds, fd, streams[fd]);
-    if (!fds.add(file, false, 1024)) return fail("cannot install the standard streams");
+    auto own = host::take_stream(streams[size_t(fd)]->get());
+    Result<Ref<File>> file = Err(EBADF);
+    if (own) file = HostStream::make(poller, std::move(*own), ctx.creds);
+    if (!file) return fail(fmt::format("standard stream {} cannot be used", fd));
+    if (!fds.replace(fd, std::move(*file), false, 1024)) {
+      return fail("cannot install the standard streams");
+    }
+  }
+  return {};
+}
+
+OrFailure<void> install_stdio(const std::shared_ptr<HostPoller>& poller, HostTerminal* terminal,
+                              FdTable& fds, const WalkContext& ctx) {
+  for (int fd = 0; fd < 3; fd++) {
+    auto file = make_stream(poller, terminal, fd, ctx);
+    if (failed_with(file, EBADF)) continue;  // Closed outside, closed inside.
+    if (!file) return fail(fmt::format("standard stream {}: {}", fd, strerror(int(file.error()))));
+    if (!fds.replace(fd, std::move(*file), false, 1024)) {
+      return fail("cannot install the standard streams");
+    }
+    // Messages of our own still go to standard error.
+    if (fd != 2) host::replace_with_null(fd);
   }
   return {};
 }

@@ -1,19 +1,24 @@
 // The sandbox's standard streams.
 #pragma once
 #include <array>
+#include <memory>
 
 #include "base/failure.h"
+#include "fs/hostio/host_terminal.h"
 #include "fs/vfs/fd_table.h"
-#include "host/host_fd.h"
-#include "kernel/kernel.h"
+#include "fs/vfs/walk.h"
 
 namespace usk {
 
-// Host descriptors for 0, 1 and 2; null: the one of this process with that number.
+// Host descriptors for 0, 1 and 2 of a program that usk exec starts.
 using StdStreams = std::array<Ref<HostFd>, 3>;
 
-// Puts them into an empty table.
-OrFailure<void> install_stdio(Kernel& kernel, FdTable& fds, Ref<const Creds> creds,
-                              const StdStreams& streams);
+// Puts these into an empty table.
+OrFailure<void> install_streams(const std::shared_ptr<HostPoller>& poller,
+                                const StdStreams& streams, FdTable& fds, const WalkContext& ctx);
+// Moves the host's descriptors 0, 1 and 2 into the table; those that are `terminal` (or null)
+// become the guest's console.
+OrFailure<void> install_stdio(const std::shared_ptr<HostPoller>& poller, HostTerminal* terminal,
+                              FdTable& fds, const WalkContext& ctx);
 
 }  // namespace usk

@@ -2,8 +2,10 @@
 #include <algorithm>
 
 #include "cli/commands.h"
+#include "host/stream.h"
 
 namespace usk {
+
 namespace {
 
 constexpr int kUsageError = 125;
@@ -60,4 +62,7 @@ std::vector<std::string> cut_command(const CLI::App& cmd, std::vector<std::strin
 
 }  // namespace usk
 
-int main(int argc, char** argv) { return usk::main_function(argc, argv); }
+int main(int argc, char** argv) {
+  usk::host::prepare_streams();
+  return usk::main_function(argc, argv);
+}

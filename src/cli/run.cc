@@ -104,7 +104,8 @@ void add_mount_flag(CLI::App* cmd, SandboxConfig& c, const std::string& flag, Mo
          help)
       ->take_all()
       ->trigger_on_parse()
-      ->expected(1);
+      ->expected(1)
+      ->allow_extra_args(false);
 }
 
 void add_limits(CLI::App* cmd, SandboxConfig& c) {
@@ -153,7 +154,10 @@ void add_run_command(CLI::App& app, Action& chosen, const Command& command) {
   add_mount_flag(cmd, *c, "--rw", MountSpec::Kind::kReadWrite, "Share host DIR[:TARGET]");
   add_mount_flag(cmd, *c, "--tmpfs", MountSpec::Kind::kTmpfs, "Fresh empty directory at TARGET");
   cmd->add_option("--cwd", c->cwd, "Working directory inside");
-  cmd->add_option("--env,-e", c->env, "NAME=VALUE, or NAME to pass it on")->take_all()->expected(1);
+  cmd->add_option("--env,-e", c->env, "NAME=VALUE, or NAME to pass it on")
+      ->take_all()
+      ->expected(1)
+      ->allow_extra_args(false);
   cmd->add_option("--user,-u", c->user, "NAME, UID or UID:GID");
   cmd->add_option("--hostname", c->hostname, "Host name inside");
   add_limits(cmd, *c);

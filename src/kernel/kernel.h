@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/failure.h"
+#include "base/host_poller.h"
 #include "kernel/run/scheduler.h"
 #include "kernel/task/task.h"
 #include "kernel/time/timekeeper.h"
@@ -22,14 +23,6 @@ struct SyscallHooks {
   std::function<void(Task&, const SyscallFrame&, int64_t result)> left;
   std::function<void(Task&, const siginfo_t&)> signalled;
   std::function<void(Task&, int status)> exited;
-};
-
-// Host descriptors that the loop watches on behalf of files.
-class HostPoller {
- public:
-  virtual ~HostPoller() = default;
-  virtual int fd() = 0;  // Readable when dispatch() has something to do.
-  virtual void dispatch() = 0;
 };
 
 struct KernelOptions {

@@ -11,7 +11,7 @@
 namespace usk {
 namespace {
 
-constexpr uint32_t kAddrNoRandomize = 0x0040000, kReadImpliesExec = 0x0400000;
+constexpr uint32_t kAddrNoRandomize = 0x0040000;  // personality(2)
 constexpr int kMaxScripts = 5;
 
 // `#!interpreter [one argument]` in the first 256 bytes: execve(2), "Interpreter scripts".

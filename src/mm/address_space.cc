@@ -124,6 +124,7 @@ void AddressSpace::erase_range(uint64_t start, uint64_t end) {
   auto it = areas_.lower_bound(start);
   while (it != areas_.end() && it->first < end) {
     count(totals_, it->second, false);
+    if (it->second.file) dropped_.push_back(std::move(it->second));
     it = areas_.erase(it);
   }
 }
@@ -131,24 +132,24 @@ void AddressSpace::erase_range(uint64_t start, uint64_t end) {
 MemoryTotals AddressSpace::totals_locked() { return totals_; }
 
 MemoryTotals AddressSpace::totals() {
-  Lock lock(mu_);
+  Hold lock(*this);
   return totals_;
 }
 
 uint64_t AddressSpace::peak_total() {
-  Lock lock(mu_);
+  Hold lock(*this);
   return peak_;
 }
 
 std::optional<Vma> AddressSpace::find(uint64_t addr) {
-  Lock lock(mu_);
+  Hold lock(*this);
   auto it = first_ending_after(addr);
   if (it == areas_.end() || it->first > addr) return std::nullopt;
   return it->second;
 }
 
 std::vector<Vma> AddressSpace::areas() {
-  Lock lock(mu_);
+  Hold lock(*this);
   std::vector<Vma> out;
   out.reserve(areas_.size());
   for (auto& [start, vma] : areas_) out.push_back(vma);
@@ -156,18 +157,18 @@ std::vector<Vma> AddressSpace::areas() {
 }
 
 void AddressSpace::set_break_start(uint64_t addr) {
-  Lock lock(mu_);
+  Hold lock(*this);
   layout.start_brk = brk_ = addr;
 }
 
 uint64_t AddressSpace::current_break() {
-  Lock lock(mu_);
+  Hold lock(*this);
   return brk_;
 }
 
 bool AddressSpace::grow_stack(platform::Thread& by, uint64_t addr, const MemoryLimits& limits) {
   constexpr uint64_t kGuard = 256 * kPageSize, kStep = 32 * kPageSize;
-  Lock lock(mu_);
+  Hold lock(*this);
   auto it = areas_.upper_bound(addr);
   if (it == areas_.end() || !it->second.has(Vma::kGrowsDown)) return false;
   Vma grown = it->second;

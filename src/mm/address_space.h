@@ -96,6 +96,21 @@ class AddressSpace final : public RefCounted {
              lock_future_)
 
  private:
+  // Holds mu_; areas that were dropped meanwhile are freed after it is released: the last count of
+  // a file may be among them, and what a file does at its end takes locks of its own.
+  class SCOPED_CAPABILITY Hold {
+   public:
+    explicit Hold(AddressSpace& mm) ACQUIRE(mm.mu_) : mm_(mm) { mm_.mu_.lock(); }
+    ~Hold() RELEASE() NO_THREAD_SAFETY_ANALYSIS {
+      std::vector<Vma> dropped = std::move(mm_.dropped_);
+      mm_.dropped_.clear();
+      mm_.mu_.unlock();
+    }
+    Hold(const Hold&) = delete;
+
+   private:
+    AddressSpace& mm_;
+  };
   using Areas = std::map<uint64_t, Vma>;
   static constexpr size_t kMaxAreas = 60000;  // Below the host's vm.max_map_count.
 
@@ -129,6 +144,7 @@ class AddressSpace final : public RefCounted {
   Areas areas_ GUARDED_BY(mu_);  // By start.
   uint64_t brk_ GUARDED_BY(mu_) = 0;
   bool lock_future_ GUARDED_BY(mu_) = false;  // mlockall(MCL_FUTURE)
+  std::vector<Vma> dropped_ GUARDED_BY(mu_);  // See Hold.
   MemoryTotals totals_ GUARDED_BY(mu_);       // Derived from areas_.
   uint64_t peak_ GUARDED_BY(mu_) = 0;
 };

@@ -29,7 +29,7 @@ Result<void> AddressSpace::protect(platform::Thread& by, uint64_t addr, uint64_t
   prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
   const uint64_t end = TRY(range_end(addr, length, ENOMEM));
   if (end == addr) return {};
-  Lock lock(mu_);
+  Hold lock(*this);
   if (grow_down) {
     auto it = first_ending_after(addr);
     if (it == areas_.end() || it->first > addr || !it->second.has(Vma::kGrowsDown)) {
@@ -87,7 +87,7 @@ Result<void> AddressSpace::advise(platform::Thread& by, uint64_t addr, uint64_t 
   }
   const uint64_t end = TRY(range_end(addr, length, EINVAL));
   if (end == addr) return {};
-  Lock lock(mu_);
+  Hold lock(*this);
   const bool whole = range_is_mapped(addr, end);
   for (auto it = first_ending_after(addr); it != areas_.end() && it->first < end; ++it) {
     const Vma& v = it->second;
@@ -115,7 +115,7 @@ Result<void> AddressSpace::sync(platform::Thread& by, uint64_t addr, uint64_t le
   if ((flags & MS_ASYNC) && (flags & MS_SYNC)) return Err(EINVAL);
   const uint64_t end = TRY(range_end(addr, length, ENOMEM));
   if (end == addr) return {};
-  Lock lock(mu_);
+  Hold lock(*this);
   const bool whole = range_is_mapped(addr, end);
   for (auto it = first_ending_after(addr); it != areas_.end() && it->first < end; ++it) {
     const Vma& v = it->second;
@@ -132,7 +132,7 @@ Result<std::vector<uint8_t>> AddressSpace::residency(uint64_t addr, uint64_t len
   if (addr % kPageSize) return Err(EINVAL);
   if (length > kGuestEnd || addr > kGuestEnd - page_up(length)) return Err(ENOMEM);
   const uint64_t end = addr + page_up(length);
-  Lock lock(mu_);
+  Hold lock(*this);
   if (!range_is_mapped(addr, end)) return Err(ENOMEM);
   std::vector<uint8_t> pages((end - addr) / kPageSize);
   TRY(space_->residency(addr, pages));
@@ -145,7 +145,7 @@ Result<void> AddressSpace::set_locked(uint64_t addr, uint64_t length, bool locke
   if (length > kGuestEnd || addr > kGuestEnd - length) return Err(EINVAL);
   const uint64_t end = page_up(addr + length);
   if (start == end) return {};
-  Lock lock(mu_);
+  Hold lock(*this);
   if (!range_is_mapped(start, end)) return Err(ENOMEM);
   uint64_t added = 0;
   for (auto it = first_ending_after(start); it != areas_.end() && it->first < end; ++it) {
@@ -168,7 +168,7 @@ Result<void> AddressSpace::set_locked(uint64_t addr, uint64_t length, bool locke
 }
 
 Result<void> AddressSpace::set_all_locked(bool locked, bool future, const MemoryLimits& limits) {
-  Lock lock(mu_);
+  Hold lock(*this);
   if (locked && totals_.total > limits.memlock) return Err(limits.memlock ? ENOMEM : EPERM);
   lock_future_ = future;
   for (auto& [start, v] : areas_) {
@@ -181,7 +181,7 @@ Result<void> AddressSpace::set_all_locked(bool locked, bool future, const Memory
 
 Result<void> AddressSpace::set_name(uint64_t addr, uint64_t length, std::string name) {
   const uint64_t end = TRY(range_end(addr, length, ENOMEM));
-  Lock lock(mu_);
+  Hold lock(*this);
   if (!range_is_mapped(addr, end)) return Err(ENOMEM);
   split_at(addr);
   split_at(end);

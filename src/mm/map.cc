@@ -115,7 +115,7 @@ Result<uint64_t> AddressSpace::map(platform::Thread& by, const MapRequest& r,
                          (63 << MAP_HUGE_SHIFT);
   if (type == MAP_SHARED_VALIDATE && (r.flags & ~kKnown)) return Err(EOPNOTSUPP);
   if (r.flags & MAP_HUGETLB) return Err(ENOMEM);  // No huge pages are reserved.
-  Lock lock(mu_);
+  Hold lock(*this);
   const uint64_t addr = TRY(choose_address(r, length));
   Vma vma = TRY(prepare(r, length));
   vma.start = addr;
@@ -137,7 +137,7 @@ Result<void> AddressSpace::unmap(platform::Thread& by, uint64_t addr, uint64_t l
   if (addr % kPageSize || length == 0 || addr > kGuestEnd || length > kGuestEnd - addr) {
     return Err(EINVAL);
   }
-  Lock lock(mu_);
+  Hold lock(*this);
   const uint64_t start = std::max(addr, kGuestStart), end = addr + page_up(length);
   if (start >= end || range_is_free(start, end)) return {};
   if (areas_.size() >= kMaxAreas + 8) return Err(ENOMEM);  // A split would add one.
@@ -145,7 +145,7 @@ Result<void> AddressSpace::unmap(platform::Thread& by, uint64_t addr, uint64_t l
 }
 
 uint64_t AddressSpace::set_break(platform::Thread& by, uint64_t addr, const MemoryLimits& limits) {
-  Lock lock(mu_);
+  Hold lock(*this);
   if (addr < layout.start_brk || addr >= kGuestEnd) return brk_;
   const uint64_t old_end = page_up(brk_), new_end = page_up(addr);
   if (new_end < old_end) {

@@ -105,7 +105,7 @@ Result<uint64_t> AddressSpace::remap(platform::Thread& by, uint64_t old_addr, ui
   old_length = page_up(old_length);
   new_length = page_up(new_length);
   if ((flags & MREMAP_DONTUNMAP) && old_length != new_length) return Err(EINVAL);
-  Lock lock(mu_);
+  Hold lock(*this);
   auto it = first_ending_after(old_addr);
   if (it == areas_.end() || it->first > old_addr) return Err(EFAULT);
   if (old_length == 0) return duplicate_shared(by, it->second, old_addr, new_length, flags, limits);

@@ -41,7 +41,7 @@ void move_to_group(ThreadGroup& g, Ref<ProcessGroup> to) REQUIRES(task_mutex) {
 }  // namespace
 
 SyscallResult setpgid(Task& t, PidNr pid, PidNr pgid) {
-  if (pgid.n < 0) return Err(EINVAL);
+  if (pid.n < 0 || pgid.n < 0) return Err(EINVAL);
   Lock lock(task_mutex);
   ThreadGroup* g = t.group.get();
   if (pid.n && pid.n != t.tgid()) {

@@ -7,6 +7,7 @@
 #include "host/random.h"
 #include "kernel/kernel.h"
 #include "kernel/task/access.h"
+#include "kernel/time/posix_timers.h"
 #include "syscalls/syscalls.h"
 
 namespace usk::sys {
@@ -43,6 +44,9 @@ SyscallResult prlimit64(Task& t, PidNr pid, int32_t resource, UserPtr<const rlim
     }
     was = who->group->limits[size_t(resource)];
     if (next) TRY(set_limit(t, *who->group, resource, *next));
+  }
+  if (next && resource == RLIMIT_CPU) {
+    who->group->timers->set_cpu_limit(next->rlim_cur, next->rlim_max);
   }
   if (old) TRY(t.mem().put(old, was));
   return 0;

@@ -23,7 +23,9 @@ SyscallResult open_file(Task& t, DirFd dir, UserPath path, vfs::OpenHow how) {
   how.flags &= ~O_CLOEXEC;
   auto& half = t.extra<HalfOpen>();
   if (!half.file) {
-    const PathArg p = TRY(get_path(t, dir, path));
+    PathArg p = TRY(get_path(t, dir, path));
+    // There, even an absolute path starts at the directory.
+    if (how.resolve & kInRoot) p.at = TRY(t.at(dir.n));
     half.file = TRY(vfs::open(p.ctx, p.at, p.text, how));
   }
   TaskCaller caller(t);

@@ -71,6 +71,27 @@ SyscallResult do_read(Task& t, Ref<File> file, UserBuffers buffers, std::optiona
   return block_on(t, *file, POLLIN, op, nonblocking || file->nonblocking());
 }
 
+// RLIMIT_FSIZE: how much of a write at `pos` a regular file may take. EFBIG and SIGXFSZ for none.
+Result<uint64_t> room_in_file(Task& t, File& file, uint64_t pos, uint64_t length) {
+  const uint64_t limit = t.limit(RLIMIT_FSIZE);
+  if (limit == RLIM64_INFINITY || length == 0 || !file.inode().is_regular()) return length;
+  if (file.flags() & O_APPEND) pos = TRY(file.inode().getattr()).size;
+  if (pos >= limit) {
+    Lock lock(task_mutex);
+    (void)send_signal(t, kernel_siginfo(SIGXFSZ), SignalScope::kTask);
+    return Err(EFBIG);
+  }
+  return std::min(length, limit - pos);
+}
+
+// Cuts buffers to `length` bytes.
+void truncate_buffers(UserBuffers& buffers, uint64_t length) {
+  for (iovec& part : buffers.parts) {
+    part.iov_len = std::min<uint64_t>(part.iov_len, length);
+    length -= part.iov_len;
+  }
+}
+
 // A blocking write goes on until all is written; what was done before a wait is kept as progress.
 SyscallResult do_write(Task& t, Ref<File> file, UserBuffers buffers, std::optional<uint64_t> at,
                        bool nonblocking) {
@@ -89,6 +110,14 @@ SyscallResult do_write(Task& t, Ref<File> file, UserBuffers buffers, std::option
     Lock lock(file->pos_mutex());
     return file->write(src, file->pos_locked());
   };
+  if (file->inode().is_regular()) {
+    uint64_t pos = at.value_or(0);
+    if (!at) {
+      Lock lock(file->pos_mutex());
+      pos = file->pos_locked();
+    }
+    truncate_buffers(buffers, TRY(room_in_file(t, *file, pos, buffers.total())));
+  }
   auto op = [&]() -> Result<size_t> {
     auto n = attempt();
     tell_watchers(*file, n, IN_MODIFY);
@@ -198,6 +227,14 @@ SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
   switch (cmd) {
     case 0x5451 /* FIOCLEX */: TRY(t.fds->set_cloexec(fd.n, true)); return 0;
     case 0x5450 /* FIONCLEX */: TRY(t.fds->set_cloexec(fd.n, false)); return 0;
+    case 0x541b /* FIONREAD */: {
+      if (!file->inode().is_regular()) break;
+      const uint64_t size = TRY(file->inode().getattr()).size;
+      Lock lock(file->pos_mutex());
+      const uint64_t pos = file->pos_locked();
+      TRY(t.mem().put(UserPtr<int32_t>{arg}, size > pos ? int32_t(size - pos) : 0));
+      return 0;
+    }
     case 0x5421 /* FIONBIO */: {
       const int on = TRY(t.mem().get(UserPtr<const int32_t>{arg}));
       TRY(file->set_flags(on ? file->flags() | O_NONBLOCK : file->flags() & ~O_NONBLOCK));

@@ -99,6 +99,35 @@ SyscallResult settimeofday(Task& t, UserPtr<const timeval> tv, UserPtr<const str
   return 0;
 }
 
+// The clock is the host's, which disciplines it: its state is told, not changed.
+SyscallResult clock_adjtime(Task& t, int32_t clock, UserPtr<timex> state) {
+  if (clock != CLOCK_REALTIME) return Err(clock < 0 ? EOPNOTSUPP : EINVAL);
+  timex x = TRY(t.mem().get(state));
+  constexpr unsigned kReadOnly = 0, kOldReadOnly = 0xa001;  // ADJ_OFFSET_SS_READ
+  if (x.modes != kReadOnly && x.modes != kOldReadOnly) {
+    if (!t.creds->capable_in_root(CAP_SYS_TIME)) return Err(EPERM);
+    note_unsupported("adjtimex: changing the clock's rate");
+    return Err(EPERM);
+  }
+  const int64_t now = t.kernel.time.now(CLOCK_REALTIME);
+  const unsigned modes = x.modes;
+  x = timex{};
+  x.modes = modes;
+  x.status = STA_UNSYNC;
+  x.maxerror = x.esterror = 16000000;
+  x.constant = 2;
+  x.precision = 1;
+  x.tolerance = 32768000;
+  x.tick = 10000;
+  x.time = {now / kNsPerSecond, now % kNsPerSecond / 1000};
+  TRY(t.mem().put(state, x));
+  return TIME_ERROR;  // As Linux answers for a clock that nobody synchronises.
+}
+
+SyscallResult adjtimex(Task& t, UserPtr<timex> state) {
+  return clock_adjtime(t, CLOCK_REALTIME, state);
+}
+
 SyscallResult time(Task& t, UserPtr<int64_t> tloc) {
   const int64_t now = t.kernel.time.now(CLOCK_REALTIME) / kNsPerSecond;
   if (tloc) TRY(t.mem().put(tloc, now));

@@ -1,6 +1,8 @@
 #include "fs/hostfs/host_file.h"
 
 #include "fs/vfs/bounce.h"
+#include "fs/vfs/dentry.h"
+#include "fs/vfs/notify.h"
 
 namespace usk {
 
@@ -23,6 +25,7 @@ Result<size_t> HostFile::read(IoOut& dst, uint64_t& pos) {
     pos += *put;
     if (*put < buffer.size()) break;
   }
+  if (done > 0) notify_dentry(*path().dentry, IN_ACCESS);
   return done;
 }
 
@@ -43,6 +46,7 @@ Result<size_t> HostFile::write(IoIn& src, uint64_t& pos) {
     if (append) pos = TRY(host::stat_at(*fd_, "")).stx_size;
     if (*n < buffer.size()) break;
   }
+  if (done > 0) notify_dentry(*path().dentry, IN_MODIFY);
   return done;
 }
 

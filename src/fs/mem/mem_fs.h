@@ -31,6 +31,7 @@ class MemFs : public FileSystem {
   const Ref<MemQuota>& quota() const { return quota_; }
   Result<FsStat> statfs() override;
   Ino next_ino() { return next_ino_.fetch_add(1); }
+  Ino last_ino() const { return next_ino_.load() - 1; }
   // A fresh inode with no links, charged to the quota: ENOSPC.
   virtual Result<Ref<MemInode>> make_node(NodeInit init);
 

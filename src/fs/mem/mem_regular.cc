@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "fs/vfs/bounce.h"
+#include "fs/vfs/notify.h"
 
 namespace usk {
 
@@ -145,12 +146,16 @@ Result<size_t> MemFile::read(IoOut& dst, uint64_t& pos) {
   const size_t n = TRY(regular().read_at(dst, pos));
   pos += n;
   regular().touch_read(*this);
+  if (n > 0) notify_dentry(*path().dentry, IN_ACCESS);
   return n;
 }
 
 Result<size_t> MemFile::write(IoIn& src, uint64_t& pos) {
   const size_t n = TRY(regular().write_at(src, pos, flags() & O_APPEND));
-  if (n > 0) regular().drop_privileges_on_write(creds());
+  if (n > 0) {
+    regular().drop_privileges_on_write(creds());
+    notify_dentry(*path().dentry, IN_MODIFY);
+  }
   return n;
 }
 

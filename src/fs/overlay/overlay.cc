@@ -129,11 +129,12 @@ void OverlayFs::drop_pins() {
 void OverlayFs::settle() {
   Lock lock(mu_);
   for (auto& [ino, k] : known_) k.changed = false;
+  settled_ino_ = last_ino();
 }
 
 // The changes among the names of one directory; directories to look into go to `pending`.
 void OverlayFs::diff_dir(const DirToDiff& at, const std::unordered_multimap<Ino, Known>& pinned,
-                         std::vector<OverlayChange>& out, std::vector<DirToDiff>& pending) {
+                         std::vector<OverlayChange>& out, std::vector<DirToDiff>& pending) const {
   using Kind = OverlayChange::Kind;
   std::set<std::string> listed;
   auto go_into = [&](const Ref<MemInode>& inode, const std::string& name) {
@@ -142,8 +143,11 @@ void OverlayFs::diff_dir(const DirToDiff& at, const std::unordered_multimap<Ino,
     if (dir && at.path.size() < 4096) pending.push_back({std::move(dir), at.path + name + "/"});
   };
   for (const auto& [pos, e] : at.dir->entries(0, SIZE_MAX)) {
-    const auto below = at.dir->lower_has(e.name);
-    out.push_back({below && *below ? Kind::kChanged : Kind::kAdded, at.path + e.name, e.inode});
+    const bool settled = !is_lower_ino(e.inode->ino()) && e.inode->ino() <= settled_ino_;
+    if (!settled) {
+      const auto below = at.dir->lower_has(e.name);
+      out.push_back({below && *below ? Kind::kChanged : Kind::kAdded, at.path + e.name, e.inode});
+    }
     listed.insert(e.name);
     go_into(e.inode, e.name);
   }

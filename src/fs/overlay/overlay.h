@@ -59,7 +59,7 @@ class OverlayFs final : public MemFs {
   // What was changed so far belongs to the beginning: diff() does not count it.
   void settle() EXCLUDES(mu_);
 
-  USK_FIELDS(known_)
+  USK_FIELDS(known_, settled_ino_)
 
  private:
   // Numbers of new inodes have this bit; lower ones of layer 1 and on have some between.
@@ -79,12 +79,13 @@ class OverlayFs final : public MemFs {
     Ref<OverlayDir> dir;
     std::string path;  // With a trailing slash.
   };
-  static void diff_dir(const DirToDiff& at, const std::unordered_multimap<Ino, Known>& pinned,
-                       std::vector<OverlayChange>& out, std::vector<DirToDiff>& pending);
+  void diff_dir(const DirToDiff& at, const std::unordered_multimap<Ino, Known>& pinned,
+                std::vector<OverlayChange>& out, std::vector<DirToDiff>& pending) const;
 
   Mutex<Rank::kLeaf> mu_;
   std::unordered_map<Ino, Known> known_ GUARDED_BY(mu_);
   OverlayDir* root_ = nullptr;
+  Ino settled_ino_ = 0;  // New inodes up to this one were there in the beginning.
 };
 
 // `lowers`, topmost first, must not change while this exists.

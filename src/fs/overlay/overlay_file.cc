@@ -3,7 +3,7 @@
 #include <sys/mman.h>
 
 #include "fs/overlay/overlay_dir.h"
-#include "fs/vfs/bounce.h"
+#include "fs/vfs/notify.h"
 
 namespace usk {
 
@@ -81,6 +81,7 @@ Result<size_t> OverlayFile::read(IoOut& dst, uint64_t& pos) {
   if (!reads_lower()) return MemFile::read(dst, pos);
   const size_t n = TRY(lower_->read(dst, pos));
   static_cast<MemInode&>(inode()).touch_read(*this);
+  if (n > 0) notify_dentry(*path().dentry, IN_ACCESS);
   return n;
 }
 

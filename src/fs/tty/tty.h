@@ -38,6 +38,7 @@ class Tty final : public Terminal {
   void hang_up(bool for_ever) EXCLUDES(mu_);
   void set_window(const winsize& size) EXCLUDES(mu_);
   winsize window() EXCLUDES(mu_);
+  void set_attributes(const Termios& t, bool flush_input) EXCLUDES(mu_);
   // Of a pseudo-terminal: no program has it open (though one had).
   bool peer_closed() EXCLUDES(mu_);
   // TIOCPKT: reports what happens to the program side. take_packet_status() clears.
@@ -89,7 +90,6 @@ class Tty final : public Terminal {
   Result<int64_t> ioctl_flow(Caller& caller, uint32_t cmd, uint64_t arg, bool from_device);
   Result<int64_t> ioctl_job(Caller& caller, uint32_t cmd, uint64_t arg, bool from_device);
   Result<int64_t> ioctl_other(Caller& caller, uint32_t cmd, uint64_t arg, bool from_device);
-  void set_attributes(const Termios& t, bool flush_input) EXCLUDES(mu_);
   Termios attributes() EXCLUDES(mu_);
   void flush(bool input, bool output) EXCLUDES(mu_);
   Result<void> control_flow(int action) EXCLUDES(mu_);

@@ -40,7 +40,8 @@ RunState after_trap(Task& t, const Trap& trap) {
       break;
     }
     case Trap::Kind::kFault: on_fault(t, trap); break;
-    case Trap::Kind::kLost: case Trap::Kind::kInterrupted: break;
+    case Trap::Kind::kLost:
+    case Trap::Kind::kInterrupted: break;
   }
   return App{};
 }

@@ -6,7 +6,14 @@
 #include "kernel/task/exit.h"
 
 namespace usk {
+
 namespace {
+thread_local Task* t_current = nullptr;
+
+struct Advancing {
+  explicit Advancing(Task& t) { t_current = &t; }
+  ~Advancing() { t_current = nullptr; }
+};
 
 // The stop check of the run loop: whether an internal stop keeps the task where it is. A kill ends
 // all of them (vfork and exec waits are killable).
@@ -40,8 +47,10 @@ void check_edge(Task& t, std::string_view from, const RunState& to) {
 
 }  // namespace
 
+Task* current_task() { return t_current; }
+
 void Kernel::advance(Task& t) {
-  Ref<TimerClient> timer;
+  const Advancing advancing(t);
   for (;;) {
     if (is_stopped(t)) {
       if (scheduler.park(t)) return;

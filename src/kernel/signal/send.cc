@@ -8,8 +8,6 @@
 namespace usk {
 namespace {
 
-constexpr size_t kQueueFloor = 16;  // Even RLIMIT_SIGPENDING 0 leaves the kernel's own room.
-
 bool is_kernel_code(int code) { return code > 0 || code == SI_KERNEL; }
 
 // Whether `sig` would do nothing: then it need not be queued. A blocked one may be handled later.
@@ -67,7 +65,7 @@ Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
   }
   if (is_ignored(target, sig)) return {};
   PendingSignals& queue = scope == SignalScope::kTask ? target.pending : g.pending;
-  const size_t limit = std::max(size_t(g.limits[RLIMIT_SIGPENDING].rlim_cur), kQueueFloor);
+  const size_t limit = size_t(g.limits[RLIMIT_SIGPENDING].rlim_cur);
   const bool fits = queue.size() < std::min<size_t>(limit, 1u << 17);
   if (!fits && sig >= kFirstRealtime && info.si_code != SI_USER && !is_kernel_code(info.si_code)) {
     return Err(EAGAIN);

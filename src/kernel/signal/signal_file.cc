@@ -4,18 +4,40 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
+#include <algorithm>
+
 namespace usk {
 
 SignalFile::SignalFile(Task& maker, SignalSet mask, bool nonblocking)
     : AnonFile("[signalfd]", O_RDWR | (nonblocking ? O_NONBLOCK : 0), maker.creds),
-      group_(maker.group),
       maker_(Ref<Task>::share(&maker)),
       relay_(make_ref<Relay>()),
-      mask_(mask) {
-  maker.signal_queue.add(relay_, POLLIN);
+      mask_(mask) {}
+
+SignalFile::~SignalFile() {
+  std::vector<Ref<Task>> heard;
+  {
+    Lock lock(task_mutex);
+    heard = std::move(heard_);
+  }
+  for (auto& t : heard) t->signal_queue.remove(relay_.get());
 }
 
-SignalFile::~SignalFile() { maker_->signal_queue.remove(relay_.get()); }
+Ref<Task> SignalFile::reader() const {
+  Task* t = current_task();
+  return t ? Ref<Task>::share(t) : maker_;
+}
+
+WaitQueue& SignalFile::queue() {
+  Ref<Task> t = reader();
+  Lock lock(task_mutex);
+  std::erase_if(heard_, [](const Ref<Task>& old) { return old->dead; });
+  if (std::find(heard_.begin(), heard_.end(), t) == heard_.end()) {
+    t->signal_queue.add(relay_, POLLIN);
+    heard_.push_back(t);
+  }
+  return relay_->queue;
+}
 
 namespace {
 
@@ -53,13 +75,14 @@ signalfd_siginfo to_record(const siginfo_t& i) {
 
 Result<size_t> SignalFile::read(IoOut& dst, uint64_t&) {
   if (dst.size() < sizeof(signalfd_siginfo)) return Err(EINVAL);
+  Ref<Task> t = reader();
   size_t done = 0;
   while (dst.size() >= sizeof(signalfd_siginfo)) {
     std::optional<siginfo_t> info;
     {
       Lock lock(task_mutex);
-      if (!maker_->dead) info = maker_->pending.take(mask_);
-      if (!info) info = group_->pending.take(mask_);
+      info = t->pending.take(mask_);
+      if (!info) info = t->group->pending.take(mask_);
     }
     if (!info) break;
     done += TRY(dst.put_object(to_record(*info)));
@@ -69,8 +92,9 @@ Result<size_t> SignalFile::read(IoOut& dst, uint64_t&) {
 }
 
 PollMask SignalFile::poll() {
+  Ref<Task> t = reader();
   Lock lock(task_mutex);
-  const SignalSet pending = maker_->pending.set() | group_->pending.set();
+  const SignalSet pending = t->pending.set() | t->group->pending.set();
   return pending & mask_ ? POLLIN | POLLRDNORM : 0;
 }
 

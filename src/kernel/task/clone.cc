@@ -15,7 +15,7 @@ namespace {
 constexpr uint64_t kNewNamespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID |
                                     CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWUSER | 0x80;
 
-Result<void> check_flags(Task& t, const CloneRequest& q) {
+Result<void> check_flags(Task& t, const CloneRequest& q) REQUIRES(task_mutex) {
   const uint64_t f = q.flags;
   if ((f & CLONE_THREAD) && !(f & CLONE_SIGHAND)) return Err(EINVAL);
   if ((f & CLONE_SIGHAND) && !(f & CLONE_VM)) return Err(EINVAL);
@@ -133,6 +133,8 @@ Ref<ThreadGroup> new_group(Task& t, uint64_t flags, Ref<Pid> pid) REQUIRES(task_
   g->no_thp = mine.no_thp;
   g->start_ns = t.kernel.time.monotonic();
   g->timers = std::make_shared<PosixTimers>(t.kernel, *g);
+  const rlimit64& cpu = g->limits[RLIMIT_CPU];
+  if (cpu.rlim_cur != RLIM64_INFINITY) g->timers->set_cpu_limit(cpu.rlim_cur, cpu.rlim_max);
   return g;
 }
 

@@ -5,7 +5,7 @@
 namespace usk {
 
 Result<void> close_file(Task& t, Ref<File> file) {
-  if (!file->can(File::kPathOnly) && file->path()) {
+  if (!file->can(File::kPathOnly) && file->path() && file->inode().has_locks()) {
     file->inode().locks().drop_owner(
         {.kind = LockOwner::Kind::kPosix, .id = t.fds ? t.fds->id() : 0});
   }

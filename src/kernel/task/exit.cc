@@ -203,6 +203,7 @@ Step Exit::run(Task&) { return ExitMain{}; }
 
 Step ExitMain::run(Task& t) {
   bool last;
+  int status;
   {
     Lock lock(task_mutex);
     t.exiting = true;
@@ -212,9 +213,10 @@ Step ExitMain::run(Task& t) {
       t.group->exiting = true;
       t.group->exit_status = t.exit_status;
     }
+    status = t.exit_status;
   }
   release_resources(t, last);
-  if (t.kernel.hooks.exited) t.kernel.hooks.exited(t, t.exit_status);
+  if (t.kernel.hooks.exited) t.kernel.hooks.exited(t, status);
   Lock lock(task_mutex);
   send_parent_death_signals(t);
   if (last) leave_process(t);

@@ -194,4 +194,7 @@ class Task final : public RefCounted {
   WaitSet waits_;
 };
 
+// The task that this worker thread advances; null outside of one (boot, timers, tests).
+Task* current_task();
+
 }  // namespace usk

@@ -96,6 +96,7 @@ void PosixTimers::expired(Timer& timer) {
   siginfo_t info;
   memset(&info, 0, sizeof info);
   Ref<Pid> target;
+  bool over_hard = false;
   {
     Lock lock(mu_);
     if (timer.next == 0 || timer.deleted) return;
@@ -121,8 +122,11 @@ void PosixTimers::expired(Timer& timer) {
       info.si_value = timer.event.sigev_value;
     }
     target = timer.target;
+    over_hard = &timer == cpu_limit_.get() && hard_cpu_limit_ != UINT64_MAX &&
+                now(timer) / kNsPerSecond >= int64_t(hard_cpu_limit_);
   }
   Lock lock(task_mutex);
+  if (over_hard) return begin_group_exit(group_, SIGKILL);
   if (group_.tasks.empty() || group_.zombie) return;
   Task* thread = target ? target->task : nullptr;
   if (target && !thread) return;
@@ -159,6 +163,22 @@ TimerSetting PosixTimers::interval_timer(int which) {
   Lock lock(mu_);
   auto& timer = intervals_[which];
   return timer ? current(*timer) : TimerSetting{};
+}
+
+void PosixTimers::set_cpu_limit(uint64_t soft, uint64_t hard) {
+  Lock lock(mu_);
+  hard_cpu_limit_ = hard;
+  if (!cpu_limit_) {
+    if (soft == UINT64_MAX) return;
+    cpu_limit_ = std::make_shared<Timer>();
+    cpu_limit_->clock = kProf;
+    cpu_limit_->event.sigev_notify = SIGEV_SIGNAL;
+    cpu_limit_->event.sigev_signo = SIGXCPU;
+    cpu_limit_->alarm = make_ref<Alarm>(group_.timers, cpu_limit_);
+  }
+  const bool unlimited = soft >= uint64_t(INT64_MAX / kNsPerSecond);
+  const int64_t at = std::max<int64_t>(1, unlimited ? 0 : int64_t(soft) * kNsPerSecond);
+  set_locked(*cpu_limit_, unlimited ? TimerSetting{} : TimerSetting{at, kNsPerSecond}, true);
 }
 
 Result<int> PosixTimers::create(clockid_t clock, const sigevent& event, Ref<Pid> target) {
@@ -243,6 +263,8 @@ void PosixTimers::clear() {
     if (timer) kernel_.time.disarm(*timer->alarm);
     timer.reset();
   }
+  if (cpu_limit_) kernel_.time.disarm(*cpu_limit_->alarm);
+  cpu_limit_.reset();
 }
 
 }  // namespace usk

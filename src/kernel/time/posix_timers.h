@@ -27,6 +27,9 @@ class PosixTimers {
   TimerSetting set_interval_timer(int which, TimerSetting setting) EXCLUDES(mu_);
   TimerSetting interval_timer(int which) EXCLUDES(mu_);
 
+  // RLIMIT_CPU in seconds: SIGXCPU at the soft limit and each second after it, SIGKILL at the hard.
+  void set_cpu_limit(uint64_t soft, uint64_t hard) EXCLUDES(mu_);
+
   // timer_create(2): EAGAIN when there are too many.
   Result<int> create(clockid_t clock, const sigevent& event, Ref<Pid> target) EXCLUDES(mu_);
   void set_value(int id, sigval value) EXCLUDES(mu_);
@@ -58,6 +61,8 @@ class PosixTimers {
   Mutex<Rank::kFdTable> mu_;
   std::map<int, std::shared_ptr<Timer>> timers_ GUARDED_BY(mu_);
   std::shared_ptr<Timer> intervals_[3] GUARDED_BY(mu_);
+  std::shared_ptr<Timer> cpu_limit_ GUARDED_BY(mu_);
+  uint64_t hard_cpu_limit_ GUARDED_BY(mu_) = UINT64_MAX;  // Seconds.
   int next_id_ GUARDED_BY(mu_) = 0;
 };
 

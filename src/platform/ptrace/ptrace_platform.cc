@@ -120,12 +120,27 @@ Result<std::unique_ptr<Thread>> PtracePlatform::new_thread(Thread& by) {
   return thread;
 }
 
+// The host looks through all tracees for "any child": with many threads and few of them in the
+// guest it is asked for those first, and for all others (ends of threads, kills from outside) now
+// and then and whenever nothing else is to be had.
+std::optional<WaitEvent> PtracePlatform::next_event() {
+  constexpr size_t kFew = 4;
+  constexpr unsigned kAllEvery = 64;
+  if (in_guest_.size() <= kFew && ++rounds_ % kAllEvery != 0) {
+    for (PtraceThread* t : in_guest_) {
+      if (auto event = wait_traced(t->tid(), WaitMode::kPoll)) return event;
+    }
+  }
+  return wait_traced(-1, WaitMode::kPoll);
+}
+
 bool PtracePlatform::poll_once(const OnTrap& on_trap) {
-  auto event = wait_traced(-1, WaitMode::kPoll);
+  auto event = next_event();
   if (!event) return false;
   auto it = threads_.find(event->tid);
   if (it == threads_.end()) return true;  // The end of a thread that was let go.
   PtraceThread& thread = *it->second;
+  in_guest_.erase(&thread);
   if (auto trap = thread.classify(event->status)) on_trap(thread, *trap);
   return true;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/channel.h"
+#include "host/process.h"
 #include "platform/platform.h"
 
 namespace usk::platform {
@@ -127,7 +128,9 @@ class PtracePlatform final : public Platform {
   void remove_thread(PtraceThread& t) {
     threads_.erase(t.tid());
     std::erase(lost_, &t);
+    in_guest_.erase(&t);
   }
+  void entered_guest(PtraceThread& t) { in_guest_.insert(&t); }
   // The thread is dead and poll() is to say so.
   void report_lost(PtraceThread& t) { lost_.push_back(&t); }
 
@@ -135,11 +138,14 @@ class PtracePlatform final : public Platform {
   explicit PtracePlatform(host::Channel channel) : channel_(std::move(channel)) {}
   OrFailure<void> start_zygote();
   OrFailure<void> install_filter();
+  std::optional<host::WaitEvent> next_event();
   bool poll_once(const OnTrap& on_trap);
   NewSpace wrap_space(pid_t pid);
 
   host::Channel channel_;
   std::unordered_map<pid_t, PtraceThread*> threads_;
+  std::unordered_set<PtraceThread*> in_guest_;  // Resumed; no event met yet.
+  unsigned rounds_ = 0;
   std::vector<PtraceThread*> lost_;
   std::unique_ptr<PtraceThread> zygote_;  // An empty space, copied for each new one.
 };

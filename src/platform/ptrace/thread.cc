@@ -62,6 +62,7 @@ void PtraceThread::resume(Mode mode) {
   if (regs_valid_ && regs_dirty_) (void)trace_set_regs(tid_, regs_);
   regs_valid_ = regs_dirty_ = false;
   running_ = true;
+  platform_.entered_guest(*this);
   const int request = mode == Mode::kStep ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU;
   (void)trace_resume(request, tid_);  // Of a dying thread it fails; poll() reports the end.
 }

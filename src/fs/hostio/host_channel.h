@@ -1,0 +1,59 @@
+// A host descriptor that was given to the sandbox, and the inode it is seen through.
+#pragma once
+#include <memory>
+
+#include "base/host_poller.h"
+#include "fs/vfs/internal.h"
+#include "host/host_fd.h"
+
+namespace usk {
+
+// What all open files of one given descriptor share. The host's description is shared with
+// programs outside: its flags are never changed, its position only as the guest asks.
+class HostChannel final : public RefCounted {
+ public:
+  HostChannel(std::shared_ptr<HostPoller> poller, UniqueFd fd, uint32_t type, int flags);
+  ~HostChannel() override;
+
+  int fd() const { return fd_->get(); }
+  const Ref<HostFd>& host_fd() const { return fd_; }
+  uint32_t type() const { return type_; }  // S_IF*
+  int flags() const { return flags_; }     // The host's: access mode, O_APPEND, O_NONBLOCK.
+  bool seekable() const { return seekable_; }
+  bool can_poll() const { return can_poll_; }
+  WaitQueue& queue() { return queue_->queue; }
+  // Wakes queue() once when one of `events` comes.
+  void watch(PollMask events);
+
+  USK_FIELDS(fd_, type_, flags_, seekable_, can_poll_)
+
+ private:
+  std::shared_ptr<HostPoller> poller_;
+  Ref<SharedQueue> queue_ = make_ref<SharedQueue>();
+  Ref<HostFd> fd_;
+  uint32_t type_;
+  int flags_;
+  bool seekable_, can_poll_;
+};
+
+// Shows the host's type, size and times; owner and permissions are the guest's own.
+class HostStreamInode final : public InternalInode {
+ public:
+  HostStreamInode(Ref<FileSystem> fs, Ino ino, uint32_t mode, const Creds& owner,
+                  Ref<HostChannel> channel, std::shared_ptr<HostPoller> poller);
+
+  Result<Attr> getattr() override;
+  // The size of a regular file is the host's.
+  Result<void> setattr(const AttrChange& change) override;
+  // /proc/PID/fd, /dev/stdout: never more than the host's descriptor permits (EACCES). Regular
+  // files get a position of their own, as on Linux.
+  Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override;
+
+  USK_FIELDS(channel_)
+
+ private:
+  Ref<HostChannel> channel_;
+  std::shared_ptr<HostPoller> poller_;
+};
+
+}  // namespace usk
