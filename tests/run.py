@@ -2,8 +2,8 @@
 """Runs the tests of this tree and counts them; `./dev test` is this program after a build.
 
 Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in the sandbox),
-programs, python, abuse (tests/programs). A name is a group or one program of a group; -f selects
-cases by a glob.
+programs, python, abuse (tests/programs), control (commands on running sandboxes). A name is a group
+or one program of a group; -f selects cases by a glob.
 """
 import argparse
 import concurrent.futures
@@ -16,12 +16,13 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
+import control_tests  # noqa: E402
 import guest_tests  # noqa: E402
 import program_tests  # noqa: E402
 import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
-GROUPS = ["unit", "guest", "programs", "python", "abuse"]
+GROUPS = ["unit", "guest", "programs", "python", "abuse", "control"]
 
 
 def parse(argv):
@@ -42,6 +43,7 @@ def all_jobs(options, build):
     yield from (("unit", *job) for job in unit_tests.jobs(build, options))
     yield from (("guest", *job) for job in guest_tests.jobs(build, options))
     yield from program_tests.jobs(build, options)
+    yield from (("control", *job) for job in control_tests.jobs(build, options))
 
 
 def selected(group, name, wanted):

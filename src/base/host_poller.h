@@ -18,17 +18,13 @@ class HostWork : public RefCounted {
   virtual void run() = 0;
 };
 
-// What the kernel's loop can sleep on beside traps and timers.
-class HostEvents {
+// The host descriptors that the kernel's loop sleeps on besides guest threads.
+class HostPoller {
  public:
-  virtual ~HostEvents() = default;
+  virtual ~HostPoller() = default;
   virtual int fd() = 0;  // Readable when dispatch() has something to do.
   virtual void dispatch() = 0;
-};
 
-// The host descriptors that the kernel's loop sleeps on besides guest threads.
-class HostPoller : public HostEvents {
- public:
   // `queue` is told once when one of `events` comes, POLLHUP or POLLERR at any rate; who looks
   // and finds nothing asks again. EPERM: the host cannot wait for such a descriptor, which is
   // always ready. The descriptor stays open until forget().

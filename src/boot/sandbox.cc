@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/sysmacros.h>
 
 #include "base/log.h"
@@ -80,8 +79,7 @@ OrFailure<void> Sandbox::assemble() {
   TRY(start_trace());
   root_ = TRY(build_root(*kernel_, config_));
   TRY(make_init(root_));
-  main_ = TRY(start_command(*kernel_, root_, command_spec(),
-                            {.poller = poller_, .terminal = terminal_.get()}));
+  main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get(), nullptr}));
   auto controlled = start_control();
   if (!controlled) end_all();
   return controlled;
@@ -144,8 +142,7 @@ OrFailure<Ref<ThreadGroup>> Sandbox::exec(ExecRequest request) {
   merge_environment(spec.env, request.env);
   if (!request.cwd.empty()) spec.cwd = request.cwd;
   if (!request.user.empty()) spec.user = request.user;
-  StdStreams streams{.poller = poller_, .passed = request.streams};
-  return start_command(*kernel_, root_, spec, streams);
+  return start_command(*kernel_, root_, spec, {poller_, nullptr, &request.streams});
 }
 
 // A sandbox that nobody named may do without: where no directory can be had, it only runs.
@@ -163,13 +160,9 @@ OrFailure<void> Sandbox::register_self() {
 
 OrFailure<void> Sandbox::start_control() {
   if (!entry_) return {};
-  auto watcher = EpollWatcher::make();
+  auto watcher = EpollWatcher::make(poller_);
   if (!watcher) return fail(fmt::format("epoll: {}", strerror(int(watcher.error()))));
   watcher_ = std::move(*watcher);
-  // The loop polls one descriptor: what the sandbox's files wait for is watched through it, too.
-  if (auto ok = watcher_->watch(poller_->fd(), EPOLLIN, [this] { poller_->dispatch(); }); !ok) {
-    return fail(fmt::format("epoll: {}", strerror(int(ok.error()))));
-  }
   kernel_->poller = watcher_.get();
   control_ = TRY(ControlServer::make(*kernel_, *watcher_, std::move(entry_), main_,
                                      [this](ExecRequest q) { return exec(std::move(q)); }));
@@ -196,12 +189,17 @@ int Sandbox::run() {
     timeout_ = make_ref<Timeout>(*kernel_);
     kernel_->time.arm(timeout_, CLOCK_MONOTONIC, kernel_->time.monotonic() + config_.timeout_ns);
   }
+  if (terminal_) {
+    if (auto started = terminal_->start(); !started) {
+      LOG_ERROR("the terminal stays as it is: {}", strerror(int(started.error())));
+    }
+  }
   kernel_->run(ended);
   if (timeout_) kernel_->time.disarm(*timeout_);
   const int status = main_->exit_status;
   end_all();
-  if (terminal_) terminal_->stop();
   if (control_) control_->finish(status);
+  if (terminal_) terminal_->stop();
   return status;
 }
 

@@ -70,7 +70,7 @@ void merge_environment(std::vector<std::string>& env, const std::vector<std::str
 }
 
 OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& root,
-                                          const CommandSpec& spec, const StdStreams& streams) {
+                                          const CommandSpec& spec, const StreamSource& source) {
   WalkContext ctx = root;
   ctx.creds = TRY(user_creds(root, spec.user));
   if (!spec.cwd.empty()) {
@@ -94,7 +94,11 @@ OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& roo
   }
   ProcessSpec process;
   process.fds = make_ref<FdTable>();
-  TRY(install_stdio(streams, *process.fds, ctx));
+  if (source.streams) {
+    TRY(install_streams(source.poller, *source.streams, *process.fds, ctx));
+  } else {
+    TRY(install_stdio(source.poller, source.terminal, *process.fds, ctx));
+  }
   process.fs = make_ref<FsState>(ctx.root, ctx.cwd, 022);
   process.creds = (*image)->creds;
   {
@@ -108,9 +112,9 @@ OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& roo
   (*task)->cpu = std::move((*image)->cpu);
   (*task)->cpu->owner = task->get();
   (*task)->set_name((*image)->comm);
-  if (streams.terminal && !streams.is_passed()) {
+  if (source.terminal) {
     TaskCaller caller(**task);
-    streams.terminal->tty()->adopt_leader(caller);
+    source.terminal->tty()->adopt_leader(caller);
   }
   kernel.scheduler.add(**task);
   return (*task)->group;

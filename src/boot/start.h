@@ -11,6 +11,13 @@
 
 namespace usk {
 
+// Where a program's standard streams come from.
+struct StreamSource {
+  std::shared_ptr<HostPoller> poller;
+  HostTerminal* terminal;     // Becomes its console and controlling terminal, or null.
+  const StdStreams* streams;  // Null: this process's own.
+};
+
 struct CommandSpec {
   std::vector<std::string> argv, env;
   std::string cwd;   // Absolute; empty: the root.
@@ -27,6 +34,6 @@ void merge_environment(std::vector<std::string>& env, const std::vector<std::str
 // Finds the command along PATH, loads it and makes it a child of init in a session of its own,
 // ready to run. Failures have the exit code that goes with them (126, 127).
 OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& root,
-                                          const CommandSpec& spec, const StdStreams& streams);
+                                          const CommandSpec& spec, const StreamSource& source);
 
 }  // namespace usk

@@ -1,4 +1,4 @@
-// The standard streams of processes started from outside.
+// The sandbox's standard streams.
 #pragma once
 #include <array>
 #include <memory>
@@ -7,21 +7,18 @@
 #include "fs/hostio/host_terminal.h"
 #include "fs/vfs/fd_table.h"
 #include "fs/vfs/walk.h"
-#include "host/host_fd.h"
 
 namespace usk {
 
-// Where a process's descriptors 0, 1 and 2 come from.
-struct StdStreams {
-  std::shared_ptr<HostPoller> poller;
-  // The sandbox's terminal, if it has one: streams that are it become the guest's console.
-  HostTerminal* terminal = nullptr;
-  // Host descriptors that `usk exec` passed; all null: those of this process itself.
-  std::array<Ref<HostFd>, 3> passed;
-  bool is_passed() const { return bool(passed[0]) || bool(passed[1]) || bool(passed[2]); }
-};
+// Host descriptors for 0, 1 and 2 of a program that usk exec starts.
+using StdStreams = std::array<Ref<HostFd>, 3>;
 
-// Puts them into an empty table.
-OrFailure<void> install_stdio(const StdStreams& streams, FdTable& fds, const WalkContext& ctx);
+// Puts these into an empty table.
+OrFailure<void> install_streams(const std::shared_ptr<HostPoller>& poller,
+                                const StdStreams& streams, FdTable& fds, const WalkContext& ctx);
+// Moves the host's descriptors 0, 1 and 2 into the table; those that are `terminal` (or null)
+// become the guest's console.
+OrFailure<void> install_stdio(const std::shared_ptr<HostPoller>& poller, HostTerminal* terminal,
+                              FdTable& fds, const WalkContext& ctx);
 
 }  // namespace usk

@@ -5,6 +5,7 @@
 #include "host/stream.h"
 
 namespace usk {
+
 namespace {
 
 constexpr int kUsageError = 125;

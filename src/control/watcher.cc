@@ -2,8 +2,11 @@
 
 namespace usk {
 
-Result<std::unique_ptr<EpollWatcher>> EpollWatcher::make() {
-  return std::unique_ptr<EpollWatcher>(new EpollWatcher(TRY(host::EventPoll::make())));
+Result<std::unique_ptr<EpollWatcher>> EpollWatcher::make(std::shared_ptr<HostPoller> inner) {
+  HostPoller& files = *inner;
+  std::unique_ptr<EpollWatcher> w(new EpollWatcher(TRY(host::EventPoll::make()), std::move(inner)));
+  TRY(w->watch(files.fd(), POLLIN, [&files] { files.dispatch(); }));
+  return w;
 }
 
 void EpollWatcher::dispatch() {

@@ -59,7 +59,7 @@ class Kernel {
   Scheduler scheduler;
   Timekeeper time;
   SyscallHooks hooks;
-  HostEvents* poller = nullptr;  // Host descriptors that files and commands wait for.
+  HostPoller* poller = nullptr;  // Host descriptors that files and commands wait for.
 
   Ref<UserNamespace> root_user_ns;
   Ref<PidNamespace> root_pid_ns;

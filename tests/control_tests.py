@@ -1,0 +1,324 @@
+"""Commands on running sandboxes: usk list, ps, exec, kill, wait, stats.
+
+Each case has a runtime directory of its own, so that sandboxes of others are not seen.
+"""
+import contextlib
+import fnmatch
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+from outcome import Outcome
+
+LIMIT_SECONDS = 20
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def jobs(build, options):
+    for name, function in CASES.items():
+        yield f"control.{name}", lambda n=name, f=function: run(n, f, build, options)
+
+
+def run(name, function, build, options):
+    if not fnmatch.fnmatchcase(name, options.filter):
+        return Outcome()
+    if not (build / "usk").exists():
+        return Outcome(skipped=1)
+    begin = time.monotonic()
+    host = Host(build)
+    try:
+        function(host)
+        outcome = Outcome(passed=1)
+    except (AssertionError, OSError, subprocess.SubprocessError, ValueError) as error:
+        outcome = Outcome(failed=1, notes=[f"FAIL {name}: {error!r}"])
+    finally:
+        host.clean()
+    outcome.seconds = time.monotonic() - begin
+    return outcome
+
+
+class Host:
+    """A user's session: a runtime directory and the sandboxes started in it."""
+
+    def __init__(self, build):
+        self.usk_path = str(build / "usk")
+        self.runtime = tempfile.mkdtemp(prefix="usk-control-")
+        self.environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime)
+        self.started = []
+
+    def usk(self, *arguments, code=0, **more):
+        """Runs a command to its end, which must have this code. Its output and errors."""
+        if "input" not in more:
+            more["stdin"] = subprocess.DEVNULL
+        done = subprocess.run([self.usk_path, *arguments], env=self.environment, text=True,
+                              capture_output=True, timeout=LIMIT_SECONDS, **more)
+        assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
+        return done.stdout, done.stderr
+
+    def start(self, *arguments):
+        process = subprocess.Popen([self.usk_path, *arguments], env=self.environment, text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        self.started.append(process)
+        return process
+
+    def sandbox(self, *command, name="box", flags=()):
+        """A running sandbox that has begun to serve."""
+        process = self.start("run", "--name", name, *flags, "--", *command)
+        self.until(lambda: any(s["name"] == name for s in self.list()))
+        return process
+
+    def list(self):
+        return json.loads(self.usk("list", "--json")[0])
+
+    def until(self, condition):
+        limit = time.monotonic() + LIMIT_SECONDS
+        while not condition():
+            assert time.monotonic() < limit, "out of time"
+            time.sleep(0.02)
+
+    def entries(self):
+        return sorted(set(os.listdir(os.path.join(self.runtime, "usk"))) - {"lock"})
+
+    def clean(self):
+        for process in self.started:
+            with contextlib.suppress(OSError):
+                process.kill()
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                stream.close()
+        shutil.rmtree(self.runtime)
+
+
+def ended(process, code):
+    got = process.wait(LIMIT_SECONDS)
+    assert got == code, (got, process.stderr.read())
+
+
+@case
+def list_shows_what_runs(host):
+    assert host.list() == []
+    process = host.sandbox("sleep", "100")
+    (entry,) = host.list()
+    assert entry["name"] == "box" and entry["pid"] == process.pid, entry
+    assert entry["status"] == "running" and entry["command"] == ["sleep", "100"], entry
+    assert len(entry["id"]) == 12 and entry["created"].endswith("Z"), entry
+    text, _ = host.usk("list")
+    assert entry["id"] in text and "sleep 100" in text, text
+
+
+@case
+def entry_goes_with_the_sandbox(host):
+    host.usk("run", "--", "true")
+    assert host.entries() == []
+
+
+@case
+def names_are_unique(host):
+    host.sandbox("sleep", "100")
+    _, errors = host.usk("run", "--name", "box", "--", "true", code=125)
+    assert errors.count("\n") == 1 and "box" in errors, errors
+    host.usk("run", "--name", "a/b", "--", "true", code=125)
+    assert len(host.entries()) == 1
+
+
+@case
+def id_prefix_is_enough(host):
+    host.sandbox("sleep", "100")
+    (entry,) = host.list()
+    assert "sleep 100" in host.usk("ps", entry["id"][:4])[0]
+    host.usk("ps", "zzz", code=125)
+    host.usk("ps", "", code=125)
+
+
+@case
+def stale_entry_is_removed(host):
+    process = host.sandbox("sleep", "100")
+    process.kill()
+    process.wait()
+    assert len(host.entries()) == 1
+    assert host.list() == []
+    assert host.entries() == []
+    host.usk("run", "--name", "box", "--", "true")
+
+
+@case
+def ps_shows_processes(host):
+    host.sandbox("sh", "-c", "sleep 77 & wait")
+    host.until(lambda: "sleep 77" in host.usk("ps", "box")[0])
+    lines = host.usk("ps", "box")[0].splitlines()
+    assert lines[0].split() == ["PID", "PPID", "USER", "STATE", "TIME", "COMMAND"], lines
+    shell, child = (line.split() for line in lines[1:])
+    assert child[1] == shell[0] and child[3] == "S", lines
+
+
+@case
+def ps_shows_no_control_characters(host):
+    host.sandbox("sh", "-c", "sleep 50; : \033[31m\u009b1m")
+    text, _ = host.usk("ps", "box")
+    assert "\033" not in text and "\u009b" not in text and "?[31m" in text, text
+
+
+@case
+def kill_ends_the_sandbox(host):
+    process = host.sandbox("sh", "-c", "trap '' TERM; sleep 100 & wait; wait")
+    host.usk("kill", "box")
+    assert host.list() == []
+    ended(process, 137)
+
+
+@case
+def kill_sends_signals(host):
+    process = host.sandbox("sh", "-c", "trap 'exit 5' USR1; while :; do sleep 0.1; done")
+    host.until(lambda: "sleep" in host.usk("ps", "box")[0].split("\n", 2)[2])
+    host.usk("kill", "box", "SIGUSR1")
+    ended(process, 5)
+    process = host.sandbox("sleep", "100")
+    host.usk("kill", "box", "15")
+    ended(process, 143)
+    host.usk("kill", "box", code=125)
+
+
+@case
+def kill_knows_signals(host):
+    host.sandbox("sleep", "100")
+    for wrong in ("NOSUCH", "0", "65", "99999999999"):
+        host.usk("kill", "box", wrong, code=125)
+    assert len(host.list()) == 1
+
+
+@case
+def wait_gives_the_exit_code(host):
+    host.sandbox("sh", "-c", "sleep 0.5; exit 9")
+    host.usk("wait", "box", code=9)
+    assert host.list() == []
+
+
+@case
+def wait_sees_a_killed_kernel(host):
+    process = host.sandbox("sleep", "100")
+    waiting = host.start("wait", "box")
+    time.sleep(0.3)
+    process.kill()
+    ended(waiting, 137)
+
+
+@case
+def stats_are_numbers(host):
+    host.sandbox("sleep", "100", flags=["--memory", "64M", "--pids", "9"])
+    stats = json.loads(host.usk("stats", "box", "--json")[0])
+    assert stats["tasks"] == 1 and stats["task_limit"] == 9, stats
+    assert stats["memory_limit_bytes"] == 64 << 20 and stats["memory_bytes"] > 0, stats
+    assert stats["syscalls"] > 0 and stats["uptime_ns"] > 0, stats
+    assert "memory" in host.usk("stats", "box")[0]
+
+
+@case
+def exec_runs_beside(host):
+    host.sandbox("sleep", "100")
+    assert host.usk("exec", "box", "sh", "-c", "echo out; echo err >&2; exit 3", code=3) == \
+        ("out\n", "err\n")
+    assert host.usk("exec", "box", "cat", input="through\n")[0] == "through\n"
+    assert len(host.usk("ps", "box")[0].splitlines()) == 2
+
+
+@case
+def exec_is_in_the_same_sandbox(host):
+    host.sandbox("sh", "-c", "echo kept >/tmp/file; while :; do sleep 1; done")
+    host.until(lambda: "sleep" in host.usk("ps", "box")[0].split("\n", 2)[2])
+    assert host.usk("exec", "box", "cat", "/tmp/file")[0] == "kept\n"
+
+
+@case
+def exec_flags(host):
+    host.sandbox("sleep", "100", flags=["-e", "ONE=1", "-e", "TWO=2"])
+    text, _ = host.usk("exec", "-e", "TWO=3", "--cwd", "/usr", "--user", "7", "box", "sh", "-c",
+                       "echo $ONE $TWO $PWD; id -u")
+    assert text == "1 3 /usr\n7\n", text
+
+
+@case
+def exec_failures(host):
+    host.sandbox("sleep", "100")
+    host.usk("exec", "box", "no-such-command", code=127)
+    host.usk("exec", "box", "/etc/passwd", code=126)
+    host.usk("exec", "box", code=125)
+    host.usk("exec", "none", "true", code=125)
+    host.usk("exec", "--cwd", "/none", "box", "true", code=125)
+    host.usk("exec", "box", "sh", "-c", "kill -9 $$", code=137)
+    host.usk("exec", "box", "true")
+
+
+@case
+def exec_forwards_signals(host):
+    host.sandbox("sleep", "100")
+    client = host.start("exec", "box", "sh", "-c",
+                        "trap 'exit 6' TERM; echo ready; while :; do sleep 0.1; done")
+    assert client.stdout.readline() == "ready\n"
+    client.send_signal(signal.SIGTERM)
+    ended(client, 6)
+
+
+@case
+def exec_hangs_up(host):
+    host.sandbox("sleep", "100")
+    client = host.start("exec", "box", "sleep", "55")
+    host.until(lambda: "sleep 55" in host.usk("ps", "box")[0])
+    client.kill()
+    host.until(lambda: "sleep 55" not in host.usk("ps", "box")[0])
+
+
+@case
+def exec_ends_with_the_sandbox(host):
+    process = host.sandbox("sleep", "100")
+    client = host.start("exec", "box", "sleep", "55")
+    host.until(lambda: "sleep 55" in host.usk("ps", "box")[0])
+    host.usk("kill", "box", "TERM")
+    ended(process, 143)
+    ended(client, 137)
+
+
+@case
+def busy_sandbox_answers(host):
+    host.sandbox("sh", "-c", "while :; do :; done")
+    assert host.usk("exec", "box", "echo", "hello")[0] == "hello\n"
+    host.usk("kill", "box")
+
+
+@case
+def nonsense_on_the_socket(host):
+    host.sandbox("sleep", "100")
+    path = os.path.join(host.runtime, "usk", host.entries()[0], "control")
+    deep = b'{"op":' + b"[" * 100000
+    for message in (b"\xff" * 4, struct.pack("<I", 3) + b"[1]", struct.pack("<I", 2) + b"{}",
+                    struct.pack("<I", len(deep)) + deep,
+                    struct.pack("<I", 34) + b'{"op":"exec","argv":[1],"env":{}} ',
+                    struct.pack("<I", 29) + b'{"op":"kill","signal":"nine"}', b"\x01"):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(LIMIT_SECONDS)
+            client.connect(path)
+            client.sendall(message)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(65536):
+                pass
+    assert "sleep 100" in host.usk("ps", "box")[0]
+
+
+@case
+def no_place_for_the_entry(host):
+    """Another's directory is not used; a sandbox without a name runs all the same."""
+    os.mkdir(os.path.join(host.runtime, "usk"), 0o755)
+    os.chmod(os.path.join(host.runtime, "usk"), 0o755)
+    host.usk("run", "--", "true")
+    assert host.entries() == []
