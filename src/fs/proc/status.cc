@@ -49,7 +49,7 @@ Sizes sizes_of(AddressSpace* mm) {
 
 // What only the process has and not its threads.
 struct Kin {
-  int parent = 0, group = 0, session = 0, tty = 0, foreground = -1;
+  int parent = 0, group = 0, session = 0;
   int threads = 1;
 };
 
@@ -61,12 +61,29 @@ Kin kin_of(const Subject& s, const Task& t) REQUIRES(task_mutex) {
   if (!g.process_group) return k;
   k.group = s.nr(g.process_group->id);
   k.session = s.nr(g.session().id);
-  if (Terminal* tty = g.session().terminal.get()) {
-    const Dev dev = tty->dev();
-    k.tty = int(minor(dev) & 0xff) | int(major(dev)) << 8 | int(minor(dev) & ~0xffu) << 12;
-    k.foreground = tty->foreground();
-  }
   return k;
+}
+
+// tty_nr and tpgid. The terminal has locks of its own, which come before the task lock.
+struct Console {
+  int number = 0, foreground = -1;
+};
+
+Console console_of(const Subject& s, const Task& t) EXCLUDES(task_mutex) {
+  Console c;
+  Ref<Terminal> tty;
+  {
+    Lock lock(task_mutex);
+    if (t.group->process_group) tty = t.group->session().terminal;
+  }
+  if (!tty) return c;
+  const Dev dev = tty->dev();
+  c.number = int(minor(dev) & 0xff) | int(major(dev)) << 8 | int(minor(dev) & ~0xffu) << 12;
+  const GroupId group = tty->foreground();
+  Lock lock(task_mutex);
+  const Ref<Pid> pid = s.kernel().root_pid_ns->find(group);
+  c.foreground = pid ? s.nr(pid) : -1;
+  return c;
 }
 
 }  // namespace
@@ -100,6 +117,7 @@ Result<std::string> stat_text(const Subject& s) {
   const Sizes sizes = sizes_of(mm.get());
   // Addresses are for those who may look into the task.
   const bool open = bool(s.check_access());
+  const Console tty = console_of(s, *t);
   const AddressSpace::Layout l = mm && open ? mm->layout : AddressSpace::Layout{};
   Lock lock(task_mutex);
   ThreadGroup& g = *t->group;
@@ -109,9 +127,9 @@ Result<std::string> stat_text(const Subject& s) {
   const Usage& c = g.reaped_children;
   const bool realtime = t->policy == SCHED_FIFO || t->policy == SCHED_RR;
   std::string out = fmt::format(
-      "{} ({}) {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} ", s.nr(s.pid()), t->name(),
-      state_letter(*t), k.parent, k.group, k.session, k.tty, k.foreground, 0x400000, u.minor_faults,
-      c.minor_faults, u.major_faults, c.major_faults, u.user_ns / kNsPerTick,
+      "{} ({}) {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} ", s.number(), t->name(),
+      state_letter(*t), k.parent, k.group, k.session, tty.number, tty.foreground, 0x400000,
+      u.minor_faults, c.minor_faults, u.major_faults, c.major_faults, u.user_ns / kNsPerTick,
       u.system_ns / kNsPerTick, c.user_ns / kNsPerTick, c.system_ns / kNsPerTick);
   out += fmt::format("{} {} {} 0 {} {} {} {} {} {} {} 0 0 ",
                      realtime ? -1 - t->realtime_priority : 20 + t->nice, t->nice, k.threads,
