@@ -155,9 +155,11 @@ Result<std::string> statm_text(const Subject& s) {
 
 namespace {
 
-std::string numbers_below(const Subject& s, const Ref<Pid>& pid) {
+// The numbers of `pid` in this instance's namespace and those below that `t` is in.
+std::string numbers_below(const Subject& s, const Task& t, const Ref<Pid>& pid) {
   std::vector<int> all = pid->numbers();  // Innermost first.
   std::reverse(all.begin(), all.end());
+  all.resize(t.pid->numbers().size());
   std::string out;
   for (size_t level = size_t(s.ns().level()); level < all.size(); level++) {
     out += fmt::format("\t{}", all[level]);
@@ -180,9 +182,9 @@ std::string identity_lines(const Subject& s, const Task& t, size_t fd_size) REQU
              ids.uid_out(c.uid), ids.uid_out(c.euid), ids.uid_out(c.suid), ids.uid_out(c.fsuid),
              ids.gid_out(c.gid), ids.gid_out(c.egid), ids.gid_out(c.sgid), ids.gid_out(c.fsgid)) +
          fmt::format("FDSize:\t{}\nGroups:\t{}\nNStgid:{}\nNSpid:{}\nNSpgid:{}\nNSsid:{}\n",
-                     fd_size, groups, numbers_below(s, t.group->pid), numbers_below(s, t.pid),
-                     t.group->process_group ? numbers_below(s, t.group->process_group->id) : "",
-                     t.group->process_group ? numbers_below(s, t.group->session().id) : "");
+                     fd_size, groups, numbers_below(s, t, t.group->pid), numbers_below(s, t, t.pid),
+                     t.group->process_group ? numbers_below(s, t, t.group->process_group->id) : "",
+                     t.group->process_group ? numbers_below(s, t, t.group->session().id) : "");
 }
 
 std::string memory_lines(AddressSpace* mm) {
