@@ -168,22 +168,19 @@ class TaskDir final : public ProcDir {
   Result<Ref<Inode>> lookup(std::string_view name) override {
     const int nr = parse_id(name);
     if (nr <= 0) return Err(ENOENT);
-    Ref<Pid> pid;
-    {
-      Lock lock(task_mutex);
-      pid = subject().ns().find(nr);
-      const Task* mine = subject().pid()->task;
-      if (!pid || !pid->task || !mine || pid->task->group != mine->group) return Err(ENOENT);
-    }
-    const Ino number = ino_of(ino(), *pid);
-    return make_ref<TableDir>(Subject(subject().fs(), std::move(pid), true), number, S_IFDIR | 0555,
-                              thread_entries());
+    Lock lock(task_mutex);
+    const Ref<Pid> pid = subject().ns().find(nr);
+    const Task* mine = subject().find();
+    if (!pid || !pid->task || !mine || pid->task->group != mine->group) return Err(ENOENT);
+    return make_ref<TableDir>(Subject(subject().fs(), *pid, true), ino_of(ino(), *pid),
+                              S_IFDIR | 0555, thread_entries());
   }
   Result<std::vector<DirEntry>> list() override {
     Lock lock(task_mutex);
     std::vector<DirEntry> out;
-    if (!subject().pid()->task) return Err(ENOENT);
-    for (const Task* t : subject().pid()->task->group->tasks) {
+    const Task* self = subject().find();
+    if (!self) return Err(ENOENT);
+    for (const Task* t : self->group->tasks) {
       if (const int nr = subject().nr(t->pid)) {
         out.push_back({std::to_string(nr), ino_of(ino(), *t->pid), DT_DIR});
       }
@@ -199,14 +196,10 @@ class RootDir final : public TableDir {
   Result<Ref<Inode>> lookup(std::string_view name) override {
     const int nr = parse_id(name);
     if (nr <= 0) return TableDir::lookup(name);
-    Ref<Pid> pid;
-    {
-      Lock lock(task_mutex);
-      pid = subject().ns().find(nr);
-      if (!pid || !pid->task) return Err(ENOENT);
-    }
-    const Ino number = ino_of(ino(), *pid);
-    return make_ref<TableDir>(Subject(subject().fs(), std::move(pid), false), number,
+    Lock lock(task_mutex);
+    const Ref<Pid> pid = subject().ns().find(nr);
+    if (!pid || !pid->task) return Err(ENOENT);
+    return make_ref<TableDir>(Subject(subject().fs(), *pid, false), ino_of(ino(), *pid),
                               S_IFDIR | 0555, process_entries());
   }
   Result<std::vector<DirEntry>> list() override {

@@ -15,18 +15,21 @@ struct Entry;
 class Subject {
  public:
   explicit Subject(ProcFs& fs) : fs_(&fs) {}
-  Subject(ProcFs& fs, Ref<Pid> pid, bool thread)
-      : fs_(&fs), pid_(std::move(pid)), thread_(thread) {}
+  Subject(ProcFs& fs, const Pid& pid, bool thread)
+      : fs_(&fs), number_(pid.nr_in(fs.ns())), serial_(pid.serial()), thread_(thread) {}
 
   ProcFs& fs() const { return *fs_; }  // Held by the inode that holds this.
   Kernel& kernel() const { return fs_->kernel(); }
   PidNamespace& ns() const { return fs_->ns(); }
-  const Ref<Pid>& pid() const { return pid_; }
+  bool is_task() const { return number_ != 0; }
+  int number() const { return number_; }
   bool thread() const { return thread_; }  // Below task/: of one thread only.
   // The number of a pid in this instance; 0 when it has none.
   int nr(const Ref<Pid>& pid) const { return pid ? pid->nr_in(ns()) : 0; }
 
-  // ESRCH once it was reaped.
+  // Null once it was reaped.
+  Task* find() const REQUIRES(task_mutex);
+  // The same, as ESRCH.
   Result<Ref<Task>> task() const EXCLUDES(task_mutex);
   // Its memory; null for a zombie and a process without code.
   Result<Ref<AddressSpace>> memory() const EXCLUDES(task_mutex);
@@ -36,7 +39,9 @@ class Subject {
 
  private:
   ProcFs* fs_;
-  Ref<Pid> pid_;
+  // Not a Pid: whoever holds one keeps its numbers in use.
+  int number_ = 0;
+  uint64_t serial_ = 0;
   bool thread_ = false;
 };
 

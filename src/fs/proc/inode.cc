@@ -10,29 +10,39 @@
 
 namespace usk::proc {
 
+Task* Subject::find() const {
+  if (!is_task()) return nullptr;
+  const Ref<Pid> pid = ns().find(number_);
+  return pid && pid->serial() == serial_ ? pid->task : nullptr;
+}
+
 Result<Ref<Task>> Subject::task() const {
   Lock lock(task_mutex);
-  if (!pid_ || !pid_->task) return Err(ESRCH);
-  return Ref<Task>::share(pid_->task);
+  Task* t = find();
+  if (!t) return Err(ESRCH);
+  return Ref<Task>::share(t);
 }
 
 Result<Ref<AddressSpace>> Subject::memory() const {
   Lock lock(task_mutex);
-  if (!pid_ || !pid_->task) return Err(ESRCH);
-  return pid_->task->mm;
+  Task* t = find();
+  if (!t) return Err(ESRCH);
+  return t->mm;
 }
 
 Result<Ref<FdTable>> Subject::fds() const {
   Lock lock(task_mutex);
-  if (!pid_ || !pid_->task) return Err(ESRCH);
-  return pid_->task->fds;
+  Task* t = find();
+  if (!t) return Err(ESRCH);
+  return t->fds;
 }
 
 Result<void> Subject::check_access() const {
   Task* reader = current_task();
   Lock lock(task_mutex);
-  if (!pid_ || !pid_->task) return Err(ESRCH);
-  if (!reader || !may_access(*reader, *pid_->task, AccessCreds::kFs)) return Err(EACCES);
+  const Task* t = find();
+  if (!t) return Err(ESRCH);
+  if (!reader || !may_access(*reader, *t, AccessCreds::kFs)) return Err(EACCES);
   return {};
 }
 
@@ -62,9 +72,9 @@ Result<Attr> ProcInode::getattr() {
   a.mode = type() | mode_;
   a.blksize = 1024;
   a.atime = a.mtime = a.ctime = host::now_realtime();
-  if (subject_.pid()) {
+  if (subject_.is_task()) {
     Lock lock(task_mutex);
-    const Task* t = subject_.pid()->task;
+    const Task* t = subject_.find();
     if (!t) return Err(ENOENT);
     if (t->mm && t->mm->dumpable == 1) {
       a.uid = t->creds->euid;

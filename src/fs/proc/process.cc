@@ -242,7 +242,7 @@ Result<std::string> sched_text(const Subject& s) {
   return fmt::format(
       "{} ({}, #threads: {})\n{:-<67}\nse.sum_exec_runtime : {}.{:06}\nnr_switches : {}\n"
       "nr_voluntary_switches : {}\nnr_involuntary_switches : {}\npolicy : {}\nprio : {}\n",
-      t->name(), s.nr(s.pid()), t->group->tasks.size(), "", (u.user_ns + u.system_ns) / 1000000,
+      t->name(), s.number(), t->group->tasks.size(), "", (u.user_ns + u.system_ns) / 1000000,
       (u.user_ns + u.system_ns) % 1000000, u.voluntary + u.involuntary, u.voluntary, u.involuntary,
       t->policy, 120 + t->nice);
 }

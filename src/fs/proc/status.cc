@@ -49,7 +49,7 @@ Sizes sizes_of(AddressSpace* mm) {
 
 // What only the process has and not its threads.
 struct Kin {
-  int parent = 0, group = 0, session = 0, tty = 0, foreground = -1;
+  int parent = 0, group = 0, session = 0;
   int threads = 1;
 };
 
@@ -61,12 +61,29 @@ Kin kin_of(const Subject& s, const Task& t) REQUIRES(task_mutex) {
   if (!g.process_group) return k;
   k.group = s.nr(g.process_group->id);
   k.session = s.nr(g.session().id);
-  if (Terminal* tty = g.session().terminal.get()) {
-    const Dev dev = tty->dev();
-    k.tty = int(minor(dev) & 0xff) | int(major(dev)) << 8 | int(minor(dev) & ~0xffu) << 12;
-    k.foreground = tty->foreground();
-  }
   return k;
+}
+
+// tty_nr and tpgid. The terminal has locks of its own, which come before the task lock.
+struct Console {
+  int number = 0, foreground = -1;
+};
+
+Console console_of(const Subject& s, const Task& t) EXCLUDES(task_mutex) {
+  Console c;
+  Ref<Terminal> tty;
+  {
+    Lock lock(task_mutex);
+    if (t.group->process_group) tty = t.group->session().terminal;
+  }
+  if (!tty) return c;
+  const Dev dev = tty->dev();
+  c.number = int(minor(dev) & 0xff) | int(major(dev)) << 8 | int(minor(dev) & ~0xffu) << 12;
+  const GroupId group = tty->foreground();
+  Lock lock(task_mutex);
+  const Ref<Pid> pid = s.kernel().root_pid_ns->find(group);
+  c.foreground = pid ? s.nr(pid) : -1;
+  return c;
 }
 
 }  // namespace
@@ -100,6 +117,7 @@ Result<std::string> stat_text(const Subject& s) {
   const Sizes sizes = sizes_of(mm.get());
   // Addresses are for those who may look into the task.
   const bool open = bool(s.check_access());
+  const Console tty = console_of(s, *t);
   const AddressSpace::Layout l = mm && open ? mm->layout : AddressSpace::Layout{};
   Lock lock(task_mutex);
   ThreadGroup& g = *t->group;
@@ -109,9 +127,9 @@ Result<std::string> stat_text(const Subject& s) {
   const Usage& c = g.reaped_children;
   const bool realtime = t->policy == SCHED_FIFO || t->policy == SCHED_RR;
   std::string out = fmt::format(
-      "{} ({}) {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} ", s.nr(s.pid()), t->name(),
-      state_letter(*t), k.parent, k.group, k.session, k.tty, k.foreground, 0x400000, u.minor_faults,
-      c.minor_faults, u.major_faults, c.major_faults, u.user_ns / kNsPerTick,
+      "{} ({}) {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} ", s.number(), t->name(),
+      state_letter(*t), k.parent, k.group, k.session, tty.number, tty.foreground, 0x400000,
+      u.minor_faults, c.minor_faults, u.major_faults, c.major_faults, u.user_ns / kNsPerTick,
       u.system_ns / kNsPerTick, c.user_ns / kNsPerTick, c.system_ns / kNsPerTick);
   out += fmt::format("{} {} {} 0 {} {} {} {} {} {} {} 0 0 ",
                      realtime ? -1 - t->realtime_priority : 20 + t->nice, t->nice, k.threads,
@@ -137,9 +155,11 @@ Result<std::string> statm_text(const Subject& s) {
 
 namespace {
 
-std::string numbers_below(const Subject& s, const Ref<Pid>& pid) {
+// The numbers of `pid` in this instance's namespace and those below that `t` is in.
+std::string numbers_below(const Subject& s, const Task& t, const Ref<Pid>& pid) {
   std::vector<int> all = pid->numbers();  // Innermost first.
   std::reverse(all.begin(), all.end());
+  all.resize(t.pid->numbers().size());
   std::string out;
   for (size_t level = size_t(s.ns().level()); level < all.size(); level++) {
     out += fmt::format("\t{}", all[level]);
@@ -162,9 +182,9 @@ std::string identity_lines(const Subject& s, const Task& t, size_t fd_size) REQU
              ids.uid_out(c.uid), ids.uid_out(c.euid), ids.uid_out(c.suid), ids.uid_out(c.fsuid),
              ids.gid_out(c.gid), ids.gid_out(c.egid), ids.gid_out(c.sgid), ids.gid_out(c.fsgid)) +
          fmt::format("FDSize:\t{}\nGroups:\t{}\nNStgid:{}\nNSpid:{}\nNSpgid:{}\nNSsid:{}\n",
-                     fd_size, groups, numbers_below(s, t.group->pid), numbers_below(s, t.pid),
-                     t.group->process_group ? numbers_below(s, t.group->process_group->id) : "",
-                     t.group->process_group ? numbers_below(s, t.group->session().id) : "");
+                     fd_size, groups, numbers_below(s, t, t.group->pid), numbers_below(s, t, t.pid),
+                     t.group->process_group ? numbers_below(s, t, t.group->process_group->id) : "",
+                     t.group->process_group ? numbers_below(s, t, t.group->session().id) : "");
 }
 
 std::string memory_lines(AddressSpace* mm) {
