@@ -56,6 +56,7 @@ Result<Ref<File>> resolve_scripts(LoadRequest& q) {
     auto script = TRY(read_script(*file));
     if (!script) return file;
     if (depth >= kMaxScripts) return Err(ELOOP);
+    if (q.by_cloexec_fd) return Err(ENOENT);
     std::vector<std::string> argv{script->interpreter};
     if (script->has_argument) argv.push_back(script->argument);
     argv.push_back(q.name);
@@ -196,6 +197,7 @@ Result<std::shared_ptr<ExecImage>> load_program(Kernel& kernel, LoadRequest q) {
   const std::string comm = base_name(q.name);
   Ref<File> file = TRY(resolve_scripts(q));
   ElfImage main = TRY(read_elf(file));
+  auto hold = TRY(ExecutableHold::take(file));
   std::optional<ElfImage> interpreter;
   if (main.interpreter) {
     const Path at = TRY(walk(q.walk, q.walk.cwd, *main.interpreter, kFollow));
@@ -212,6 +214,7 @@ Result<std::shared_ptr<ExecImage>> load_program(Kernel& kernel, LoadRequest q) {
   if (contents.argv.empty()) contents.argv.push_back("");  // Linux since 5.18.
   TRY(build_stack(p, contents));
   p.mm->executable = file;
+  p.mm->executable_hold = std::move(hold);
   // A program that its user may not read is not dumpable.
   if (creds.secure || !file->inode().permission(kMayRead, *q.creds)) p.mm->dumpable = 0;
 

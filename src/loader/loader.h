@@ -18,6 +18,8 @@ struct LoadRequest {
   Ref<const Creds> creds;
   uint32_t personality = 0;
   bool traced = false;
+  // Named by a close-on-exec descriptor: an interpreter could not open it again.
+  bool by_cloexec_fd = false;
   MemoryLimits limits;
 };
 

@@ -1,5 +1,7 @@
 #include "mm/address_space.h"
 
+#include "fs/vfs/inode.h"
+
 #include <atomic>
 
 namespace usk {
@@ -38,6 +40,13 @@ bool mergeable(const Vma& a, const Vma& b) {
 }  // namespace
 
 SharedAnon::SharedAnon() : id_(next_shared_id()) {}
+
+Result<Ref<ExecutableHold>> ExecutableHold::take(Ref<File> file) {
+  TRY(file->inode().deny_write_access());
+  return Ref<ExecutableHold>::adopt(new ExecutableHold(std::move(file)));
+}
+
+ExecutableHold::~ExecutableHold() { file_->inode().allow_write_access(); }
 
 AddressSpace::AddressSpace(Ref<platform::Space> space) : space_(std::move(space)) {}
 
@@ -96,7 +105,7 @@ void AddressSpace::split_at(uint64_t addr) {
 }
 
 void AddressSpace::insert(Vma vma) {
-  count(totals_, vma, true);
+  account(vma, true);
   peak_ = std::max(peak_, totals_.total);
   const uint64_t start = vma.start, end = vma.end;
   areas_.insert_or_assign(start, std::move(vma));
@@ -123,13 +132,24 @@ void AddressSpace::erase_range(uint64_t start, uint64_t end) {
   split_at(end);
   auto it = areas_.lower_bound(start);
   while (it != areas_.end() && it->first < end) {
-    count(totals_, it->second, false);
+    account(it->second, false);
     if (it->second.file) dropped_.push_back(std::move(it->second));
     it = areas_.erase(it);
   }
 }
 
-MemoryTotals AddressSpace::totals_locked() { return totals_; }
+AddressSpace::~AddressSpace() NO_THREAD_SAFETY_ANALYSIS {
+  for (auto& [start, v] : areas_) {
+    if (v.is_shared_writable()) v.file->count_writable_mapping(-int64_t(v.pages()));
+  }
+}
+
+void AddressSpace::account(const Vma& v, bool add) {
+  count(totals_, v, add);
+  if (v.is_shared_writable()) {
+    writable_deltas_.emplace_back(v.file, add ? int64_t(v.pages()) : -int64_t(v.pages()));
+  }
+}
 
 MemoryTotals AddressSpace::totals() {
   Hold lock(*this);
@@ -194,19 +214,25 @@ Ref<AddressSpace> AddressSpace::fork(Ref<platform::Space> space, platform::Threa
   copy->layout = layout;
   copy->auxv = auxv;
   copy->executable = executable;
+  copy->executable_hold = executable_hold;
   copy->dumpable = dumpable;
   copy->thp_disabled = thp_disabled;
   copy->membarrier_registered = membarrier_registered;
-  LockBoth lock(mu_, copy->mu_);
-  for (auto& [start, vma] : areas_) {
-    if (vma.has(Vma::kDontFork)) continue;  // The host left it out, too.
-    Vma v = vma;
-    v.flags &= ~Vma::kLocked;  // mlock(2): locks are not inherited.
-    count(copy->totals_, v, true);
-    copy->areas_.emplace(start, std::move(v));
+  std::vector<std::pair<Ref<File>, uint64_t>> shared;
+  {
+    LockBoth lock(mu_, copy->mu_);
+    for (auto& [start, vma] : areas_) {
+      if (vma.has(Vma::kDontFork)) continue;  // The host left it out, too.
+      Vma v = vma;
+      v.flags &= ~Vma::kLocked;  // mlock(2): locks are not inherited.
+      count(copy->totals_, v, true);
+      if (v.is_shared_writable()) shared.emplace_back(v.file, v.pages());
+      copy->areas_.emplace(start, std::move(v));
+    }
+    copy->brk_ = brk_;
+    copy->peak_ = copy->totals_.total;
   }
-  copy->brk_ = brk_;
-  copy->peak_ = copy->totals_.total;
+  for (auto& [file, pages] : shared) file->count_writable_mapping(int64_t(pages));
   return copy;
 }
 

@@ -11,6 +11,17 @@
 
 namespace usk {
 
+// A program file that is being executed: nobody may open it for writing meanwhile (ETXTBSY).
+class ExecutableHold final : public RefCounted {
+ public:
+  static Result<Ref<ExecutableHold>> take(Ref<File> file);
+  ~ExecutableHold() override;
+
+ private:
+  explicit ExecutableHold(Ref<File> file) : file_(std::move(file)) {}
+  Ref<File> file_;
+};
+
 // The limits that an operation is checked against, in bytes (getrlimit(2)).
 struct MemoryLimits {
   uint64_t as = UINT64_MAX;
@@ -38,6 +49,7 @@ struct MemoryTotals {
 class AddressSpace final : public RefCounted {
  public:
   explicit AddressSpace(Ref<platform::Space> space);
+  ~AddressSpace() override;
 
   platform::Space& space() { return *space_; }
 
@@ -84,8 +96,9 @@ class AddressSpace final : public RefCounted {
   Layout layout;               // Written by the loader, before the space is shared.
   std::vector<uint64_t> auxv;  // Pairs, as /proc/PID/auxv shows them.
   Ref<File> executable;        // /proc/PID/exe
-  int dumpable = 1;            // PR_SET_DUMPABLE
-  bool thp_disabled = false;   // PR_SET_THP_DISABLE
+  Ref<ExecutableHold> executable_hold;
+  int dumpable = 1;           // PR_SET_DUMPABLE
+  bool thp_disabled = false;  // PR_SET_THP_DISABLE
   // membarrier(2): commands this process registered for.
   uint32_t membarrier_registered = 0;
 
@@ -102,9 +115,10 @@ class AddressSpace final : public RefCounted {
    public:
     explicit Hold(AddressSpace& mm) ACQUIRE(mm.mu_) : mm_(mm) { mm_.mu_.lock(); }
     ~Hold() RELEASE() NO_THREAD_SAFETY_ANALYSIS {
-      std::vector<Vma> dropped = std::move(mm_.dropped_);
-      mm_.dropped_.clear();
+      std::vector<Vma> dropped = std::exchange(mm_.dropped_, {});
+      auto deltas = std::exchange(mm_.writable_deltas_, {});
       mm_.mu_.unlock();
+      for (auto& [file, pages] : deltas) file->count_writable_mapping(pages);
     }
     Hold(const Hold&) = delete;
 
@@ -128,7 +142,7 @@ class AddressSpace final : public RefCounted {
   void merge_around(uint64_t start, uint64_t end) REQUIRES(mu_);
   void erase_range(uint64_t start, uint64_t end) REQUIRES(mu_);
   Result<void> unmap_locked(platform::Thread& by, uint64_t start, uint64_t end) REQUIRES(mu_);
-  Result<Vma> prepare(const MapRequest& r, uint64_t length) REQUIRES(mu_);
+  static Result<Vma> prepare(const MapRequest& r, uint64_t length);
   Result<void> map_area(platform::Thread& by, const Vma& vma, int extra_flags) REQUIRES(mu_);
   Result<uint64_t> grow_area(platform::Thread& by, const Vma& old, uint64_t new_length, int flags,
                              const MemoryLimits& limits) REQUIRES(mu_);
@@ -137,7 +151,7 @@ class AddressSpace final : public RefCounted {
       REQUIRES(mu_);
   Result<uint64_t> move_area(platform::Thread& by, const Vma& old, uint64_t new_length, uint64_t to,
                              int flags) REQUIRES(mu_);
-  MemoryTotals totals_locked() REQUIRES(mu_);
+  void account(const Vma& v, bool add) REQUIRES(mu_);
 
   Ref<platform::Space> space_;
   Mutex<Rank::kMm> mu_;
@@ -145,7 +159,9 @@ class AddressSpace final : public RefCounted {
   uint64_t brk_ GUARDED_BY(mu_) = 0;
   bool lock_future_ GUARDED_BY(mu_) = false;  // mlockall(MCL_FUTURE)
   std::vector<Vma> dropped_ GUARDED_BY(mu_);  // See Hold.
-  MemoryTotals totals_ GUARDED_BY(mu_);       // Derived from areas_.
+  // Shared, writable pages of files that came or went: told to the files by Hold.
+  std::vector<std::pair<Ref<File>, int64_t>> writable_deltas_ GUARDED_BY(mu_);
+  MemoryTotals totals_ GUARDED_BY(mu_);  // Derived from areas_.
   uint64_t peak_ GUARDED_BY(mu_) = 0;
 };
 

@@ -70,7 +70,7 @@ Result<Vma> AddressSpace::prepare(const MapRequest& r, uint64_t length) {
   v.name = r.name;
   if (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) v.flags |= Vma::kShared;
   if (r.flags & MAP_NORESERVE) v.flags |= Vma::kNoReserve;
-  if ((r.flags & MAP_LOCKED) || lock_future_) v.flags |= Vma::kLocked;
+  if (r.flags & MAP_LOCKED) v.flags |= Vma::kLocked;
   if (r.file) {
     v.max_prot = TRY(max_prot_of(*r.file, r.prot, v.has(Vma::kShared)));
     MmapBacking backing = TRY(r.file->mmap(r.offset, length, r.prot, r.flags));
@@ -115,9 +115,10 @@ Result<uint64_t> AddressSpace::map(platform::Thread& by, const MapRequest& r,
                          (63 << MAP_HUGE_SHIFT);
   if (type == MAP_SHARED_VALIDATE && (r.flags & ~kKnown)) return Err(EOPNOTSUPP);
   if (r.flags & MAP_HUGETLB) return Err(ENOMEM);  // No huge pages are reserved.
+  Vma vma = TRY(prepare(r, length));              // Asks the file: before the lock.
   Hold lock(*this);
   const uint64_t addr = TRY(choose_address(r, length));
-  Vma vma = TRY(prepare(r, length));
+  if (lock_future_) vma.flags |= Vma::kLocked;
   vma.start = addr;
   vma.end = addr + length;
   TRY(check_growth(length, vma, limits));

@@ -9,6 +9,7 @@
 #include "base/ref.h"
 #include "fs/vfs/file.h"
 #include "host/host_fd.h"
+#include "platform/platform.h"
 
 namespace usk {
 
@@ -47,6 +48,9 @@ struct Vma {
 
   uint64_t length() const { return end - start; }
   bool has(uint32_t f) const { return flags & f; }
+  uint64_t pages() const { return length() / platform::kPageSize; }
+  // What a write seal of the file has to wait for (memfd_create(2)).
+  bool is_shared_writable() const { return file && has(kShared) && (max_prot & PROT_WRITE); }
   bool private_writable() const { return (prot & PROT_WRITE) && !has(kShared); }
 
   USK_FIELDS(start, end, prot, max_prot, flags, file, offset, shared, name)

@@ -22,7 +22,8 @@ Result<std::vector<std::string>> get_strings(Task& t, uint64_t array, size_t& bu
   }
 }
 
-SyscallResult exec(Task& t, Path file, std::string name, uint64_t argv, uint64_t envp) {
+SyscallResult exec(Task& t, Path file, std::string name, uint64_t argv, uint64_t envp,
+                   bool by_cloexec_fd = false) {
   LoadRequest q;
   size_t budget = kMaxArgTotal;
   q.argv = TRY(get_strings(t, argv, budget));
@@ -31,6 +32,7 @@ SyscallResult exec(Task& t, Path file, std::string name, uint64_t argv, uint64_t
   q.name = std::move(name);
   q.walk = t.walk_context();
   q.creds = t.creds;
+  q.by_cloexec_fd = by_cloexec_fd;
   q.personality = t.personality;
   q.limits = t.memory_limits();
   return begin_exec(t, TRY(load_program(t.kernel, std::move(q))));
@@ -56,7 +58,12 @@ SyscallResult execveat(Task& t, DirFd dir, UserPath path, uint64_t argv, uint64_
   if (dir.n != AT_FDCWD && !name.starts_with('/')) {
     shown = "/dev/fd/" + std::to_string(dir.n) + (name.empty() ? "" : "/" + name);
   }
-  return exec(t, std::move(file), shown, argv, envp);
+  bool cloexec = false;
+  if (shown != name) {
+    auto slot = t.fds->get_slot(dir.n);
+    cloexec = slot && slot->cloexec;
+  }
+  return exec(t, std::move(file), shown, argv, envp, cloexec);
 }
 
 }  // namespace usk::sys

@@ -86,6 +86,7 @@ SyscallResult futex_wait(Task& t, uint64_t addr, uint32_t value, uint32_t bitset
 SyscallResult futex_wake(Task& t, uint64_t addr, int count, uint32_t bitset, bool shared) {
   if (!bitset) return Err(EINVAL);
   auto key = TRY(futex_key(t, addr, shared));
+  if (futexes().has_pi_waiter(key.key)) return Err(EINVAL);
   return futexes().wake(key.key, std::max(count, 1), bitset);
 }
 
@@ -173,6 +174,7 @@ SyscallResult futex_lock_pi(Task& t, uint64_t addr, bool shared, bool try_only) 
     break;
   }
   FutexWaiter& waiter = begin_wait(t);
+  waiter.is_pi = true;
   waiter.entries.push_back({key.key, key.holder});
   futexes().enqueue(waiter);
   return Block{*t.frame.deadline, OnSignal::kNoIntr};

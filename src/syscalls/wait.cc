@@ -30,7 +30,8 @@ struct Found {
   Usage usage;
 };
 
-bool matches(const Wanted& w, ThreadGroup& child) REQUIRES(task_mutex) {
+bool matches(const Task& t, const Wanted& w, ThreadGroup& child) REQUIRES(task_mutex) {
+  if ((w.options & __WNOTHREAD) && child.leader->parent_thread != &t) return false;
   if (w.what == Wanted::kPid && child.pid.get() != w.pid) return false;
   if (w.what == Wanted::kGroup && child.process_group->id.get() != w.pid) return false;
   if (w.options & __WALL) return true;
@@ -67,7 +68,7 @@ Result<std::optional<Found>> look(Task& t, const Wanted& w) {
   Lock lock(task_mutex);
   bool any = false;
   for (ThreadGroup* child : t.group->children) {
-    if (!matches(w, *child)) continue;
+    if (!matches(t, w, *child)) continue;
     any = true;
     auto f = look_at(w, *child);
     if (!f) continue;

@@ -137,7 +137,7 @@ void MemRegular::allow_sealing() {
   seals_ &= ~F_SEAL_SEAL;
 }
 
-void MemRegular::count_writable_mapping(int delta) {
+void MemRegular::count_writable_mapping(int64_t delta) {
   Lock lock(mu_);
   writable_mappings_ += delta;
 }

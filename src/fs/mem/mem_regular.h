@@ -27,7 +27,7 @@ class MemRegular : public MemInode {
   // Before its first use: from now on it may be sealed.
   void allow_sealing() EXCLUDES(mu_);
   // Shared mappings that may be written, kept by whoever maps: F_SEAL_WRITE is refused (EBUSY).
-  void count_writable_mapping(int delta) EXCLUDES(mu_);
+  void count_writable_mapping(int64_t delta) EXCLUDES(mu_);
 
   USK_FIELDS(data_, seals_)
 
@@ -41,7 +41,7 @@ class MemRegular : public MemInode {
 
  private:
   int seals_ GUARDED_BY(mu_);
-  int writable_mappings_ GUARDED_BY(mu_) = 0;  // Derived.
+  int64_t writable_mappings_ GUARDED_BY(mu_) = 0;  // Derived.
 };
 
 // An open regular file.
@@ -54,6 +54,7 @@ class MemFile : public File {
   Result<size_t> write(IoIn& src, uint64_t& pos) override;
   Result<uint64_t> seek(int64_t offset, int whence) override;
   Result<MmapBacking> mmap(uint64_t offset, uint64_t length, int prot, int flags) override;
+  void count_writable_mapping(int64_t pages) override { regular().count_writable_mapping(pages); }
   Result<void> fsync(bool) override { return {}; }
   Result<void> fallocate(int mode, uint64_t offset, uint64_t length) override;
 

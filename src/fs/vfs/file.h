@@ -99,6 +99,8 @@ class File : public RefCounted {
   virtual Result<MmapBacking> mmap(uint64_t offset, uint64_t length, int prot, int flags) {
     return Err(ENODEV);
   }
+  // So many pages of shared mappings that may be written came (or went).
+  virtual void count_writable_mapping(int64_t pages) {}
   virtual Result<void> fsync(bool data_only) { return Err(EINVAL); }
   virtual Result<void> truncate(uint64_t size);
   virtual Result<void> fallocate(int mode, uint64_t offset, uint64_t length) { return Err(ESPIPE); }

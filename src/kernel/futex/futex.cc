@@ -133,6 +133,12 @@ size_t FutexTable::waiters(const FutexKey& key) {
   return it == queues_.end() ? 0 : it->second.size();
 }
 
+bool FutexTable::has_pi_waiter(const FutexKey& key) {
+  Lock lock(mu_);
+  auto it = queues_.find(key);
+  return it != queues_.end() && it->second.front().waiter->is_pi;
+}
+
 void wake_futex(Task& t, uint64_t addr, int count) {
   if (auto key = futex_key(t, addr, /*shared=*/false)) futexes().wake(key->key, count, ~0u);
   // The word may be in shared memory, where waiters use the other key.

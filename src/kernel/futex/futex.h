@@ -30,7 +30,8 @@ struct FutexWaiter {
   std::vector<Entry> entries;
   bool queued = false;
   int woken_index = -1;
-  // A PI futex was handed over to this waiter.
+  // Waits for a PI futex, which only an unlock hands over; and it was.
+  bool is_pi = false;
   bool got_pi = false;
 };
 
@@ -57,6 +58,7 @@ class FutexTable {
   // Takes one waiter out of the queue as the new owner of a PI futex.
   Task* hand_over(const FutexKey& key, bool& more) EXCLUDES(mu_);
   size_t waiters(const FutexKey& key) EXCLUDES(mu_);
+  bool has_pi_waiter(const FutexKey& key) EXCLUDES(mu_);
 
  private:
   struct Hash {
