@@ -37,8 +37,8 @@ class RootBuilder {
     TRY(make_base());
     TRY(mount_standard());
     TRY(make_devices());
-    for (const MountSpec& m : config_.mounts) TRY(add_mount(m));
     if (config_.root.empty()) TRY(show_cwd());
+    for (const MountSpec& m : config_.mounts) TRY(add_mount(m));
     if (overlay_) overlay_->settle();
     return ctx_;
   }
