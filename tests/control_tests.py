@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -156,7 +157,8 @@ def stale_entry_is_removed(host):
 @case
 def ps_shows_processes(host):
     host.sandbox("sh", "-c", "sleep 77 & wait")
-    host.until(lambda: "sleep 77" in host.usk("ps", "box")[0])
+    asleep = re.compile(r" S +\S+ sleep 77$", re.M)
+    host.until(lambda: asleep.search(host.usk("ps", "box")[0]))
     lines = host.usk("ps", "box")[0].splitlines()
     assert lines[0].split() == ["PID", "PPID", "USER", "STATE", "TIME", "COMMAND"], lines
     shell, child = (line.split() for line in lines[1:])

@@ -31,7 +31,13 @@ Ref<Task> SignalFile::reader() const {
 WaitQueue& SignalFile::queue() {
   Ref<Task> t = reader();
   Lock lock(task_mutex);
-  std::erase_if(heard_, [](const Ref<Task>& old) { return old->dead; });
+  for (size_t i = 0; i < heard_.size();) {
+    if (heard_[i]->dead) {
+      heard_.erase(heard_.begin() + long(i));
+    } else {
+      i++;
+    }
+  }
   if (std::find(heard_.begin(), heard_.end(), t) == heard_.end()) {
     t->signal_queue.add(relay_, POLLIN);
     heard_.push_back(t);
