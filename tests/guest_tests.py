@@ -19,7 +19,7 @@ def command(platform, build, program):
     if platform == "native":
         return [program]
     return [build / "usk", "run", f"--platform={platform}", "--root", "/", "--tmpfs", "/tmp",
-            "--cwd", "/", "--", program]
+            "--ro", build / "guest", "--cwd", "/", "--", program]
 
 
 def programs(build):

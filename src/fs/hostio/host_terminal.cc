@@ -142,9 +142,29 @@ bool HostTerminal::may_not_wait() const {
   return host::status_flags(fd_.get()).value_or(0) & O_NONBLOCK;
 }
 
+void HostTerminal::follow_size() {
+  if (auto size = host::terminal_size(fd_.get())) tty_->set_window(*size);
+}
+
+// The host sends SIGWINCH before the new size can be read at the slave's end of a pseudo-terminal.
+class HostTerminal::LateLook final : public TimerClient {
+ public:
+  explicit LateLook(HostTerminal& terminal) : terminal_(Ref<HostTerminal>::share(&terminal)) {}
+  void expired() override { terminal_->follow_size(); }
+
+ private:
+  Ref<HostTerminal> terminal_;
+};
+
 void HostTerminal::heed_signals() {
+  constexpr int64_t kMoment = 5'000'000;  // 5 ms
   while (const int signal = host::take_signal(signals_.get())) {
-    if (auto size = host::terminal_size(fd_.get())) tty_->set_window(*size);
+    follow_size();
+    if (signal == SIGWINCH) {
+      if (!late_look_) late_look_ = make_ref<LateLook>(*this);
+      const int64_t now = timer_service().now(CLOCK_MONOTONIC);
+      timer_service().arm(late_look_, CLOCK_MONOTONIC, now + kMoment);
+    }
     // Whoever stopped us has used the terminal meanwhile; now it may be ours again.
     if (signal != SIGCONT || !has_input_ || !host::in_foreground(fd_.get())) continue;
     if (auto raw = go_raw(); !raw) LOG_INFO("the terminal cannot be set to raw mode");
@@ -208,6 +228,8 @@ void HostTerminal::run() {
 }
 
 void HostTerminal::stop() {
+  if (late_look_) timer_service().disarm(*late_look_);
+  late_look_.reset();
   const int64_t give_up = host::monotonic_now() + kStopNs;
   while (!carry_output() && host::monotonic_now() < give_up) {
     host::wait_for_child_or_fd(poller_->fd(), give_up);

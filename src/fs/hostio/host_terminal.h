@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/host_poller.h"
+#include "base/timer.h"
 #include "fs/tty/tty.h"
 #include "host/terminal.h"
 
@@ -34,12 +35,14 @@ class HostTerminal final : public HostWork {
 
  private:
   class Bell;
+  class LateLook;
   HostTerminal(std::shared_ptr<HostPoller> poller, Ref<Tty> tty, UniqueFd fd, dev_t host_dev,
                bool has_input, const struct termios2& saved);
   Result<void> take_over();
   Result<void> go_raw();
   bool may_not_wait() const;
   void heed_signals();
+  void follow_size();
   void carry_input();
   // Whether all is out.
   bool carry_output();
@@ -55,6 +58,7 @@ class HostTerminal final : public HostWork {
   UniqueFd signals_;
   Ref<SharedQueue> queue_ = make_ref<SharedQueue>();
   Ref<Waiter> bell_;
+  Ref<TimerClient> late_look_;  // Looks at the size once more, a moment after SIGWINCH.
   std::optional<host::TerminalGuard> guard_;
   std::vector<std::byte> unwritten_;
 };
