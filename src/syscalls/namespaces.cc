@@ -15,18 +15,6 @@ constexpr uint64_t kNamespaceFlags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC |
                                      CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWCGROUP;
 constexpr uint64_t kSharingFlags = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM;
 
-Result<Ref<const Creds>> creds_in_new_user_ns(Task& t) {
-  const auto& parent = t.creds->user_ns;
-  if (parent->depth() >= UserNamespace::kMaxDepth) return Err(ENOSPC);
-  if (!parent->maps_uid(t.creds->euid) || !parent->maps_gid(t.creds->egid)) return Err(EPERM);
-  Ref<Creds> c = t.creds->clone();
-  c->user_ns = UserNamespace::make_child(parent, t.creds->euid, t.creds->egid);
-  c->permitted = c->effective = c->bounding = kFullCaps;
-  c->inheritable = c->ambient = 0;
-  c->securebits = 0;
-  return Ref<const Creds>(c);
-}
-
 bool is_threaded(Task& t) {
   Lock lock(task_mutex);
   return t.group->tasks.size() > 1;

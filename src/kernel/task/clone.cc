@@ -45,20 +45,6 @@ Result<void> check_task_limits(Task& t) REQUIRES(task_mutex) {
   return {};
 }
 
-// Credentials of a child in a new user namespace: all capabilities there, none outside.
-Result<Ref<const Creds>> child_creds(Task& t, uint64_t flags) {
-  if (!(flags & CLONE_NEWUSER)) return t.creds;
-  auto& parent = t.creds->user_ns;
-  if (parent->depth() >= UserNamespace::kMaxDepth) return Err(ENOSPC);
-  if (!parent->maps_uid(t.creds->euid) || !parent->maps_gid(t.creds->egid)) return Err(EPERM);
-  Ref<Creds> c = t.creds->clone();
-  c->user_ns = UserNamespace::make_child(parent, t.creds->euid, t.creds->egid);
-  c->permitted = c->effective = c->bounding = kFullCaps;
-  c->inheritable = c->ambient = 0;
-  c->securebits = 0;
-  return Ref<const Creds>(c);
-}
-
 struct Resources {
   Ref<const Creds> creds;
   Ref<FsState> fs;
@@ -68,7 +54,7 @@ struct Resources {
 
 Result<Resources> copy_resources(Task& t, uint64_t flags) {
   Resources r;
-  r.creds = TRY(child_creds(t, flags));
+  r.creds = flags & CLONE_NEWUSER ? TRY(creds_in_new_user_ns(t)) : t.creds;
   r.fs = flags & CLONE_FS ? t.fs : t.fs->clone();
   r.fds = flags & CLONE_FILES ? t.fds : t.fds->clone();
   r.ns = TRY(new_namespaces(t, flags, r.creds, *r.fs));
@@ -130,7 +116,6 @@ Ref<ThreadGroup> new_group(Task& t, uint64_t flags, Ref<Pid> pid) REQUIRES(task_
   }
   g->limits = mine.limits;
   g->oom_score_adj = mine.oom_score_adj;
-  g->no_thp = mine.no_thp;
   g->start_ns = t.kernel.time.monotonic();
   g->timers = std::make_shared<PosixTimers>(t.kernel, *g);
   const rlimit64& cpu = g->limits[RLIMIT_CPU];
@@ -217,6 +202,18 @@ void publish(Task& t, const CloneRequest& q, Ref<Task> child) REQUIRES(task_mute
 }
 
 }  // namespace
+
+Result<Ref<const Creds>> creds_in_new_user_ns(Task& t) {
+  const auto& parent = t.creds->user_ns;
+  if (parent->depth() >= UserNamespace::kMaxDepth) return Err(ENOSPC);
+  if (!parent->maps_uid(t.creds->euid) || !parent->maps_gid(t.creds->egid)) return Err(EPERM);
+  Ref<Creds> c = t.creds->clone();
+  c->user_ns = UserNamespace::make_child(parent, t.creds->euid, t.creds->egid);
+  c->permitted = c->effective = c->bounding = kFullCaps;
+  c->inheritable = c->ambient = 0;
+  c->securebits = 0;
+  return Ref<const Creds>(c);
+}
 
 Result<Namespaces> new_namespaces(Task& t, uint64_t flags, const Ref<const Creds>& creds,
                                   FsState& fs) {

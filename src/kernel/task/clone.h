@@ -19,6 +19,10 @@ struct CloneRequest {
 // vfork has to wait in. Errors as clone(2).
 SyscallResult clone_task(Task& t, const CloneRequest& request);
 
+// For CLONE_NEWUSER: all capabilities in a child namespace of the caller's, none outside. ENOSPC:
+// too deep; EPERM: the caller's ids have no mapping.
+Result<Ref<const Creds>> creds_in_new_user_ns(Task& t);
+
 // unshare(2) and setns(2) share this: new namespaces for those CLONE_NEW* bits.
 Result<Namespaces> new_namespaces(Task& t, uint64_t flags, const Ref<const Creds>& creds,
                                   FsState& fs);

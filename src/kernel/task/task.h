@@ -135,7 +135,6 @@ class Task final : public RefCounted {
   uint64_t timer_slack_ns = 50000;
   int io_priority = 0;
   cpu_set_t affinity;
-  bool keep_caps_unused = false;
   int64_t start_ns = 0;
   Usage usage;
 

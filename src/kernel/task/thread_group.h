@@ -98,8 +98,6 @@ class ThreadGroup final : public RefCounted {
   Usage dead_threads, reaped_children;
   int oom_score_adj = 0;
   int64_t start_ns = 0;
-  bool timer_slack_set = false;
-  bool no_thp = false;
 
   std::shared_ptr<PosixTimers> timers;  // Its own lock.
 

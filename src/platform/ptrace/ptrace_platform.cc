@@ -76,9 +76,9 @@ OrFailure<void> PtracePlatform::install_filter() {
     uint16_t length;
     uint64_t filter;
   } program{uint16_t(filter.size()), USK_STUB_MESSAGE + 64};
-  auto& space = zygote_->space();
-  const bool written = space.write(USK_STUB_MESSAGE, std::as_bytes(std::span(&program, 1))) &&
-                       space.write(USK_STUB_MESSAGE + 64, std::as_bytes(std::span(filter)));
+  PtraceSpace& space = *zygote_->ptrace_space();
+  const bool written = space.write_stub(USK_STUB_MESSAGE, std::as_bytes(std::span(&program, 1))) &&
+                       space.write_stub(USK_STUB_MESSAGE + 64, std::as_bytes(std::span(filter)));
   if (!written ||
       !zygote_->call(SYS_seccomp, {1 /* SECCOMP_SET_MODE_FILTER */, 0, USK_STUB_MESSAGE})) {
     return fail("the host refuses seccomp filters: Usk needs CONFIG_SECCOMP_FILTER");

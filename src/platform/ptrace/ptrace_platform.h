@@ -44,6 +44,8 @@ class PtraceSpace final : public Space {
 
   pid_t pid() const { return pid_; }
   Result<int> memory_fd();
+  // All of `src` to one of the stub's own pages.
+  Result<void> write_stub(uint64_t addr, std::span<const std::byte> src);
 
  private:
   PtracePlatform& platform_;

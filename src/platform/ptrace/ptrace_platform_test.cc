@@ -118,6 +118,13 @@ TEST_F(PtracePlatformTest, TheStubsOwnPagesAreOutOfReach) {
   EXPECT_EQ(s.space->unmap(*s.thread, kGuestEnd, 4096), Err(EINVAL));
   EXPECT_EQ(s.space->unmap(*s.thread, kGuestEnd - 4096, 8192), Err(EINVAL));
   EXPECT_EQ(s.space->unmap(*s.thread, 4096, UINT64_MAX), Err(EINVAL));
+  std::byte byte{};
+  for (uint64_t addr : {kGuestEnd, kGuestEnd + 0x1000, kGuestEnd + 0x2000, UINT64_MAX}) {
+    EXPECT_EQ(s.space->read(addr, std::span(&byte, 1)), Err(EFAULT));
+    EXPECT_EQ(s.space->write(addr, std::span(&byte, 1)), Err(EFAULT));
+    EXPECT_EQ(s.space->read_forced(addr, std::span(&byte, 1)), Err(EFAULT));
+    EXPECT_EQ(s.space->write_forced(addr, std::span(&byte, 1)), Err(EFAULT));
+  }
 }
 
 }  // namespace

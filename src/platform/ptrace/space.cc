@@ -56,7 +56,7 @@ Result<void> PtraceSpace::map(Thread& by, const Mapping& m) {
     return {};
   }
   const ReceiveMessage message;
-  TRY(write(USK_STUB_MESSAGE, std::as_bytes(std::span(&message, 1))));
+  TRY(write_stub(USK_STUB_MESSAGE, std::as_bytes(std::span(&message, 1))));
   TRY(platform_.channel().send(m.fd->get()));
   const Command commands[] = {
       {SYS_recvmsg, {0, USK_STUB_MESSAGE, MSG_DONTWAIT, 0, 0, 0}},
@@ -102,12 +102,26 @@ Result<void> PtraceSpace::sync(Thread& by, uint64_t addr, uint64_t length, int f
   return {};
 }
 
+// The four copies below serve guest addresses only: the stub's own pages are nobody's to read or
+// write through /proc/PID/mem, process_vm_writev(2) or a debugger. Cut at the end of the guest.
+template <class Bytes>
+static Result<Bytes> within_guest(uint64_t addr, Bytes bytes) {
+  if (addr >= kGuestEnd) return Err(EFAULT);
+  return bytes.first(std::min<uint64_t>(bytes.size(), kGuestEnd - addr));
+}
+
 Result<size_t> PtraceSpace::read(uint64_t addr, std::span<std::byte> dst) {
-  return process_read(pid_, addr, dst);
+  return process_read(pid_, addr, TRY(within_guest(addr, dst)));
 }
 
 Result<size_t> PtraceSpace::write(uint64_t addr, std::span<const std::byte> src) {
-  return process_write(pid_, addr, src);
+  return process_write(pid_, addr, TRY(within_guest(addr, src)));
+}
+
+Result<void> PtraceSpace::write_stub(uint64_t addr, std::span<const std::byte> src) {
+  auto n = host::pwrite(TRY(memory_fd()), src, addr);
+  if (!n || *n != src.size()) return Err(EFAULT);
+  return {};
 }
 
 Result<int> PtraceSpace::memory_fd() {
@@ -116,13 +130,13 @@ Result<int> PtraceSpace::memory_fd() {
 }
 
 Result<size_t> PtraceSpace::read_forced(uint64_t addr, std::span<std::byte> dst) {
-  auto n = host::pread(TRY(memory_fd()), dst, addr);
+  auto n = host::pread(TRY(memory_fd()), TRY(within_guest(addr, dst)), addr);
   if (!n || *n == 0) return Err(EFAULT);
   return n;
 }
 
 Result<size_t> PtraceSpace::write_forced(uint64_t addr, std::span<const std::byte> src) {
-  auto n = host::pwrite(TRY(memory_fd()), src, addr);
+  auto n = host::pwrite(TRY(memory_fd()), TRY(within_guest(addr, src)), addr);
   if (!n || *n == 0) return Err(EFAULT);
   return n;
 }

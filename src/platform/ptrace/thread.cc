@@ -178,7 +178,7 @@ Result<int64_t> PtraceThread::call(uint64_t nr, std::array<uint64_t, 6> args) {
 
 Result<void> PtraceThread::batch(std::span<const Command> commands) {
   if (commands.size() > USK_STUB_MAX_COMMANDS) return Err(E2BIG);
-  TRY(space_->write_forced(USK_STUB_COMMANDS, std::as_bytes(commands)));
+  TRY(space_->write_stub(USK_STUB_COMMANDS, std::as_bytes(commands)));
   fetch_regs();
   Regs r = stub_regs(USK_STUB_BATCH, regs_);
   r.r12 = USK_STUB_COMMANDS;
