@@ -131,6 +131,10 @@ class Platform {
   // Another thread in the space of `by`, with its registers.
   virtual Result<std::unique_ptr<Thread>> new_thread(Thread& by) = 0;
 
+  // The host's clock_gettime(2) as a function that guest code may call at this address in every
+  // space; 0: there is none.
+  virtual uint64_t host_clock_gettime() { return 0; }
+
   // Waits until a thread has trapped, `fd` becomes readable or the deadline (host's monotonic
   // clock) has passed, whatever is first, and reports each trap to `on_trap`.
   using OnTrap = std::function<void(Thread&, const Trap&)>;

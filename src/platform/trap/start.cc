@@ -1,7 +1,9 @@
 // Starting the platform: the memory file, the first stub, its filter.
 #include <fmt/format.h>
+#include <linux/seccomp.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "arch/x86_64/xstate.h"
@@ -11,6 +13,7 @@
 #include "host/process.h"
 #include "host/shared_memory.h"
 #include "host/trap_filter.h"
+#include "host/vdso.h"
 #include "platform/trap/trap_platform.h"
 
 extern "C" const std::byte usk_blob_begin[], usk_blob_end[];
@@ -49,6 +52,7 @@ OrFailure<std::unique_ptr<Platform>> TrapPlatform::make() {
   return p;
 }
 
+// The program for seccomp(2), as it lies in the zygote's buffer.
 OrFailure<void> TrapPlatform::write_filter(uint32_t index) {
   const auto filter = trap_filter({.code = USK_BLOB_BASE,
                                    .code_end = USK_BLOB_END,
@@ -57,10 +61,56 @@ OrFailure<void> TrapPlatform::write_filter(uint32_t index) {
                                    .areas = USK_AREAS,
                                    .allowed = kAllowed,
                                    .asked = kAsked});
+  constexpr uint64_t kAt = USK_AREAS + USK_AREA_BUFFER;
+  const struct {
+    uint16_t length;
+    uint64_t filter;
+  } program{uint16_t(filter.size()), kAt + 64};
   const auto bytes = std::as_bytes(std::span(filter));
-  if (bytes.size() > USK_AREA_BUFFER_SIZE) return fail("the stubs' filter is too large");
-  memcpy(areas_.buffer(index).data(), bytes.data(), bytes.size());
-  areas_.area(index).args[0] = filter.size();
+  const auto buffer = areas_.buffer(index);
+  if (bytes.size() + 64 > buffer.size()) return fail("the stubs' filter is too large");
+  memcpy(buffer.data(), &program, sizeof program);
+  memcpy(buffer.data() + 64, bytes.data(), bytes.size());
+  return {};
+}
+
+// Nothing stays in the zygote but the blob, what it shares with the kernel process, and the host's
+// vDSO. The filter comes last; its listener is taken over.
+OrFailure<void> TrapPlatform::empty_zygote(TrapThread& zygote) {
+  const pid_t pid = zygote.trap_space()->pid();
+  Vdso vdso = vdso_of(pid);
+  const uint64_t areas_end = USK_AREAS + uint64_t(USK_MAX_SLOTS) * USK_AREA_SIZE;
+  if (vdso.start < areas_end) vdso = {USK_STUB_TOP, USK_STUB_TOP, 0};
+  host_clock_gettime_ = vdso.clock_gettime;
+  const std::pair<uint64_t, uint64_t> holes[] = {{kGuestStart, USK_BLOB_BASE},
+                                                 {USK_BLOB_END, USK_POLICY},
+                                                 {USK_POLICY + kPageSize, USK_AREAS},
+                                                 {USK_AREAS + USK_BLOCK_SIZE, vdso.start},
+                                                 {vdso.end, USK_STUB_TOP}};
+  std::vector<StubCall> calls;
+  for (auto [from, to] : holes) {
+    if (from < to) calls.push_back({SYS_munmap, {from, to - from}});
+  }
+  calls.push_back({SYS_madvise, {USK_AREAS, USK_BLOCK_SIZE, MADV_DONTFORK}});
+  constexpr uint64_t kFlags =
+      SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+  calls.push_back({SYS_seccomp, {SECCOMP_SET_MODE_FILTER, kFlags, USK_AREAS + USK_AREA_BUFFER}});
+  const int64_t fd = zygote.start_calls(calls, monotonic_now() + kStartNs);
+  if (fd < 0) {
+    return fail(fmt::format("the host refuses a seccomp filter with notifications: {}",
+                            strerror(int(-fd))));
+  }
+  auto listener = Listener::take(pid, int(fd));
+  if (!listener) {
+    return fail(fmt::format("cannot take over the stubs' notifications: {}",
+                            strerror(int(listener.error()))));
+  }
+  listener_ = std::move(*listener);
+  listener_.set_hand_over(true);
+  // The guest's descriptors are none of the host's.
+  if (!await(zygote) || !zygote.call({SYS_close, {uint64_t(fd)}})) {
+    return fail("the stub process does not obey");
+  }
   return {};
 }
 
@@ -84,7 +134,7 @@ OrFailure<void> TrapPlatform::start_zygote() {
   const pid_t pid = TRY(spawn_stub(image->get(), areas_.fd()));
   space->set_pid(pid);
   name_thread(*zygote, pid);
-  // Its first post is a plain word: nobody hears notifications yet.
+  // Its first post is a plain word: there are no notifications yet.
   const int64_t give_up = monotonic_now() + kStartNs;
   while (!zygote->take_post() && !space->lost() && monotonic_now() < give_up) {
     wait_word(zygote->area().post, 0, 10'000'000);
@@ -93,21 +143,8 @@ OrFailure<void> TrapPlatform::start_zygote() {
   if (zygote->post() != trap::Post::kReady) {
     return fail("the stub process did not start: the host must allow executing a memfd");
   }
-  const int64_t fd = zygote->area().result;
-  if (fd < 0) {
-    return fail(fmt::format("the host refuses a seccomp filter with notifications: {}",
-                            strerror(int(-fd))));
-  }
-  auto listener = Listener::take(pid, int(fd));
-  if (!listener) {
-    return fail(fmt::format("cannot take over the stubs' notifications: {}",
-                            strerror(int(listener.error()))));
-  }
-  listener_ = std::move(*listener);
-  listener_.set_hand_over(true);
+  TRY(empty_zygote(*zygote));
   zygote_ = std::move(zygote);
-  // The guest's descriptors are none of the host's.
-  if (!zygote_->call({SYS_close, {uint64_t(fd)}})) return fail("the stub process does not obey");
   return {};
 }
 

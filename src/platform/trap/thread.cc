@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "arch/x86_64/xstate.h"
+#include "host/poll.h"
 #include "host/process.h"
 #include "host/shared_memory.h"
 #include "platform/trap/trap_platform.h"
@@ -234,6 +235,20 @@ Result<int64_t> TrapThread::call(const StubCall& c) {
   if (queued_.size() == trap::kMaxCommands) TRY(run_commands());
   queued_.push_back(c);
   return run_commands();
+}
+
+int64_t TrapThread::start_calls(std::span<const StubCall> calls, int64_t deadline_ns) {
+  queued_.assign(calls.begin(), calls.end());
+  order(Order::kCommands);
+  expected_.clear();
+  Area& a = area();
+  while (std::atomic_ref(a.done).load() != sequence_) {
+    if (host::monotonic_now() >= deadline_ns) return -ETIMEDOUT;
+    const int64_t result = a.commands[calls.size() - 1].result;
+    if (result < 0) return result;
+    host::wait_word(a.done, sequence_ - 1, 100'000);
+  }
+  return a.commands[calls.size() - 1].result;
 }
 
 Result<void> TrapThread::call_later(const StubCall& c) {

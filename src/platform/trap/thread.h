@@ -40,6 +40,9 @@ class TrapThread final : public Thread {
 
   // Makes one call in the stub, after those that are queued: its result, or the host's error.
   Result<int64_t> call(const StubCall& c);
+  // Begins calls and waits for the result of the last, or until the deadline: when the end of the
+  // order cannot be heard yet. A negative number of an error.
+  int64_t start_calls(std::span<const StubCall> calls, int64_t deadline_ns);
   // Makes it before guest code runs on; it cannot fail in a way that the guest should see.
   Result<void> call_later(const StubCall& c);
   // Until everything that was queued or is under way has been made.

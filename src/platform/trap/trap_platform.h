@@ -25,6 +25,7 @@ class TrapPlatform final : public Platform {
   Result<NewSpace> fork(Thread& by) override;
   Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
   void poll(int fd, Deadline until, const OnTrap& on_trap) override;
+  uint64_t host_clock_gettime() override { return host_clock_gettime_; }
 
   // --- For spaces and threads.
   AreaPool& areas() { return areas_; }
@@ -46,6 +47,7 @@ class TrapPlatform final : public Platform {
   explicit TrapPlatform(AreaPool areas) : areas_(std::move(areas)) {}
   OrFailure<void> start_zygote();
   OrFailure<void> write_filter(uint32_t index);
+  OrFailure<void> empty_zygote(TrapThread& zygote);
   Result<NewSpace> copy_space(TrapThread& by);
 
   // Sleeps until something came, and takes it in.
@@ -59,6 +61,7 @@ class TrapPlatform final : public Platform {
   AreaPool areas_;
   host::Listener listener_;
   int children_ = -1;
+  uint64_t host_clock_gettime_ = 0;
   std::unordered_map<uint32_t, TrapThread*> by_index_;  // Of the area.
   std::unordered_map<pid_t, TrapThread*> by_tid_;
   std::unordered_map<pid_t, Ending> ending_;

@@ -290,24 +290,12 @@ void install_handlers() {
   }
 }
 
-void unmap(uint64_t from, uint64_t to) { call(SYS_munmap, from, to - from); }
-
 // The first stub: makes itself what all others are copies of.
 void zygote(Area* a) {
   set_signal_stack(a);
   install_handlers();
-  unmap(0x10000, USK_BLOB_BASE);
-  unmap(USK_BLOB_END, USK_POLICY);
-  unmap(USK_POLICY + 0x1000, USK_AREAS);
-  unmap(USK_AREAS + USK_BLOCK_SIZE, USK_STUB_TOP);
-  call(SYS_madvise, USK_AREAS, USK_BLOCK_SIZE, 10);  // MADV_DONTFORK
-  struct {
-    uint16_t length;
-    const void* filter;
-  } program{uint16_t(a->args[0]), buffer(a)};
-  // NEW_LISTENER | WAIT_KILLABLE_RECV
-  a->result = call(SYS_seccomp, 1, (1 << 3) | (1 << 5), &program);
-  // Nobody hears notifications yet: the kernel process waits for this word.
+  // Nobody hears notifications yet: the kernel process waits for this word. Its order empties the
+  // address space and installs the filter.
   __atomic_store_n(&a->post, uint32_t(Post::kReady), __ATOMIC_SEQ_CST);
   call(SYS_futex, &a->post, FUTEX_WAKE, 1);
   a->waiting = 1;
