@@ -107,9 +107,10 @@ void Kernel::run(const std::function<bool()>& done) {
     Deadline next = time.expire();
     if (!scheduler.idle()) next = {0};
     if (done()) return;
-    platform_->poll(poller ? poller->fd() : -1, next,
-                    [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
-    if (poller) poller->dispatch();
+    const bool readable = platform_->poll(
+        poller ? poller->fd() : -1, next,
+        [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
+    if (readable && poller) poller->dispatch();
   }
 }
 

@@ -152,18 +152,19 @@ bool PtracePlatform::poll_once(const OnTrap& on_trap) {
   return true;
 }
 
-void PtracePlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
+bool PtracePlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
   for (PtraceThread* t : std::exchange(lost_, {})) on_trap(*t, {.kind = Trap::Kind::kLost});
   // A bounded round, so that descriptors and timers are looked at under load.
   for (int i = 0; i < 64; i++) {
     if (poll_once(on_trap)) continue;
-    if (i > 0) return;
+    if (i > 0) return true;
     host::wait_for_child_or_fd(fd, until.ns);
     // Ended by a child or by the rest: take what is there and go.
     while (i++ < 64 && poll_once(on_trap)) {
     }
-    return;
+    return true;
   }
+  return true;
 }
 
 }  // namespace usk::platform

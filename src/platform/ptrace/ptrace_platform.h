@@ -123,7 +123,7 @@ class PtracePlatform final : public Platform {
   Result<NewSpace> new_space() override;
   Result<NewSpace> fork(Thread& by) override;
   Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
-  void poll(int fd, Deadline until, const OnTrap& on_trap) override;
+  bool poll(int fd, Deadline until, const OnTrap& on_trap) override;
   uint64_t host_clock_gettime() override { return host_clock_gettime_; }
 
   host::Channel& channel() { return channel_; }

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "arch/x86_64/xstate.h"
+#include "host/cpu.h"
 #include "host/poll.h"
 #include "host/process.h"
 #include "host/shared_memory.h"
@@ -20,6 +21,8 @@ using trap::Order;
 using trap::Post;
 
 namespace {
+
+constexpr uint64_t kMaxSyscalls = 1024;  // Above every number of a system call.
 
 // The host call of a command that the filter asks about.
 std::optional<StubCall> asked_call(const StubCall& c) {
@@ -46,19 +49,21 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t sl
   a.index = index;
   a.alive = 1;
   a.self = area_address();
+  a.minus_self = -area_address();
   a.stack_top = area_address() + USK_AREA_STACK_TOP;
   space_->add_thread(*this);
   platform_.add_thread(*this);
 }
 
 TrapThread::~TrapThread() {
-  platform_.remove_thread(*this);
   space_->remove_thread(*this);
   // A running thread ends with its space; so does the last one.
-  if (state_ != State::kStopped || space_->threads().empty()) return;
-  queued_.clear();
-  order(Order::kExit);
-  space_->release_slot(slot_);
+  if (state_ == State::kStopped && !space_->threads().empty()) {
+    queued_.clear();
+    order(Order::kExit);
+    space_->release_slot(slot_);
+  }
+  platform_.remove_thread(*this);
 }
 
 Space& TrapThread::space() { return *space_; }
@@ -66,20 +71,25 @@ Area& TrapThread::area() { return platform_.areas().area(index_); }
 
 bool TrapThread::take_post() {
   if (state_ != State::kRunning && state_ != State::kStarting) return false;
-  const auto kind = Post(std::atomic_ref(area().post).exchange(0));
-  if (kind == Post::kNone) return false;
+  std::atomic_ref word(area().post);
+  if (word.load(std::memory_order_relaxed) == 0) return false;
+  const auto kind = Post(word.exchange(0));
   state_ = State::kStopped;
   post_ = kind;
   expected_.clear();
   result_.reset();
-  in_call_ = kind == Post::kSyscall;
+  in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
+  platform_.left_guest(*this);
+  platform_.took_post(int64_t((host::ticks() - ordered_at_) * 1000 / host::ticks_per_us()),
+                      area().cpu);
   return true;
 }
 
 std::optional<Trap> TrapThread::trap() {
   const Area& a = area();
   switch (post_) {
-    case Post::kSyscall: {
+    case Post::kSyscall: space_->consider_patch(*this, a.regs.rip, a.nr); [[fallthrough]];
+    case Post::kPatched: {
       Trap t{.kind = Trap::Kind::kSyscall};
       t.nr = nr_ = a.nr;
       memcpy(t.args.data(), a.args, sizeof a.args);
@@ -94,6 +104,9 @@ std::optional<Trap> TrapThread::trap() {
              .address = a.fault.address};
       t.error = a.fault.error, t.number = a.fault.trap;
       const int s = t.signal;
+      if (s == SIGILL) {
+        if (auto call = into_patched_site()) return call;
+      }
       const bool known = s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE || s == SIGTRAP;
       return known && t.code > 0 ? t : Trap{.kind = Trap::Kind::kLost};
     }
@@ -102,6 +115,26 @@ std::optional<Trap> TrapThread::trap() {
       return Trap{.kind = Trap::Kind::kLost};
     default: return Trap{.kind = Trap::Kind::kInterrupted};
   }
+}
+
+// A jump into the middle of a patched site, to what was its system call instruction.
+std::optional<Trap> TrapThread::into_patched_site() {
+  constexpr uint64_t kInside = kPatchSize - Regs::kSyscallLength;
+  const uint64_t site = area().regs.rip - kInside;
+  if (!space_->is_patched(site)) return std::nullopt;
+  Regs& r = regs();
+  if (r.rax >= kMaxSyscalls) {  // It met a patch half made: what it loaded was no number.
+    r.rip = site;
+    return Trap{.kind = Trap::Kind::kInterrupted};
+  }
+  r.rip = r.rcx = site + kPatchSize;
+  r.r11 = r.eflags;
+  r.orig_rax = nr_ = r.rax;
+  in_call_ = true;
+  Trap t{.kind = Trap::Kind::kSyscall};
+  t.nr = nr_;
+  t.args = r.syscall_args();
+  return t;
 }
 
 void TrapThread::fetch_regs() {
@@ -159,6 +192,8 @@ void TrapThread::write_commands() {
 void TrapThread::order(Order o) {
   write_commands();
   state_ = State::kRunning;
+  platform_.entered_guest(*this);
+  ordered_at_ = host::ticks();
   Area& a = area();
   std::atomic_ref(a.order).store(uint32_t(o));
   if (notice_) {
@@ -175,6 +210,7 @@ void TrapThread::resume(Mode mode) {
   Order o = Order::kReturn;
   if (mode == Mode::kStep && !regs_valid_) regs();
   if (regs_valid_) {
+    regs_.rip = space_->restart_address(regs_);
     store_regs();
     o = mode == Mode::kStep ? Order::kStep : Order::kRegs;
   } else if (result_) {
@@ -190,6 +226,18 @@ void TrapThread::interrupt() {
   if (state_ == State::kRunning) {
     (void)host::send_thread_signal(space_->pid(), tid_, SIGUSR1);
   }
+}
+
+void TrapThread::set_identity(const std::optional<Identity>& identity) {
+  uint32_t* const to = area().identity;
+  if (!identity) {
+    std::fill_n(to, trap::kIdentities, 0);
+    return;
+  }
+  const Identity& i = *identity;
+  to[trap::kPid] = i.pid + 1, to[trap::kTid] = i.tid + 1;
+  to[trap::kUid] = i.uid + 1, to[trap::kEuid] = i.euid + 1;
+  to[trap::kGid] = i.gid + 1, to[trap::kEgid] = i.egid + 1;
 }
 
 uint64_t TrapThread::cpu_time_ns() { return host::thread_cpu_time(tid_).value_or(0); }
@@ -293,6 +341,7 @@ Result<void> TrapThread::set_fpu_state(std::span<const std::byte> state) {
 }
 
 void TrapThread::lose() {
+  platform_.left_guest(*this);
   state_ = State::kLost;
   notice_ = 0;
   queued_.clear();

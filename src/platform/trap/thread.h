@@ -35,6 +35,7 @@ class TrapThread final : public Thread {
   Result<void> set_fpu_state(std::span<const std::byte> state) override;
   void resume(Mode mode) override;
   void interrupt() override;
+  void set_identity(const std::optional<Identity>& identity) override;
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
 
@@ -68,6 +69,7 @@ class TrapThread final : public Thread {
   const StubCall* expected(const host::Listener::Notice& n) const;
   void expect(const StubCall& c) { expected_.push_back(c); }
   void take_expected() { expected_.pop_front(); }
+  bool asks() const { return !expected_.empty(); }  // A notice will come.
   // Who posted before the thread had a name.
   pid_t claimed_tid() const { return claimed_tid_; }
   void claim(pid_t tid) { claimed_tid_ = tid; }
@@ -80,6 +82,7 @@ class TrapThread final : public Thread {
   void order(trap::Order order);
   void write_commands();
   void fetch_regs();
+  std::optional<Trap> into_patched_site();
   void store_regs();
   Result<int64_t> run_commands();
 
@@ -97,6 +100,7 @@ class TrapThread final : public Thread {
   bool regs_valid_ = false;  // regs_ holds the guest's registers; they go back with the order.
   std::vector<StubCall> queued_;
   std::deque<StubCall> expected_;  // Calls under way that the stub asks for.
+  uint64_t ordered_at_ = 0;        // In host ticks.
   uint32_t sequence_ = 0;          // Of the last batch of commands.
 };
 

@@ -179,6 +179,12 @@ void set_signal_stack(Area* a) {
 
 bool in_blob(uint64_t ip) { return ip >= USK_BLOB_BASE && ip < USK_BLOB_END; }
 
+bool in_thunks(uint64_t ip) { return ip >= USK_THUNKS && ip < USK_THUNKS_END; }
+uint64_t thunk_word(const greg_t* g, uint64_t offset) {
+  const uint64_t thunk = uint64_t(g[REG_RIP]) & ~uint64_t(USK_THUNK_SIZE - 1);
+  return *reinterpret_cast<const uint64_t*>(thunk + offset);
+}
+
 void save_registers(Area* a, const greg_t* g) {
   StubRegs& r = a->regs;
   r.r15 = g[REG_R15], r.r14 = g[REG_R14], r.r13 = g[REG_R13], r.r12 = g[REG_R12];
@@ -212,6 +218,7 @@ void on_call(Area* a, const siginfo_t* info, greg_t* g) {
       reinterpret_cast<const SigsysInfo*>(reinterpret_cast<const std::byte*>(info) + 16);
   save_registers(a, g);
   StubRegs& r = a->regs;
+  if (in_thunks(r.rip)) r.rip = thunk_word(g, USK_THUNK_RETURN);
   if (sys->arch != 0xc000003e) return go_post(a, g, Post::kSyscall32);
   if ((sys->call_address & ~0xfffull) == 0xffffffffff600000) {
     r.rip = a->fault.address = sys->call_address;
@@ -228,6 +235,8 @@ void on_call(Area* a, const siginfo_t* info, greg_t* g) {
 
 // The kernel process wants the thread: where it is decides how.
 void on_kick(Area* a, greg_t* g) {
+  // A thunk has changed nothing that its site's call would not change: back to the site.
+  if (in_thunks(uint64_t(g[REG_RIP]))) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SITE));
   const auto ip = uint64_t(g[REG_RIP]);
   auto within = [ip](const char* from, const char* to) {
     return ip >= uint64_t(from) && ip < uint64_t(to);
@@ -251,6 +260,9 @@ void on_fault(Area* a, int signal, const siginfo_t* info, greg_t* g) {
     return;
   }
   if (in_blob(uint64_t(g[REG_RIP]))) call(SYS_exit_group, 125);  // Only a guest can do that.
+  // A thunk's look at a gs of the guest's own: it makes the call the slow way.
+  if (in_thunks(uint64_t(g[REG_RIP]))) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SLOW));
+  if (in_thunks(uint64_t(g[REG_RIP]))) return;
   save_registers(a, g);
   a->fault.signal = uint32_t(signal);
   a->fault.code = info->si_code;
@@ -312,6 +324,8 @@ void usk_trapped(Area* a, Post kind) {
   post(a, kind);
   obey(a);
 }
+
+void usk_patched(Area* a) { usk_trapped(a, Post::kPatched); }
 
 void usk_kicked(Area* a) { usk_trapped(a, Post::kInterrupted); }
 
