@@ -174,6 +174,16 @@ std::optional<Vma> AddressSpace::find(uint64_t addr) {
   return it->second;
 }
 
+bool AddressSpace::is_writable(uint64_t addr, uint64_t length) {
+  Hold lock(*this);
+  const uint64_t end = addr + length;
+  for (auto it = first_ending_after(addr); addr < end; ++it) {
+    if (it == areas_.end() || it->first > addr || !(it->second.prot & PROT_WRITE)) return false;
+    addr = it->second.end;
+  }
+  return true;
+}
+
 std::vector<Vma> AddressSpace::areas() {
   Hold lock(*this);
   std::vector<Vma> out;

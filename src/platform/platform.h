@@ -112,6 +112,20 @@ class Thread {
   // The floating point and vector state, in the XSAVE layout of NT_X86_XSTATE.
   virtual Result<std::vector<std::byte>> fpu_state() = 0;
   virtual Result<void> set_fpu_state(std::span<const std::byte> state) = 0;
+  // Memory of its space, as Space::read() and write(), for the call that this thread is in: what
+  // the platform copied with the trap is not copied again, and a write may come only when the
+  // thread runs on. `known` says that the pages are mapped and writable.
+  virtual Result<size_t> read_memory(uint64_t addr, std::span<std::byte> dst) {
+    return space().read(addr, dst);
+  }
+  virtual Result<size_t> write_memory(uint64_t addr, std::span<const std::byte> src, bool known) {
+    (void)known;
+    return space().write(addr, src);
+  }
+  // Makes writes of write_memory() that are still to come: others are about to look.
+  virtual void flush_memory() {}
+  // The call slept: what was copied with its trap is old.
+  virtual void forget_copies() {}
   // Run guest code until the next trap, which is reported by Platform::poll().
   enum class Mode { kRun, kStep };
   virtual void resume(Mode mode) = 0;

@@ -65,14 +65,15 @@ struct Area {
   uint32_t nr;
   uint64_t args[6];
   uint32_t cpu;
-  uint32_t unused;
+  uint32_t copied_length;  // Bytes at `copied` that are in the buffer, too.
   // The answer, in another.
   alignas(64) uint32_t order;
   uint32_t command_count;  // Commands to run before anything else of the order.
   int64_t result;
   uint32_t sequence;  // Number of this order's batch of commands ...
   uint32_t done;      // ... and of the last one that was run.
-  uint64_t unused2[4];
+  uint64_t copied;
+  uint64_t unused2[3];
   // Between stub and signal handler.
   alignas(64) uint32_t interrupt;  // A kick came while stub code ran.
   uint32_t waiting;                // Sleeps on `order`.

@@ -61,6 +61,9 @@ class Patches final : public RefCounted {
   const Site* find(uint64_t addr) const;
   // Puts the original code over what was read from `addr` on.
   void hide(uint64_t addr, std::span<std::byte> bytes) const;
+  bool touches(uint64_t addr, uint64_t length) const {
+    return may_touch(addr, length) && !within(addr, length).empty();
+  }
   // Addresses of the sites that [addr, addr + length) touches.
   std::vector<uint64_t> within(uint64_t addr, uint64_t length) const;
 

@@ -43,6 +43,8 @@ class TrapSpace final : public Space {
   void remove_thread(TrapThread& t);
   // Every thread of it is lost: the process has ended.
   void lose();
+  // Commands of one thread are made before those of another are given, and before memory is read.
+  Result<void> settle(const TrapThread* by);
   // The thread whose commands may not have been made yet.
   void set_unsettled(TrapThread* t) { unsettled_ = t; }
   // Kills the process, whose guest cannot be trusted to go on.
@@ -71,8 +73,6 @@ class TrapSpace final : public Space {
   Result<void> take_first_slot(uint32_t slot);
 
  private:
-  // Commands of one thread are made before those of another are given.
-  Result<void> settle(const TrapThread* by);
   Result<int> memory_fd();
   // Puts the original code back: somebody is about to change or move it.
   void unpatch(uint64_t addr, uint64_t length);

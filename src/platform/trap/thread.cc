@@ -59,7 +59,6 @@ TrapThread::~TrapThread() {
   space_->remove_thread(*this);
   // A running thread ends with its space; so does the last one.
   if (state_ == State::kStopped && !space_->threads().empty()) {
-    queued_.clear();
     order(Order::kExit);
     space_->release_slot(slot_);
   }
@@ -79,6 +78,12 @@ bool TrapThread::take_post() {
   expected_.clear();
   result_.reset();
   in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
+  copied_length_ = buffer_used_ = 0;
+  if (in_call_) {
+    copied_ = area().copied;
+    copied_length_ = std::min<uint64_t>(area().copied_length, USK_AREA_BUFFER_SIZE);
+    buffer_used_ = (copied_length_ + 63) & ~uint64_t(63);
+  }
   platform_.left_guest(*this);
   platform_.took_post(int64_t((host::ticks() - ordered_at_) * 1000 / host::ticks_per_us()),
                       area().cpu);
@@ -207,6 +212,7 @@ void TrapThread::answer_notice() { platform_.listener().answer(std::exchange(not
 
 void TrapThread::resume(Mode mode) {
   if (state_ == State::kLost) return platform_.report_lost(*this);
+  (void)space_->settle(this);  // It is to see what others of the space were given.
   Order o = Order::kReturn;
   if (mode == Mode::kStep && !regs_valid_) regs();
   if (regs_valid_) {
@@ -257,12 +263,14 @@ const StubCall* TrapThread::expected(const host::Listener::Notice& n) const {
 
 Result<int64_t> TrapThread::run_commands() {
   if (state_ == State::kLost) return Err(ESRCH);
+  forget_copies();  // Commands may use the buffer.
   const auto shown = std::make_tuple(post_, result_, in_call_);
   const size_t count = queued_.size();
   // Registers that were fetched stay here: the stub's own are not touched meanwhile.
   order(Order::kCommands);
   const bool ok = platform_.await(*this);
   const Post end = post_;
+  buffer_used_ = 0;
   std::tie(post_, result_, in_call_) = shown;
   if (!ok) return Err(ESRCH);
   if (end != Post::kDone) {
@@ -270,13 +278,12 @@ Result<int64_t> TrapThread::run_commands() {
     return Err(ESRCH);
   }
   const Area& a = area();
-  for (size_t i = 0; i + 1 < count; i++) {
-    const int64_t r = a.commands[i].result;
-    if (r < 0 && r >= -4095) return Err(int(-r));
+  int64_t r = 0;
+  for (size_t i = 0; i < count; i++) {
+    r = a.commands[i].result;
+    if (r < 0 && r >= -4095 && a.commands[i].nr != trap::kCmdCopyOut) return Err(int(-r));
   }
-  const int64_t last = a.commands[count - 1].result;
-  if (last < 0 && last >= -4095) return Err(int(-last));
-  return last;
+  return r;
 }
 
 Result<int64_t> TrapThread::call(const StubCall& c) {
@@ -323,6 +330,32 @@ Result<void> TrapThread::settle() {
     if (i > 10) host::wait_word(a.done, a.done, i < 100 ? 20'000 : 1'000'000);
   }
   return {};
+}
+
+Result<size_t> TrapThread::read_memory(uint64_t addr, std::span<std::byte> dst) {
+  const uint64_t skip = addr - copied_;
+  if (skip >= copied_length_) return space_->read(addr, dst);
+  const size_t n = std::min<uint64_t>(dst.size(), copied_length_ - skip);
+  memcpy(dst.data(), platform_.areas().buffer(index_).data() + skip, n);
+  space_->patches()->hide(addr, dst.first(n));
+  return n;
+}
+
+// Small results go into the buffer; the stub copies them on when it runs again.
+Result<size_t> TrapThread::write_memory(uint64_t addr, std::span<const std::byte> src, bool known) {
+  constexpr uint64_t kSmall = 8192;
+  if (!known || src.size() > kSmall || state_ != State::kStopped ||
+      space_->patches()->touches(addr, src.size())) {
+    return space_->write(addr, src);
+  }
+  if (queued_.size() == trap::kMaxCommands || buffer_used_ + src.size() > USK_AREA_BUFFER_SIZE) {
+    TRY(settle());
+  }
+  TRY(space_->settle(this));
+  memcpy(platform_.areas().buffer(index_).data() + buffer_used_, src.data(), src.size());
+  TRY(call_later({trap::kCmdCopyOut, {addr, src.size(), buffer_used_}}));
+  buffer_used_ += (src.size() + 15) & ~uint64_t(15);
+  return src.size();
 }
 
 Result<std::vector<std::byte>> TrapThread::fpu_state() {

@@ -39,6 +39,11 @@ class TrapThread final : public Thread {
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
 
+  Result<size_t> read_memory(uint64_t addr, std::span<std::byte> dst) override;
+  Result<size_t> write_memory(uint64_t addr, std::span<const std::byte> src, bool known) override;
+  void flush_memory() override { (void)settle(); }
+  void forget_copies() override { copied_length_ = 0; }
+
   // Makes one call in the stub, after those that are queued: its result, or the host's error.
   Result<int64_t> call(const StubCall& c);
   // Begins calls and waits for the result of the last, or until the deadline: when the end of the
@@ -98,6 +103,8 @@ class TrapThread final : public Thread {
   std::optional<int64_t> result_;
   Regs regs_;
   bool regs_valid_ = false;  // regs_ holds the guest's registers; they go back with the order.
+  // What the stub copied into its buffer with the post, and how much of the buffer is in use.
+  uint64_t copied_ = 0, copied_length_ = 0, buffer_used_ = 0;
   std::vector<StubCall> queued_;
   std::deque<StubCall> expected_;  // Calls under way that the stub asks for.
   uint64_t ordered_at_ = 0;        // In host ticks.

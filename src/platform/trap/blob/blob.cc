@@ -133,6 +133,78 @@ long run(Area* a, const Command& c) {
   }
 }
 
+enum class Copy { kNothing, kString, kBuffer };
+struct CopyRule {
+  Copy what;
+  uint8_t address, length;  // Which arguments; of a buffer of fixed size: 0x80 + size / 8.
+};
+
+// What a call will want from memory: copied along with its post. Only a hint, since the kernel
+// process copies by itself what is missing.
+CopyRule copy_rule(uint32_t nr) {
+  switch (nr) {
+    case SYS_open:
+    case SYS_stat:
+    case SYS_lstat:
+    case SYS_access:
+    case SYS_chdir:
+    case SYS_mkdir:
+    case SYS_rmdir:
+    case SYS_creat:
+    case SYS_unlink:
+    case SYS_readlink:
+    case SYS_chmod:
+    case SYS_statfs: return {Copy::kString, 0, 0};
+    case SYS_openat:
+    case SYS_newfstatat:
+    case SYS_faccessat:
+    case SYS_faccessat2:
+    case SYS_readlinkat:
+    case SYS_statx:
+    case SYS_unlinkat:
+    case SYS_mkdirat: return {Copy::kString, 1, 0};
+    case SYS_write:
+    case SYS_pwrite64:
+    case SYS_sendto: return {Copy::kBuffer, 1, 2};
+    case SYS_rt_sigprocmask: return {Copy::kBuffer, 1, 0x81};
+    case SYS_rt_sigaction: return {Copy::kBuffer, 1, 0x84};
+    case SYS_nanosleep: return {Copy::kBuffer, 0, 0x82};
+    case SYS_clock_nanosleep: return {Copy::kBuffer, 2, 0x82};
+    case SYS_futex: return {Copy::kBuffer, 3, 0x82};
+    case SYS_epoll_ctl: return {Copy::kBuffer, 3, 0x82};
+    default: return {Copy::kNothing, 0, 0};
+  }
+}
+
+long copy_string(Area* a, const Command*) {
+  const char* from = reinterpret_cast<const char*>(a->copied);
+  char* to = reinterpret_cast<char*>(buffer(a));
+  uint32_t i = 0;
+  while (i < 4095 && from[i]) to[i] = from[i], i++;
+  if (from[i]) return i;  // Longer than a path may be.
+  to[i] = 0;
+  return i + 1;
+}
+long copy_buffer(Area* a, const Command* c) {
+  memcpy(buffer(a), reinterpret_cast<const void*>(a->copied), c->args[0]);
+  return long(c->args[0]);
+}
+
+void copy_in(Area* a) {
+  a->copied_length = 0;
+  const CopyRule rule = copy_rule(a->nr);
+  if (rule.what == Copy::kNothing) return;
+  const uint64_t operation = a->args[1] & 127;
+  if (a->nr == SYS_futex && operation != FUTEX_WAIT && operation != FUTEX_WAIT_BITSET) return;
+  a->copied = a->args[rule.address];
+  if (!a->copied) return;
+  Command c{};
+  c.args[0] = rule.length & 0x80 ? (rule.length & 0x7f) * 8u : a->args[rule.length];
+  if (rule.what == Copy::kBuffer && (c.args[0] == 0 || c.args[0] > USK_AREA_BUFFER_SIZE)) return;
+  const long n = usk_guarded(a, rule.what == Copy::kString ? copy_string : copy_buffer, &c);
+  if (n > 0) a->copied_length = uint32_t(n);
+}
+
 // Runs the order's commands until one fails. False: one did.
 bool run_commands(Area* a) {
   const uint32_t count = a->command_count;
@@ -140,7 +212,9 @@ bool run_commands(Area* a) {
     const Command c = a->commands[i];
     const long r = run(a, c);
     a->commands[i].result = r;
-    if (r < 0 && r >= -4095) return false;
+    if (r >= 0 || r < -4095) continue;
+    if (c.nr != kCmdCopyOut) return false;
+    a->result = r;  // What the call would have met itself.
   }
   a->command_count = 0;
   __atomic_store_n(&a->done, a->sequence, __ATOMIC_RELEASE);
@@ -321,6 +395,7 @@ void zygote(Area* a) {
 extern "C" {
 
 void usk_trapped(Area* a, Post kind) {
+  if (kind == Post::kSyscall || kind == Post::kPatched) copy_in(a);
   post(a, kind);
   obey(a);
 }
