@@ -38,10 +38,14 @@ constexpr uint64_t kThreadFlags =
 
 }  // namespace
 
-OrFailure<std::unique_ptr<Platform>> PtracePlatform::make() {
+CallStop call_stop_of_host() {
+  return kernel_release() < 4008 ? CallStop::kSignal : CallStop::kSysemu;
+}
+
+OrFailure<std::unique_ptr<Platform>> PtracePlatform::make(CallStop call_stop) {
   prepare_child_waiting();
   host::Channel channel = TRY(host::Channel::make());
-  std::unique_ptr<PtracePlatform> p(new PtracePlatform(std::move(channel)));
+  std::unique_ptr<PtracePlatform> p(new PtracePlatform(std::move(channel), call_stop));
   TRY(p->start_zygote());
   return p;
 }
