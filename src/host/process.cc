@@ -222,18 +222,45 @@ std::optional<uint64_t> thread_cpu_time(pid_t tid) {
   return ns;
 }
 
-std::optional<uint64_t> process_start(pid_t pid) {
+namespace {
+
+// The fields of /proc/PID/stat from the third on. The name before them may hold anything; they
+// start behind its last parenthesis.
+bool stat_fields(pid_t pid, char (&text)[1024], const char*& fields) {
   FILE* f = fopen(fmt::format("/proc/{}/stat", pid).c_str(), "re");
-  if (!f) return std::nullopt;
-  char text[1024];
+  if (!f) return false;
   const size_t n = fread(text, 1, sizeof text - 1, f);
   fclose(f);
   text[n] = 0;
-  // The name may hold anything; the fields after its last parenthesis start with the third.
-  const char* p = strrchr(text, ')');
-  for (int field = 2; p && field < 22; field++) p = strchr(p + 1, ' ');
+  fields = strrchr(text, ')');
+  if (fields) fields = strchr(fields, ' ');
+  return fields;
+}
+
+const char* field(const char* fields, int number) {
+  const char* p = fields;
+  for (int i = 3; p && i < number; i++) p = strchr(p + 1, ' ');
+  return p;
+}
+
+}  // namespace
+
+std::optional<uint64_t> process_start(pid_t pid) {
+  char text[1024];
+  const char* fields;
+  if (!stat_fields(pid, text, fields)) return std::nullopt;
+  const char* p = field(fields, 22);
   if (!p) return std::nullopt;
   return strtoull(p, nullptr, 10);
+}
+
+std::optional<ThreadState> thread_state(pid_t tid) {
+  char text[1024];
+  const char* fields;
+  if (!stat_fields(tid, text, fields)) return std::nullopt;
+  const char* user = field(fields, 14);
+  if (!user) return std::nullopt;
+  return ThreadState{fields[1], strtoull(user, nullptr, 10)};
 }
 
 Result<void> set_affinity(pid_t tid, const cpu_set_t& cpus) {

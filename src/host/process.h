@@ -62,6 +62,13 @@ bool send_thread_signal(pid_t process, pid_t thread, int signal);
 // Release of the running kernel as major * 1000 + minor: uname(2).
 int kernel_release();
 
+// What a host thread is at: its state as proc(5) writes it, and its CPU time in user code.
+struct ThreadState {
+  char state = 0;
+  uint64_t user_ticks = 0;  // Of a hundredth of a second.
+};
+std::optional<ThreadState> thread_state(pid_t tid);
+
 // CPU time and memory of a host process from /proc: for accounting.
 struct ProcessUsage {
   uint64_t resident_pages = 0, user_ns = 0, system_ns = 0;

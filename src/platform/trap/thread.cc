@@ -59,6 +59,7 @@ TrapThread::~TrapThread() {
   space_->remove_thread(*this);
   // A running thread ends with its space; so does the last one.
   if (state_ == State::kStopped && !space_->threads().empty()) {
+    platform_.told_to_exit(*this);
     order(Order::kExit);
     space_->release_slot(slot_);
   }
@@ -197,6 +198,7 @@ void TrapThread::write_commands() {
 void TrapThread::order(Order o) {
   write_commands();
   state_ = State::kRunning;
+  runs_++;
   platform_.entered_guest(*this);
   ordered_at_ = host::ticks();
   Area& a = area();
@@ -231,6 +233,7 @@ void TrapThread::resume(Mode mode) {
 void TrapThread::interrupt() {
   if (state_ == State::kRunning) {
     (void)host::send_thread_signal(space_->pid(), tid_, SIGUSR1);
+    platform_.kicked(*this);
   }
 }
 
@@ -322,13 +325,10 @@ Result<void> TrapThread::settle() {
   }
   // Under way: the stub makes them before anything else.
   Area& a = area();
-  for (int i = 0; std::atomic_ref(a.done).load() != sequence_; i++) {
-    if (i > 2000) {
-      space_->kill("its stub does not obey");
-      return Err(ESRCH);
-    }
-    if (i > 10) host::wait_word(a.done, a.done, i < 100 ? 20'000 : 1'000'000);
-  }
+  const bool done = platform_.wait_until(*this, [&] {
+    return std::atomic_ref(a.done).load() == sequence_;
+  });
+  if (!done) return Err(ESRCH);
   return {};
 }
 

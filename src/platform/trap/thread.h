@@ -64,6 +64,7 @@ class TrapThread final : public Thread {
   // --- For the platform.
   enum class State { kStarting, kStopped, kRunning, kLost };
   State state() const { return state_; }
+  uint64_t runs() const { return runs_; }  // How often it was given an order.
   void set_tid(pid_t tid) { tid_ = tid; }
   // Takes what the stub posted, if it runs and did. True: it is stopped now.
   bool take_post();
@@ -107,6 +108,7 @@ class TrapThread final : public Thread {
   uint64_t copied_ = 0, copied_length_ = 0, buffer_used_ = 0;
   std::vector<StubCall> queued_;
   std::deque<StubCall> expected_;  // Calls under way that the stub asks for.
+  uint64_t runs_ = 0;
   uint64_t ordered_at_ = 0;        // In host ticks.
   uint32_t sequence_ = 0;          // Of the last batch of commands.
 };

@@ -22,8 +22,6 @@ namespace {
 constexpr uint64_t kForkFlags = CLONE_PARENT | CLONE_FILES | SIGCHLD;
 constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
                                   CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
-// What a stub may take for commands before it is taken for hostile.
-constexpr int64_t kObeyNs = 20'000'000'000;
 // While it polls: how long the end of a command is polled for, and how often notices, children and
 // other descriptors are looked at.
 constexpr uint64_t kAwaitUs = 20;
@@ -36,13 +34,17 @@ TrapPlatform::TrapPlatform(AreaPool areas)
 
 TrapPlatform::~TrapPlatform() { zygote_.reset(); }
 
-void TrapPlatform::add_thread(TrapThread& t) { by_index_[t.index()] = &t; }
+void TrapPlatform::add_thread(TrapThread& t) {
+  by_index_[t.index()] = &t;
+  exiting_.erase(t.index());
+}
 
 void TrapPlatform::remove_thread(TrapThread& t) {
   by_index_.erase(t.index());
   if (auto it = by_tid_.find(t.tid()); it != by_tid_.end() && it->second == &t) by_tid_.erase(it);
   std::erase(posted_, &t);
   left_guest(t);
+  std::erase_if(kicked_, [&](const Kicked& k) { return k.thread == &t; });
   std::erase(expected_children_, &t);
 }
 
@@ -95,12 +97,25 @@ bool TrapPlatform::let_child_map(const Listener::Notice& n) {
   return false;
 }
 
+// No stub of ours does that by itself: its guest has got hold of it. Refused alone, it might go on
+// for ever.
+void TrapPlatform::refuse(const Listener::Notice& n) {
+  LOG_INFO("a stub process is killed: it asks for a call that nobody ordered");
+  kill_process(n.tid, SIGKILL);
+  listener_.answer(n.id, EPERM);
+}
+
 void TrapPlatform::on_post_notice(const Listener::Notice& n) {
   auto it = by_index_.find(uint32_t(n.args[0]));
-  if (it == by_index_.end()) return listener_.answer(n.id, EPERM);
+  if (it == by_index_.end()) {
+    // Told to exit before it had slept: it will see.
+    auto exiting = exiting_.find(uint32_t(n.args[0]));
+    const bool known = exiting != exiting_.end() && exiting->second == n.tid;
+    return known ? listener_.answer(n.id) : refuse(n);
+  }
   TrapThread& t = *it->second;
   // A fresh thread is named by its maker's result, which may come later than its first post.
-  if (t.tid() != 0 && t.tid() != n.tid) return listener_.answer(n.id, EPERM);
+  if (t.tid() != 0 && t.tid() != n.tid) return refuse(n);
   if (t.tid() == 0) t.claim(n.tid);
   t.set_notice(n.id);
   if (t.take_post()) {
@@ -114,12 +129,12 @@ void TrapPlatform::on_notice(const Listener::Notice& n) {
   if (n.nr == USK_NR_NOTIFY) return on_post_notice(n);
   auto it = by_tid_.find(n.tid);
   if (it == by_tid_.end()) {
-    if (!let_child_map(n)) listener_.answer(n.id, EPERM);
+    if (!let_child_map(n)) refuse(n);
     return;
   }
   TrapThread& t = *it->second;
   const StubCall* c = t.expected(n);
-  if (!c) return listener_.answer(n.id, EPERM);
+  if (!c) return refuse(n);
   if (c->file && !listener_.install(n.id, c->file->get(), USK_STUB_FILE_FD)) {
     return listener_.answer(n.id, EMFILE);
   }
@@ -127,13 +142,35 @@ void TrapPlatform::on_notice(const Listener::Notice& n) {
   listener_.let_through(n.id);
 }
 
+void TrapPlatform::kicked(TrapThread& t) {
+  for (const Kicked& k : kicked_) {
+    if (k.thread == &t && k.run == t.runs()) return;
+  }
+  kicked_.push_back({&t, t.runs(), Patience(t.tid())});
+}
+
+// A guest that has blocked the signal, or sleeps where none of its code does, has taken its stub
+// over.
+void TrapPlatform::look_after_kicked() {
+  std::erase_if(kicked_, [](Kicked& k) {
+    const bool stopped = k.thread->state() != TrapThread::State::kRunning ||
+                         k.run != k.thread->runs();
+    if (stopped || !k.patience.is_over()) return stopped;
+    k.thread->trap_space()->kill("it does not stop");
+    return true;
+  });
+}
+
 bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
+  for (const Kicked& k : kicked_) deadline_ns = std::min(deadline_ns, k.patience.until());
   const int fds[] = {listener_.fd(), children_, fd};
   const unsigned ready = wait_for_any(fds, deadline_ns);
   if (ready & 2) reap();
   if (ready & 1) {
     if (auto n = listener_.receive()) on_notice(*n);
   }
+  quiet_ = ready == 0;
+  if (quiet_ && !kicked_.empty()) look_after_kicked();
   looked_at_ = monotonic_now();
   return ready & 4;
 }
@@ -141,24 +178,32 @@ bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
 bool TrapPlatform::await(TrapThread& t) {
   using State = TrapThread::State;
   TrapThread* const outer = std::exchange(awaited_, &t);
-  const int64_t give_up = monotonic_now() + kObeyNs;
-  bool told = false;
   if (polling_ && !t.asks()) {  // Its post comes without a notice, and soon.
     const uint64_t end = ticks() + kAwaitUs * ticks_per_us();
     while (!t.take_post() && ticks() < end) __builtin_ia32_pause();
   }
   if (t.state() != State::kStopped) stop_polling();
   t.take_post();
-  while (t.state() != State::kStopped && t.state() != State::kLost) {
-    pump(-1, give_up);
-    if (!told && monotonic_now() >= give_up) {
-      told = true;
-      t.trap_space()->kill("its stub does not answer");
-    }
-    if (monotonic_now() >= give_up + kObeyNs) break;
-  }
+  (void)wait_until(t, [&] { return t.state() == State::kStopped; });
   awaited_ = outer;
   return t.state() == State::kStopped;
+}
+
+bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condition) {
+  for (int i = 0; i < 10; i++) {
+    if (condition()) return true;
+  }
+  // Notices are answered meanwhile: an order may have come before its stub had slept.
+  Patience patience(t.tid() ? t.tid() : t.trap_space()->pid());
+  const bool noticed = t.asks() || &t == awaited_;
+  while (!condition()) {
+    if (t.state() == TrapThread::State::kLost) return false;
+    constexpr int64_t kSoonNs = 20'000;
+    pump(-1, noticed ? patience.until() : monotonic_now() + kSoonNs);
+    // It may have asked, and wait behind others.
+    if (quiet_ && patience.is_over()) t.trap_space()->kill("its stub does not obey");
+  }
+  return true;
 }
 
 bool TrapPlatform::take_posts() {

@@ -11,6 +11,7 @@
 #include "platform/trap/area_pool.h"
 #include "platform/trap/hand_off.h"
 #include "platform/trap/patches.h"
+#include "platform/trap/patience.h"
 #include "platform/trap/space.h"
 #include "platform/trap/thread.h"
 
@@ -36,6 +37,9 @@ class TrapPlatform final : public Platform {
   void remove_thread(TrapThread& t);
   void entered_guest(TrapThread& t) { running_.push_back(&t); }
   void left_guest(TrapThread& t) { std::erase(running_, &t); }
+  void told_to_exit(TrapThread& t) { exiting_[t.index()] = t.tid(); }
+  // The thread was told to stop; it is looked after that it does.
+  void kicked(TrapThread& t);
   void took_post(int64_t think_ns, uint32_t cpu) {
     hand_off_.posted(think_ns);
     last_cpu_ = cpu;
@@ -45,6 +49,8 @@ class TrapPlatform final : public Platform {
   void report_lost(TrapThread& t);
   // Runs the platform until `t` has posted. False: it is lost.
   bool await(TrapThread& t);
+  // Runs the platform until the condition holds that `t` is to bring about. False: it is lost.
+  bool wait_until(TrapThread& t, const std::function<bool()>& condition);
   // The process is being killed: its blocks are free once it has ended.
   struct Ending {
     std::vector<std::pair<uint32_t, uint32_t>> blocks;  // Block, areas in use.
@@ -67,7 +73,9 @@ class TrapPlatform final : public Platform {
   bool take_posts();
   void on_notice(const host::Listener::Notice& n);
   void on_post_notice(const host::Listener::Notice& n);
+  void refuse(const host::Listener::Notice& n);
   bool let_child_map(const host::Listener::Notice& n);
+  void look_after_kicked();
   void reap();
   void process_ended(pid_t pid);
 
@@ -78,12 +86,20 @@ class TrapPlatform final : public Platform {
   uint64_t host_clock_gettime_ = 0;
   std::unordered_map<uint32_t, TrapThread*> by_index_;  // Of the area.
   std::unordered_map<pid_t, TrapThread*> by_tid_;
+  std::unordered_map<uint32_t, pid_t> exiting_;  // Threads by area that were told to exit.
   std::unordered_map<pid_t, Ending> ending_;
   std::vector<TrapThread*> expected_children_;  // Of fork, without a host process yet.
   std::deque<TrapThread*> posted_;              // Have something to report.
   TrapThread* awaited_ = nullptr;
+  struct Kicked {
+    TrapThread* thread;
+    uint64_t run;  // Of TrapThread::runs(), when it was kicked.
+    Patience patience;
+  };
+  std::vector<Kicked> kicked_;
   std::vector<TrapThread*> running_;  // May post.
   HandOff hand_off_;
+  bool quiet_ = false;  // The last pump() met nothing.
   bool polling_ = false;
   uint64_t polled_ = 0;     // Posts taken since polling began.
   uint32_t last_cpu_ = 0;   // Where the last post came from.
