@@ -21,15 +21,11 @@ unsigned long mount_flags(unsigned long flags) {
   return out;
 }
 
-// Every mount is private. Making one so again is done; sharing is accepted and has no effect,
-// as in a namespace with nobody to share with.
-Result<void> change_propagation(const Path& at, unsigned long flags) {
+Result<void> change_propagation(Task& t, const Path& at, unsigned long flags) {
   if (flags & ~(kPropagation | MS_REC | MS_SILENT)) return Err(EINVAL);
   const unsigned long kind = flags & kPropagation;
   if (kind & (kind - 1)) return Err(EINVAL);
-  if (at.dentry != at.mount->root()) return Err(EINVAL);
-  if (kind == MS_SHARED || kind == MS_SLAVE) note_unsupported("mount propagation");
-  return {};
+  return t.ns.mounts->set_propagation(at, kind, flags & MS_REC);
 }
 
 Result<void> remount(Task& t, const Path& at, unsigned long flags, const std::string& options) {
@@ -68,7 +64,7 @@ SyscallResult mount(Task& t, uint64_t source, UserPath target, uint64_t type, ui
     const Path from = TRY(walk(where.ctx, where.ctx.cwd, source_name, kFollow));
     TRY(ns.bind(from, at, flags & MS_REC));
   } else if (flags & kPropagation) {
-    TRY(change_propagation(at, flags));
+    TRY(change_propagation(t, at, flags));
   } else if (flags & MS_MOVE) {
     TRY(ns.move(TRY(walk(where.ctx, where.ctx.cwd, source_name, kFollow)), at));
   } else {
