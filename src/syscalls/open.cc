@@ -3,6 +3,7 @@
 
 #include "kernel/task/caller.h"
 #include "syscalls/path_args.h"
+#include "syscalls/versioned.h"
 
 namespace usk::sys {
 namespace {
@@ -97,24 +98,11 @@ Result<vfs::OpenHow> strict(const open_how& asked) {
   return how;
 }
 
-// A structure that may be longer than we know it, if the rest is zero.
-Result<open_how> get_how(Task& t, uint64_t addr, uint64_t size) {
-  if (size < sizeof(open_how)) return Err(EINVAL);
-  if (size > 4096) return Err(E2BIG);
-  std::vector<std::byte> bytes(size);
-  TRY(t.mem().copy_in(bytes, addr));
-  for (size_t i = sizeof(open_how); i < size; i++) {
-    if (bytes[i] != std::byte(0)) return Err(E2BIG);
-  }
-  open_how how;
-  memcpy(&how, bytes.data(), sizeof how);
-  return how;
-}
-
 }  // namespace
 
 SyscallResult openat2(Task& t, DirFd dir, UserPath path, uint64_t how, uint64_t size) {
-  return open_file(t, dir, path, TRY(strict(TRY(get_how(t, how, size)))));
+  return open_file(t, dir, path,
+                   TRY(strict(TRY(get_versioned<open_how>(t, how, size, sizeof(open_how))))));
 }
 
 }  // namespace usk::sys

@@ -55,7 +55,10 @@ class Mount final : public RefCounted {
   // EROFS when the mount or its file system is read-only.
   Result<void> check_writable() const;
   // Files open for writing (kept by File); a read-only remount is refused while there are some.
-  void count_writer(int delta) { writers_.fetch_add(delta); }
+  void count_writer(int delta) {
+    writers_.fetch_add(delta);
+    fs_->count_writer(delta);
+  }
   int writers() const { return writers_.load(); }
 
   // Where it stands: null for the root of a namespace or a detached one.
