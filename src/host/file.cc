@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
@@ -127,6 +128,19 @@ Result<std::string> readlink_at(const HostFd& dir, const std::string& name) {
   const auto n = TRY(checked(::readlinkat(dir.get(), name.c_str(), target.data(), target.size())));
   target.resize(size_t(n));
   return target;
+}
+
+size_t max_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1024;
+  return limit.rlim_cur;
+}
+
+void raise_max_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);  // Without it, fewer are kept open.
 }
 
 Result<std::vector<HostDirEntry>> read_dir(const HostFd& dir) {

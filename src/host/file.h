@@ -45,6 +45,11 @@ struct HostDirEntry {
   uint8_t type;  // DT_*
 };
 // All entries but "." and "..". `dir` is open for reading.
+// How many descriptors this process may have open; raise_max_open_files() makes it as many as
+// the host lets it have.
+size_t max_open_files();
+void raise_max_open_files();
+
 Result<std::vector<HostDirEntry>> read_dir(const HostFd& dir);
 
 Result<void> mkdir_at(const HostFd& dir, const std::string& name, uint32_t mode);

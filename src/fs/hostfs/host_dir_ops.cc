@@ -85,7 +85,7 @@ Result<void> HostInode::unlink(std::string_view name, Inode& victim) {
 
 Result<void> HostInode::rmdir(std::string_view name, Inode& victim) {
   TRY(host::unlink_at(*TRY(dir_fd()), std::string(name), AT_REMOVEDIR));
-  host_fs().drop_fd(static_cast<HostInode&>(victim));
+  host_fs().drop_kept(static_cast<HostInode&>(victim));
   return {};
 }
 

@@ -38,7 +38,7 @@ class HostInode final : public Inode {
   Result<void> removexattr(std::string_view name) override;
 
   HostFs& host_fs() const;
-  Result<std::vector<DirEntry>> list();
+  Result<Ref<HostListing>> list();
   // A host descriptor of it, opened with `flags`; read-only ones may be shared.
   Result<Ref<HostFd>> open_host(int flags);
   // A file of a changing tree was opened on `fd`, or the last such was closed.
@@ -70,6 +70,7 @@ class HostInode final : public Inode {
   const statx_timestamp born_;
   Ref<HostInode> parent_;  // Guarded by the file system's place_mutex(), as is name_.
   std::string name_;
+  std::atomic<uint32_t> misses_{0};  // Names that were looked up in vain.
   Mutex<Rank::kFile> mu_;
   Attr attr_ GUARDED_BY(mu_);
   Ref<HostFd> open_fd_ GUARDED_BY(mu_);  // Of a changing tree: while files are open.
