@@ -166,4 +166,37 @@ SyscallResult fstatfs(Task& t, Fd fd, UserPtr<struct statfs> buf) {
   return put_statfs(t, TRY(t.file_or_path(fd.n))->path(), buf);
 }
 
+SyscallResult ustat(Task& t, uint32_t dev, UserPtr<UstatBuffer> buf) {
+  for (const Ref<Mount>& m : t.ns.mounts->list()) {
+    if (m->fs().dev() != dev) continue;
+    const FsStat f = TRY(m->fs().statfs());
+    TRY(t.mem().put(buf, UstatBuffer{.free_blocks = int32_t(f.bfree), .free_inodes = f.ffree}));
+    return 0;
+  }
+  return Err(EINVAL);
+}
+
+namespace {
+
+// No file system here has the attributes of chattr(1): it answers as one without them does.
+SyscallResult no_attributes(Task& t, DirFd dir, UserPath path, uint64_t size, AtFlags flags) {
+  constexpr uint64_t kOldest = 24;
+  TRY(flags.only(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+  if (size > 4096) return Err(E2BIG);
+  if (size < kOldest) return Err(EINVAL);
+  TRY(get_place(t, dir, path, flags.bits));
+  return Err(EOPNOTSUPP);
+}
+
+}  // namespace
+
+SyscallResult file_getattr(Task& t, DirFd dir, UserPath path, uint64_t, uint64_t size,
+                           AtFlags flags) {
+  return no_attributes(t, dir, path, size, flags);
+}
+SyscallResult file_setattr(Task& t, DirFd dir, UserPath path, uint64_t attributes, uint64_t size,
+                           AtFlags flags) {
+  return no_attributes(t, dir, path, size, flags);
+}
+
 }  // namespace usk::sys

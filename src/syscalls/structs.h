@@ -29,6 +29,14 @@ struct KernelTimespec {
   int64_t sec, nsec;
 };
 
+struct UstatBuffer {  // ustat(2)
+  int32_t free_blocks, pad;
+  uint64_t free_inodes;
+  char name[6], pack[6];
+  char unused[4];
+};
+static_assert(sizeof(UstatBuffer) == 32);
+
 struct MountIdRequest {  // statmount(2), listmount(2)
   uint32_t size, spare;
   uint64_t mount_id, param, namespace_id;

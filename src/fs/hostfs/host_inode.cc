@@ -93,7 +93,7 @@ Result<Attr> HostInode::getattr() {
   {
     Lock lock(mu_);
     if (host_fs().stable()) return attr_;
-    fd = open_fd_;
+    fd = nameless_ ? nameless_ : open_fd_;
   }
   if (fd) {
     update(TRY(host::stat_at(*fd, "")));
@@ -141,6 +141,12 @@ Result<Ref<HostFd>> HostInode::dir_fd() {
   return base;
 }
 
+Ref<HostFd> HostInode::nameless() {
+  if (host_fs().stable()) return {};
+  Lock lock(mu_);
+  return nameless_;
+}
+
 Result<HostInode::Place> HostInode::place() {
   Ref<HostInode> up;
   std::string name;
@@ -154,6 +160,8 @@ Result<HostInode::Place> HostInode::place() {
 }
 
 Result<Ref<HostFd>> HostInode::open_host(int flags) {
+  // Open for reading and writing, and nobody uses its position.
+  if (Ref<HostFd> fd = nameless()) return fd;
   const bool shareable = (flags & (O_ACCMODE | O_PATH)) == O_RDONLY && is_regular();
   if (shareable) {
     if (Ref<HostFd> kept = host_fs().kept_fd(*this)) return kept;

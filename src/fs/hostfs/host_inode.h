@@ -31,6 +31,8 @@ class HostInode final : public Inode {
   Result<void> rename(std::string_view name, Inode& source, Inode& new_dir,
                       std::string_view new_name, Inode* target, uint32_t flags) override;
 
+  Result<Ref<Inode>> tmpfile(uint32_t mode, const Creds& owner) override;
+
   // user.* only: the host's other attributes are not the guest's business.
   Result<std::string> getxattr(std::string_view name) override;
   Result<void> setxattr(std::string_view name, std::string_view value, int flags) override;
@@ -62,6 +64,9 @@ class HostInode final : public Inode {
   };
   Result<Ref<HostFd>> dir_fd();
   Result<Place> place();
+  // Of a file that has no name yet (O_TMPFILE), else null.
+  Ref<HostFd> nameless() EXCLUDES(mu_);
+  Result<void> change_owner(const AttrChange& change, const Place& at, const HostFd* fd);
   Attr to_attr(const struct statx& st) const;
   Result<Ref<Inode>> adopt_new(const HostFd& dir, const std::string& name, uint32_t mode,
                                const Creds& owner);
@@ -75,6 +80,7 @@ class HostInode final : public Inode {
   Attr attr_ GUARDED_BY(mu_);
   Ref<HostFd> open_fd_ GUARDED_BY(mu_);  // Of a changing tree: while files are open.
   int opens_ GUARDED_BY(mu_) = 0;
+  Ref<HostFd> nameless_ GUARDED_BY(mu_);
 };
 
 }  // namespace usk

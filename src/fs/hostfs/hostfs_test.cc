@@ -255,5 +255,21 @@ TEST_F(HostFsTest, HardLinksShareAnInode) {
   EXPECT_EQ(&w.walk("/file")->inode(), &w.walk("/twin")->inode());
 }
 
+TEST_F(HostFsTest, FilesWithoutANameGetOne) {
+  World w(tree(true));
+  Ref<File> f = *w.open("/sub", O_TMPFILE | O_RDWR, 0640);
+  EXPECT_OK(write_to(*f, "contents"));
+  EXPECT_EQ(f->inode().getattr()->mode, uint32_t(S_IFREG | 0640));
+  EXPECT_EQ(f->inode().getattr()->nlink, 0u);
+  EXPECT_OK(f->inode().setattr({.set = AttrChange::kMode, .mode = 0600}));
+  ASSERT_OK(vfs::link(w.ctx, f->path(), w.ctx.cwd, "/named"));
+  EXPECT_EQ(*w.get("/named"), "contents");
+  EXPECT_EQ(w.stat("/named")->nlink, 1u);
+  EXPECT_EQ(w.stat("/named")->mode, uint32_t(S_IFREG | 0600));
+  EXPECT_ERROR(vfs::link(w.ctx, f->path(), w.ctx.cwd, "/named"), EEXIST);
+  f.reset();
+  EXPECT_EQ(*w.get("/named"), "contents");
+}
+
 }  // namespace
 }  // namespace usk
