@@ -167,7 +167,9 @@ class RootBuilder {
     return {};
   }
 
-  OrFailure<void> add_mount(const MountSpec& m) {
+  OrFailure<void> add_mount(MountSpec m) {
+    // "--rw ." means the same directory inside.
+    if (!m.target.starts_with('/')) m.target = host::current_directory() + "/" + m.target;
     if (m.kind == MountSpec::Kind::kTmpfs)
       return mount_tmpfs(m.target, 01777, MS_NOSUID | MS_NODEV);
     if (m.kind == MountSpec::Kind::kCopyOnWrite) {
