@@ -7,7 +7,9 @@
 #include "fs/pipe/pipe_file.h"
 #include "fs/tty/pty.h"
 #include "fs/tty/tty_file.h"
+#include "fs/vfs/dentry.h"
 #include "fs/vfs/file_signals.h"
+#include "fs/vfs/locks.h"
 #include "fs/vfs/permission.h"
 #include "fs/vfs/socket.h"
 #include "kernel/signal/file_signals.h"
@@ -102,6 +104,29 @@ bool can_signal(File& file) {
          dynamic_cast<InotifyFile*>(&file);
 }
 
+SyscallResult set_lease(Task& t, Fd fd, File& file, int type) {
+  if (type != F_RDLCK && type != F_WRLCK && type != F_UNLCK) return Err(EINVAL);
+  Inode& inode = file.inode();
+  if (!inode.is_regular()) return Err(EINVAL);
+  if (type == F_UNLCK) {
+    TRY(inode.locks().leases.set(file.id(), type, {}));
+    return 0;
+  }
+  const Attr a = TRY(inode.getattr());
+  if (a.uid != t.creds->fsuid && !capable_over(*t.creds, CAP_LEASE, a)) return Err(EACCES);
+  // Nobody may write; for a write lease nobody else may have it open. As Linux, which looks at
+  // the counts of the name: its directory's, and that of our own file.
+  constexpr int kOwnCounts = 2;
+  if (type == F_RDLCK) {
+    if (!inode.deny_write_access()) return Err(EAGAIN);
+    inode.allow_write_access();
+  }
+  if (type == F_WRLCK && file.path().dentry->ref_count() > kOwnCounts) return Err(EAGAIN);
+  TRY(inode.locks().leases.set(file.id(), type, make_ref<FileSignaller>(file, fd.n)));
+  if (!file.owner().id) TRY(set_file_owner(t, file, F_OWNER_PID, t.tgid()));
+  return 0;
+}
+
 SyscallResult watch_directory(Task& t, Fd fd, File& file, uint32_t what) {
   constexpr uint32_t kKnown = DN_ACCESS | DN_MODIFY | DN_CREATE | DN_DELETE | DN_RENAME | DN_ATTRIB;
   if (!file.inode().is_dir()) return Err(ENOTDIR);
@@ -165,7 +190,9 @@ SyscallResult fcntl(Task& t, Fd fd, int32_t cmd, uint64_t arg) {
     case F_SET_RW_HINT:
     case F_GET_FILE_RW_HINT:
     case F_SET_FILE_RW_HINT: return write_hint(t, cmd, arg);
-    case F_GETLEASE: return F_UNLCK;
+    case F_GETLEASE:
+      return file->inode().has_locks() ? file->inode().locks().leases.of(file->id()) : F_UNLCK;
+    case F_SETLEASE: return set_lease(t, fd, *file, int(arg));
     default: note_unsupported("fcntl " + std::to_string(cmd)); return Err(EINVAL);
   }
 }

@@ -52,7 +52,7 @@ DirectoryMark::DirectoryMark(Ref<FileSignaller> signaller, uint32_t what)
 
 void DirectoryMark::on_event(uint32_t, uint32_t, std::string_view) {
   if (once_ && mask_.exchange(0) == 0) return;
-  signaller_->notify(kDirectoryChanged);
+  signaller_->notify(kMessage);
 }
 
 bool file_signals_pending() { return any.load(std::memory_order_acquire); }

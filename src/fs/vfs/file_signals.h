@@ -29,8 +29,8 @@ class FileSignaller final : public Waiter {
   std::atomic<PollMask> pending_{0};  // What was not taken yet: it is in the list once.
 };
 
-// dnotify's event among those of poll(2) (POLL_MSG).
-constexpr PollMask kDirectoryChanged = POLLMSG;
+// A changed directory, a lease that others wait for: among the events of poll(2), POLL_MSG.
+constexpr PollMask kMessage = POLLMSG;
 
 // The mark of F_NOTIFY: signals once, or each time.
 class DirectoryMark final : public InodeMark {

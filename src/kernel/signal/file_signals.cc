@@ -13,7 +13,7 @@ struct Reason {
 
 // What of the events is told: one thing, as Linux's kill_fasync() is called with.
 Reason reason_of(const File& file, PollMask events) {
-  if (events & kDirectoryChanged) return {POLL_MSG, POLLIN | POLLRDNORM | POLLMSG};
+  if (events & kMessage) return {POLL_MSG, POLLIN | POLLRDNORM | POLLMSG};
   if (!file.can(File::kRead)) return {POLL_OUT, POLLOUT | POLLWRNORM | POLLWRBAND};
   if (events & (POLLIN | POLLRDNORM)) return {POLL_IN, POLLIN | POLLRDNORM};
   if (events & POLLPRI) return {POLL_PRI, POLLPRI | POLLRDBAND};
