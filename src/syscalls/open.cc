@@ -1,9 +1,8 @@
 // open(2), openat(2), openat2(2), creat(2).
 #include <linux/openat2.h>
 
-#include "fs/vfs/leases.h"
-#include "kernel/kernel.h"
 #include "kernel/task/caller.h"
+#include "syscalls/lease_wait.h"
 #include "syscalls/path_args.h"
 #include "syscalls/versioned.h"
 
@@ -15,9 +14,6 @@ constexpr int kTmpfileBit = O_TMPFILE & ~O_DIRECTORY;
 constexpr int kKnownFlags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND |
                             O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT | kLargeFile |
                             O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE;
-
-// How long an opener waits for a lease: proc_sys_fs(5), lease-break-time.
-constexpr int64_t kLeaseBreakTime = 45 * kNsPerSecond;
 
 // A file between open() and finish_open(): a FIFO that waits for its other end.
 struct HalfOpen {
@@ -32,8 +28,7 @@ SyscallResult open_file(Task& t, DirFd dir, UserPath path, vfs::OpenHow how) {
     PathArg p = TRY(get_path(t, dir, path));
     // There, even an absolute path starts at the directory.
     if (how.resolve & kInRoot) p.at = TRY(t.at(dir.n));
-    const Deadline until = t.frame.deadline.value_or(Deadline{});
-    how.break_leases = !until.infinite() && t.kernel.time.monotonic() >= until.ns;
+    how.break_leases = waited_for_lease(t);
     auto opened = vfs::open(p.ctx, p.at, p.text, how);
     const bool may_wait = !(how.flags & O_NONBLOCK) && !(how.resolve & kCachedOnly);
     if (failed_with(opened, EAGAIN) && may_wait && Leases::any() && !how.break_leases) {

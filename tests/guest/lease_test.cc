@@ -80,6 +80,21 @@ TEST(Lease, WriteLeaseIsLoweredForAReader) {
   EXPECT_EQ(fcntl(fd.get(), F_GETLEASE), F_RDLCK);
 }
 
+TEST(Lease, TruncateWaits) {
+  catch_signal(SIGIO);
+  UniqueFd fd = leased(O_RDONLY, F_RDLCK);
+  pid_t child = fork_child([] { EXPECT_OK(truncate("f", 3)); });
+  wait_for_signal();
+  wait_until_blocked(child);
+  struct stat st;
+  MUST(stat("f", &st));
+  EXPECT_EQ(st.st_size, 8);
+  EXPECT_OK(fcntl(fd.get(), F_SETLEASE, F_UNLCK));
+  EXPECT_EXITED(wait_for(child), 0);
+  MUST(stat("f", &st));
+  EXPECT_EQ(st.st_size, 3);
+}
+
 TEST(Lease, GoesWithItsFile) {
   leased(O_RDONLY, F_RDLCK).reset();
   UniqueFd writer(MUST(open("f", O_WRONLY | O_NONBLOCK)));
