@@ -401,6 +401,33 @@ TEST(Propagation, ShowsTheNearestGroupInView) {
   });
 }
 
+TEST(MountNamespace, OthersMountsDoNotHoldANameBack) {
+  NEEDS_MOUNT();
+  in_mount_namespace([] {
+    int ready[2], go[2];
+    MUST(pipe(ready));
+    MUST(pipe(go));
+    pid_t child = fork_child([&] {
+      MUST(unshare(CLONE_NEWNS));
+      mount_tmpfs("a/x");
+      MUST(mkdir("a/x/below", 0755));
+      mount_tmpfs("a/x/below");
+      MUST(write(ready[1], "x", 1));
+      char byte;
+      MUST(read(go[0], &byte, 1));
+      EXPECT_ERR(access("a/x", F_OK), ENOENT);
+      EXPECT_FALSE(is_mounted("a/x"));
+    });
+    char byte;
+    MUST(read(ready[0], &byte, 1));
+    EXPECT_OK(rmdir("a/x"));
+    MUST(write(go[1], "x", 1));
+    EXPECT_EXITED(wait_for(child), 0);
+    mount_tmpfs("a/y");
+    EXPECT_ERR(rmdir("a/y"), EBUSY);
+  });
+}
+
 TEST(PivotRoot, NotFromUnderASharedMount) {
   NEEDS_MOUNT();
   in_mount_namespace([] {

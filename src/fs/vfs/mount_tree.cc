@@ -10,22 +10,39 @@ constexpr size_t kMountCost = 512;
 
 constexpr unsigned long kAtimeFlags = MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
 
+// The mounts that stand somewhere, by place.
+std::multimap<const Dentry*, Mount*> mounts_by_place GUARDED_BY(mount_tree_mutex);
+
 }  // namespace
 
 void MountTree::link(const Ref<Mount>& mount, const Path& at) {
   mount->parent_ = at.mount;
   mount->mountpoint_ = at.dentry;
   at.dentry->count_mount(1);
+  mounts_by_place.emplace(at.dentry.get(), mount.get());
   at.mount->children_[at.dentry.get()] = mount;
 }
 
 void MountTree::unlink(Mount& mount, std::vector<Path>& dropped) {
   if (!mount.parent_) return;
   mount.mountpoint_->count_mount(-1);
+  auto [from, to] = mounts_by_place.equal_range(mount.mountpoint_.get());
+  mounts_by_place.erase(std::find_if(from, to, [&](const auto& e) { return e.second == &mount; }));
   auto it = mount.parent_->children_.find(mount.mountpoint_.get());
   dropped.emplace_back(std::move(it->second), mount.mountpoint_);
   mount.parent_->children_.erase(it);
   dropped.emplace_back(std::move(mount.parent_), std::move(mount.mountpoint_));
+}
+
+void MountTree::disown(Mount& mount) {
+  if (mount.ns_) mount.ns_->disown_locked(mount);
+}
+
+MountTree::Mounts MountTree::all_on(const Dentry& place) {
+  Mounts out;
+  auto [from, to] = mounts_by_place.equal_range(&place);
+  for (auto it = from; it != to; ++it) out.push_back(Ref<Mount>::share(it->second));
+  return out;
 }
 
 Ref<Mount> MountTree::child_at(const Mount& mount, const Dentry& place) {

@@ -14,10 +14,14 @@ struct MountTree {
   static void link(const Ref<Mount>& mount, const Path& at) REQUIRES(mount_tree_mutex);
   // Takes it off its place. What it let go of is put into `dropped`, for after the lock.
   static void unlink(Mount& mount, std::vector<Path>& dropped) REQUIRES(mount_tree_mutex);
+  // Takes it out of its namespace's list.
+  static void disown(Mount& mount) REQUIRES(mount_tree_mutex);
   static Ref<Mount> child_at(const Mount& mount, const Dentry& place) REQUIRES(mount_tree_mutex);
   // The mount stacked on top of all on the root of `mount`, or itself.
   static Ref<Mount> topmost(Ref<Mount> mount) REQUIRES(mount_tree_mutex);
 
+  // What stands right on `place`, in whatever namespace.
+  static Mounts all_on(const Dentry& place) REQUIRES(mount_tree_mutex);
   static Mounts below(const Ref<Mount>& top) REQUIRES(mount_tree_mutex);
   static bool has_unbindable(const Ref<Mount>& top) REQUIRES(mount_tree_mutex);
   // Whether something locked stands right below `place`.
@@ -68,5 +72,10 @@ struct MountTree {
                                       PeerGroup& group, std::vector<Copy>& out)
       REQUIRES(mount_tree_mutex);
 };
+
+// Whether something is mounted right on `place` as the namespace sees it: it may not be removed
+// then. Where only others mounted there, it may, and their mounts go with it.
+bool is_mountpoint_in(const MountNamespace& ns, const Dentry& place) EXCLUDES(mount_tree_mutex);
+void unmount_everywhere(const Dentry& place) EXCLUDES(mount_tree_mutex);
 
 }  // namespace usk

@@ -70,6 +70,29 @@ void Umount::add_copies() {
   }
 }
 
+bool is_mountpoint_in(const MountNamespace& ns, const Dentry& place) {
+  MountTree::Mounts mounts;  // Let go after the lock.
+  {
+    Lock lock(mount_tree_mutex);
+    mounts = MountTree::all_on(place);
+  }
+  return std::ranges::any_of(mounts, [&](const auto& m) { return ns.contains(*m); });
+}
+
+void unmount_everywhere(const Dentry& place) {
+  MountTree::Mounts going;
+  std::vector<Path> dropped;
+  Lock lock(mount_tree_mutex);
+  for (const auto& top : MountTree::all_on(place)) {
+    for (const auto& m : MountTree::below(top)) {
+      MountTree::unlink(*m, dropped);
+      MountTree::set_type(*m, MS_PRIVATE);
+      MountTree::disown(*m);
+      going.push_back(m);
+    }
+  }
+}
+
 Result<void> MountNamespace::umount(Path at, int flags) {
   std::vector<Path> dropped;  // Let go after the lock, as are the mounts.
   MountTree::Mounts going;
