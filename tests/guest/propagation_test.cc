@@ -412,19 +412,27 @@ TEST(MountNamespace, OthersMountsDoNotHoldANameBack) {
       mount_tmpfs("a/x");
       MUST(mkdir("a/x/below", 0755));
       mount_tmpfs("a/x/below");
+      mount_tmpfs("a/y");
+      write_file("a/y/f", "");
+      mount_tmpfs("c");
       MUST(write(ready[1], "x", 1));
       char byte;
       MUST(read(go[0], &byte, 1));
+      EXPECT_OK(access("a/moved/f", F_OK));  // It went with its place.
+      EXPECT_FALSE(is_mounted("c"));
       EXPECT_ERR(access("a/x", F_OK), ENOENT);
       EXPECT_FALSE(is_mounted("a/x"));
     });
     char byte;
     MUST(read(ready[0], &byte, 1));
     EXPECT_OK(rmdir("a/x"));
+    EXPECT_OK(rename("a/y", "a/moved"));
+    EXPECT_OK(rename("d", "c"));
     MUST(write(go[1], "x", 1));
     EXPECT_EXITED(wait_for(child), 0);
-    mount_tmpfs("a/y");
-    EXPECT_ERR(rmdir("a/y"), EBUSY);
+    mount_tmpfs("a/moved");
+    EXPECT_ERR(rmdir("a/moved"), EBUSY);
+    EXPECT_ERR(rename("a/moved", "a/again"), EBUSY);
   });
 }
 
