@@ -61,8 +61,7 @@ class RootBuilder {
     FsTree tree = TRY(copy_on_write(dir, options));
     overlay_ = ref_cast<OverlayFs>(tree.fs);
     auto creds = root_creds(kernel_.root_user_ns);
-    ctx_.mounts =
-        MountNamespace::make(Mount::make(tree, MS_NOSUID & 0, "usk"), kernel_.root_user_ns);
+    ctx_.mounts = MountNamespace::make(Mount::make(tree, MS_RELATIME, "usk"), kernel_.root_user_ns);
     ctx_.root = ctx_.cwd = ctx_.mounts->root();
     ctx_.creds = creds;
     ctx_.umask = 022;
@@ -103,7 +102,7 @@ class RootBuilder {
     TRY(make_directory(target));
     auto at = walk(ctx_, ctx_.root, target, kFollow);
     if (!at) return fail(fmt::format("{}: {}", target, strerror(int(at.error()))));
-    auto r = ctx_.mounts->attach(Mount::make(std::move(tree), flags, source), *at);
+    auto r = ctx_.mounts->attach(Mount::make(std::move(tree), flags | MS_RELATIME, source), *at);
     if (!r) return fail(fmt::format("cannot mount {}: {}", target, strerror(int(r.error()))));
     return {};
   }
@@ -168,7 +167,9 @@ class RootBuilder {
     return {};
   }
 
-  OrFailure<void> add_mount(const MountSpec& m) {
+  OrFailure<void> add_mount(MountSpec m) {
+    // "--rw ." means the same directory inside.
+    if (!m.target.starts_with('/')) m.target = host::current_directory() + "/" + m.target;
     if (m.kind == MountSpec::Kind::kTmpfs)
       return mount_tmpfs(m.target, 01777, MS_NOSUID | MS_NODEV);
     if (m.kind == MountSpec::Kind::kCopyOnWrite) {

@@ -13,6 +13,7 @@
 #include "fs/pipe/pipe_file.h"
 #include "fs/tty/tty_devices.h"
 #include "fs/vfs/special_open.h"
+#include "host/file.h"
 #include "host/file_io.h"
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
@@ -56,6 +57,7 @@ Sandbox::~Sandbox() {
 
 OrFailure<void> Sandbox::assemble() {
   TRY(register_self());
+  host::raise_max_open_files();
   KernelOptions options;
   options.memory_limit = config_.memory;
   if (config_.pids) options.max_tasks = config_.pids + 1;  // Init does not count.

@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
@@ -37,7 +38,7 @@ Result<Ref<HostFd>> open_beneath(const HostFd& dir, const std::string& path, int
                                  uint32_t mode) {
   struct open_how how{};
   how.flags = uint64_t(flags | O_CLOEXEC);
-  how.mode = flags & O_CREAT ? mode : 0;
+  how.mode = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? mode : 0;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
   // RESOLVE_BENEATH answers EAGAIN when the host renamed something meanwhile.
   for (int tries = 0; tries < 100; tries++) {
@@ -129,6 +130,19 @@ Result<std::string> readlink_at(const HostFd& dir, const std::string& name) {
   return target;
 }
 
+size_t max_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1024;
+  return limit.rlim_cur;
+}
+
+void raise_max_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);  // Without it, fewer are kept open.
+}
+
 Result<std::vector<HostDirEntry>> read_dir(const HostFd& dir) {
   std::vector<HostDirEntry> entries;
   std::vector<std::byte> buffer(32 << 10);
@@ -162,6 +176,11 @@ Result<void> link_at(const HostFd& from_dir, const std::string& from, const Host
   return done(::linkat(from_dir.get(), from.c_str(), dir.get(), name.c_str(), 0));
 }
 
+Result<void> link_fd(const HostFd& fd, const HostFd& dir, const std::string& name) {
+  const std::string path = "/proc/self/fd/" + std::to_string(fd.get());
+  return done(::linkat(AT_FDCWD, path.c_str(), dir.get(), name.c_str(), AT_SYMLINK_FOLLOW));
+}
+
 Result<void> unlink_at(const HostFd& dir, const std::string& name, int flags) {
   return done(::unlinkat(dir.get(), name.c_str(), flags));
 }
@@ -169,6 +188,16 @@ Result<void> unlink_at(const HostFd& dir, const std::string& name, int flags) {
 Result<void> rename_at(const HostFd& from_dir, const std::string& from, const HostFd& to_dir,
                        const std::string& to, uint32_t flags) {
   return done(::renameat2(from_dir.get(), from.c_str(), to_dir.get(), to.c_str(), flags));
+}
+
+Result<void> chmod_fd(const HostFd& fd, uint32_t mode) { return done(::fchmod(fd.get(), mode)); }
+
+Result<void> chown_fd(const HostFd& fd, uint32_t uid, uint32_t gid) {
+  return done(::fchown(fd.get(), uid, gid));
+}
+
+Result<void> utimens_fd(const HostFd& fd, const timespec (&times)[2]) {
+  return done(::futimens(fd.get(), times));
 }
 
 Result<void> chmod_at(const HostFd& dir, const std::string& name, uint32_t mode) {

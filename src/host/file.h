@@ -45,6 +45,11 @@ struct HostDirEntry {
   uint8_t type;  // DT_*
 };
 // All entries but "." and "..". `dir` is open for reading.
+// How many descriptors this process may have open; raise_max_open_files() makes it as many as
+// the host lets it have.
+size_t max_open_files();
+void raise_max_open_files();
+
 Result<std::vector<HostDirEntry>> read_dir(const HostFd& dir);
 
 Result<void> mkdir_at(const HostFd& dir, const std::string& name, uint32_t mode);
@@ -52,11 +57,17 @@ Result<void> mknod_at(const HostFd& dir, const std::string& name, uint32_t mode,
 Result<void> symlink_at(const std::string& target, const HostFd& dir, const std::string& name);
 Result<void> link_at(const HostFd& from_dir, const std::string& from, const HostFd& dir,
                      const std::string& name);
+// Gives a file that was opened with O_TMPFILE a name.
+Result<void> link_fd(const HostFd& fd, const HostFd& dir, const std::string& name);
 Result<void> unlink_at(const HostFd& dir, const std::string& name, int flags);
 Result<void> rename_at(const HostFd& from_dir, const std::string& from, const HostFd& to_dir,
                        const std::string& to, uint32_t flags);
 
 // Changes of attributes; `name` is in `dir`, links are not followed.
+// Of an open file: -1 keeps an owner.
+Result<void> chmod_fd(const HostFd& fd, uint32_t mode);
+Result<void> chown_fd(const HostFd& fd, uint32_t uid, uint32_t gid);
+Result<void> utimens_fd(const HostFd& fd, const timespec (&times)[2]);
 Result<void> chmod_at(const HostFd& dir, const std::string& name, uint32_t mode);
 Result<void> chown_at(const HostFd& dir, const std::string& name, uint32_t uid, uint32_t gid);
 Result<void> utimens_at(const HostFd& dir, const std::string& name, const timespec (&times)[2]);

@@ -2,8 +2,9 @@
 #include <sys/signal.h>
 #include <utime.h>
 
-#include "kernel/kernel.h"
+#include "fs/vfs/locks.h"
 #include "kernel/signal/send.h"
+#include "syscalls/lease_wait.h"
 #include "syscalls/path_args.h"
 
 namespace usk::sys {
@@ -131,6 +132,16 @@ Result<void> check_size_limit(Task& t, Inode& inode, uint64_t size) {
 SyscallResult truncate(Task& t, UserPath path, int64_t length) {
   if (length < 0) return Err(EINVAL);
   const Place p = TRY(get_place(t, DirFd{AT_FDCWD}, path, 0));
+  Inode& inode = p.path.inode();
+  if (Leases::any() && inode.is_regular() && inode.has_locks()) {
+    TRY(vfs::access(p.ctx, p.path, kMayWrite));
+    Leases& leases = inode.locks().leases;
+    const bool force = waited_for_lease(t);
+    if (!leases.check_open(true, force)) {
+      t.waits().add(Leases::queue(), POLLIN);
+      if (!leases.check_open(true, force)) return Block{.until = t.deadline(kLeaseBreakTime)};
+    }
+  }
   TRY(check_size_limit(t, p.path.inode(), uint64_t(length)));
   TRY(vfs::truncate(p.ctx, p.path, uint64_t(length)));
   return 0;

@@ -3,16 +3,14 @@
 #include <sys/mount.h>
 
 #include "kernel/kernel.h"
+#include "syscalls/mount_args.h"
 #include "syscalls/mount_types.h"
-#include "syscalls/path_args.h"
 
 namespace usk::sys {
 namespace {
 
 constexpr unsigned long kPropagation = MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE;
 constexpr unsigned long kMagic = 0xc0ed0000, kMagicMask = 0xffff0000;
-
-bool may_mount(Task& t) { return t.creds->capable(CAP_SYS_ADMIN, *t.ns.mounts->owner()); }
 
 // The flags of one mount; relatime unless another rule is asked for.
 unsigned long mount_flags(unsigned long flags) {
@@ -21,21 +19,21 @@ unsigned long mount_flags(unsigned long flags) {
   return out;
 }
 
-// Every mount is private. Making one so again is done; sharing is accepted and has no effect,
-// as in a namespace with nobody to share with.
-Result<void> change_propagation(const Path& at, unsigned long flags) {
+Result<void> change_propagation(Task& t, const Path& at, unsigned long flags) {
   if (flags & ~(kPropagation | MS_REC | MS_SILENT)) return Err(EINVAL);
   const unsigned long kind = flags & kPropagation;
   if (kind & (kind - 1)) return Err(EINVAL);
-  if (at.dentry != at.mount->root()) return Err(EINVAL);
-  if (kind == MS_SHARED || kind == MS_SLAVE) note_unsupported("mount propagation");
-  return {};
+  return t.ns.mounts->set_propagation(at, kind, flags & MS_REC);
 }
 
 Result<void> remount(Task& t, const Path& at, unsigned long flags, const std::string& options) {
   if (at.dentry != at.mount->root()) return Err(EINVAL);
   if (!(flags & MS_BIND)) TRY(at.mount->fs().remount(options));
-  return t.ns.mounts->remount(at, mount_flags(flags));
+  // Without a rule for access times the mount keeps the one it has.
+  constexpr unsigned long kAtime = MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
+  unsigned long now = mount_flags(flags);
+  if (!(flags & (kAtime | MS_STRICTATIME))) now = (now & ~kAtime) | (at.mount->flags() & kAtime);
+  return t.ns.mounts->remount(at, now);
 }
 
 // Options are a page at most, cut off without a zero.
@@ -50,6 +48,8 @@ Result<std::string> get_optional(Task& t, uint64_t addr) {
 }
 
 }  // namespace
+
+bool may_mount(Task& t) { return t.creds->capable(CAP_SYS_ADMIN, *t.ns.mounts->owner()); }
 
 SyscallResult mount(Task& t, uint64_t source, UserPath target, uint64_t type, uint64_t flag_bits,
                     uint64_t data) {
@@ -68,7 +68,7 @@ SyscallResult mount(Task& t, uint64_t source, UserPath target, uint64_t type, ui
     const Path from = TRY(walk(where.ctx, where.ctx.cwd, source_name, kFollow));
     TRY(ns.bind(from, at, flags & MS_REC));
   } else if (flags & kPropagation) {
-    TRY(change_propagation(at, flags));
+    TRY(change_propagation(t, at, flags));
   } else if (flags & MS_MOVE) {
     TRY(ns.move(TRY(walk(where.ctx, where.ctx.cwd, source_name, kFollow)), at));
   } else {

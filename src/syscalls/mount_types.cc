@@ -21,4 +21,23 @@ Result<FsTree> make_file_system(Task& t, std::string_view type, std::string_view
   return Err(ENODEV);
 }
 
+Result<void> check_file_system_option(Task& t, std::string_view type, std::string_view option) {
+  const UserNamespace& ids = *t.creds->user_ns;
+  if (type == "tmpfs" || type == "ramfs") {
+    TRY(TmpfsOptions::parse(option, ids));
+    return {};
+  }
+  if (type == "devpts") {
+    TRY(DevPtsOptions::parse(option, ids));
+    return {};
+  }
+  const std::string_view key = option.substr(0, option.find('='));
+  if (type == "proc") {
+    const bool known = key.empty() || key == "gid" || key == "hidepid" || key == "subset";
+    return known ? Result<void>() : Err(EINVAL);
+  }
+  if (type == "sysfs") return key.empty() ? Result<void>() : Err(EINVAL);
+  return Err(ENODEV);
+}
+
 }  // namespace usk

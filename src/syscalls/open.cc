@@ -2,7 +2,9 @@
 #include <linux/openat2.h>
 
 #include "kernel/task/caller.h"
+#include "syscalls/lease_wait.h"
 #include "syscalls/path_args.h"
+#include "syscalls/versioned.h"
 
 namespace usk::sys {
 namespace {
@@ -26,7 +28,15 @@ SyscallResult open_file(Task& t, DirFd dir, UserPath path, vfs::OpenHow how) {
     PathArg p = TRY(get_path(t, dir, path));
     // There, even an absolute path starts at the directory.
     if (how.resolve & kInRoot) p.at = TRY(t.at(dir.n));
-    half.file = TRY(vfs::open(p.ctx, p.at, p.text, how));
+    how.break_leases = waited_for_lease(t);
+    auto opened = vfs::open(p.ctx, p.at, p.text, how);
+    const bool may_wait = !(how.flags & O_NONBLOCK) && !(how.resolve & kCachedOnly);
+    if (failed_with(opened, EAGAIN) && may_wait && Leases::any() && !how.break_leases) {
+      t.waits().add(Leases::queue(), POLLIN);
+      opened = vfs::open(p.ctx, p.at, p.text, how);
+      if (failed_with(opened, EAGAIN)) return Block{.until = t.deadline(kLeaseBreakTime)};
+    }
+    half.file = TRY(std::move(opened));
   }
   TaskCaller caller(t);
   Result<Ref<File>> file = half.file->finish_open(caller, how.flags);
@@ -97,24 +107,11 @@ Result<vfs::OpenHow> strict(const open_how& asked) {
   return how;
 }
 
-// A structure that may be longer than we know it, if the rest is zero.
-Result<open_how> get_how(Task& t, uint64_t addr, uint64_t size) {
-  if (size < sizeof(open_how)) return Err(EINVAL);
-  if (size > 4096) return Err(E2BIG);
-  std::vector<std::byte> bytes(size);
-  TRY(t.mem().copy_in(bytes, addr));
-  for (size_t i = sizeof(open_how); i < size; i++) {
-    if (bytes[i] != std::byte(0)) return Err(E2BIG);
-  }
-  open_how how;
-  memcpy(&how, bytes.data(), sizeof how);
-  return how;
-}
-
 }  // namespace
 
 SyscallResult openat2(Task& t, DirFd dir, UserPath path, uint64_t how, uint64_t size) {
-  return open_file(t, dir, path, TRY(strict(TRY(get_how(t, how, size)))));
+  return open_file(t, dir, path,
+                   TRY(strict(TRY(get_versioned<open_how>(t, how, size, sizeof(open_how))))));
 }
 
 }  // namespace usk::sys

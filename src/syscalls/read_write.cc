@@ -6,6 +6,7 @@
 #include "kernel/signal/send.h"
 #include "kernel/task/caller.h"
 #include "kernel/wait/block_on.h"
+#include "syscalls/fcntl.h"
 #include "syscalls/syscalls.h"
 
 #ifndef RWF_NOAPPEND
@@ -101,14 +102,14 @@ SyscallResult do_write(Task& t, Ref<File> file, UserBuffers buffers, std::option
     GuestIn src(t.mem(), buffers, size_t(t.frame.progress));
     if (at) {
       uint64_t pos = *at;
-      return file->write(src, pos);
+      return file->write_by(caller, src, pos);
     }
     if (!file->can(File::kSeek)) {
       uint64_t unused = 0;
-      return file->write(src, unused);
+      return file->write_by(caller, src, unused);
     }
     Lock lock(file->pos_mutex());
-    return file->write(src, file->pos_locked());
+    return file->write_by(caller, src, file->pos_locked());
   };
   if (file->inode().is_regular()) {
     uint64_t pos = at.value_or(0);
@@ -238,6 +239,11 @@ SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
     case 0x5421 /* FIONBIO */: {
       const int on = TRY(t.mem().get(UserPtr<const int32_t>{arg}));
       TRY(file->set_flags(on ? file->flags() | O_NONBLOCK : file->flags() & ~O_NONBLOCK));
+      return 0;
+    }
+    case 0x5452 /* FIOASYNC */: {
+      const int on = TRY(t.mem().get(UserPtr<const int32_t>{arg}));
+      TRY(set_status_flags(t, fd, *file, on ? file->flags() | O_ASYNC : file->flags() & ~O_ASYNC));
       return 0;
     }
     default: break;

@@ -3,6 +3,7 @@
 
 #include "kernel/wait/block_on.h"
 #include "net/unix/unix_socket.h"
+#include "syscalls/fd_pair.h"
 #include "syscalls/socket_args.h"
 
 namespace usk::sys {
@@ -51,19 +52,7 @@ SyscallResult socketpair(Task& t, int32_t family, uint32_t type, int32_t protoco
   TaskCaller caller(t);
   auto [a, b] = TRY(UnixSocket::make_pair(caller, UnixNamespace::of(t.ns.net->id()), kind, protocol,
                                           int(type & kTypeFlags)));
-  const bool cloexec = type & SOCK_CLOEXEC;
-  std::array<int32_t, 2> numbers{};
-  numbers[0] = TRY(t.add_fd(a, cloexec));
-  auto second = t.add_fd(b, cloexec);
-  Result<void> told;
-  if (second) {
-    numbers[1] = *second;
-    told = t.mem().put(UserPtr<std::array<int32_t, 2>>{fds.addr}, numbers);
-    if (told) return 0;
-    (void)t.fds->remove(numbers[1]);
-  }
-  (void)t.fds->remove(numbers[0]);
-  return std::unexpected(second ? told.error() : second.error());
+  return install_pair(t, a, b, type & SOCK_CLOEXEC, fds);
 }
 
 SyscallResult bind(Task& t, Fd fd, UserPtr<void> address, int32_t size) {

@@ -6,6 +6,9 @@
 #ifndef STATX_MNT_ID
 #define STATX_MNT_ID 0x1000
 #endif
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000
+#endif
 #ifndef STATX_ATTR_MOUNT_ROOT
 #define STATX_ATTR_MOUNT_ROOT 0x2000
 #endif
@@ -63,7 +66,7 @@ statx_timestamp to_statx_time(const timespec& t) {
   return {.tv_sec = t.tv_sec, .tv_nsec = uint32_t(t.tv_nsec)};
 }
 
-struct statx to_statx(const Task& t, const Path& place, const Attr& a) {
+struct statx to_statx(const Task& t, const Path& place, const Attr& a, bool unique_id) {
   struct statx s{};
   s.stx_mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
   s.stx_blksize = a.blksize;
@@ -80,7 +83,8 @@ struct statx to_statx(const Task& t, const Path& place, const Attr& a) {
   s.stx_attributes_mask = STATX_ATTR_MOUNT_ROOT;
   if (place.mount) {
     if (place.dentry == place.mount->root()) s.stx_attributes |= STATX_ATTR_MOUNT_ROOT;
-    s.stx_mnt_id = uint64_t(place.mount->id());
+    s.stx_mnt_id = unique_id ? place.mount->unique_id() : uint64_t(place.mount->id());
+    if (unique_id) s.stx_mask = (s.stx_mask & ~uint32_t(STATX_MNT_ID)) | STATX_MNT_ID_UNIQUE;
   }
   return s;
 }
@@ -93,7 +97,8 @@ SyscallResult statx(Task& t, DirFd dir, UserPath path, AtFlags flags, uint32_t m
   TRY(flags.only(kStatFlags | AT_STATX_SYNC_TYPE));
   if ((flags.bits & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE) return Err(EINVAL);
   const Place p = TRY(get_place(t, dir, path, flags.bits));
-  TRY(t.mem().put(buf, to_statx(t, p.path, TRY(p.path.inode().getattr()))));
+  TRY(t.mem().put(buf,
+                  to_statx(t, p.path, TRY(p.path.inode().getattr()), mask & STATX_MNT_ID_UNIQUE)));
   return 0;
 }
 
@@ -159,6 +164,39 @@ SyscallResult statfs(Task& t, UserPath path, UserPtr<struct statfs> buf) {
 
 SyscallResult fstatfs(Task& t, Fd fd, UserPtr<struct statfs> buf) {
   return put_statfs(t, TRY(t.file_or_path(fd.n))->path(), buf);
+}
+
+SyscallResult ustat(Task& t, uint32_t dev, UserPtr<UstatBuffer> buf) {
+  for (const Ref<Mount>& m : t.ns.mounts->list()) {
+    if (m->fs().dev() != dev) continue;
+    const FsStat f = TRY(m->fs().statfs());
+    TRY(t.mem().put(buf, UstatBuffer{.free_blocks = int32_t(f.bfree), .free_inodes = f.ffree}));
+    return 0;
+  }
+  return Err(EINVAL);
+}
+
+namespace {
+
+// No file system here has the attributes of chattr(1): it answers as one without them does.
+SyscallResult no_attributes(Task& t, DirFd dir, UserPath path, uint64_t size, AtFlags flags) {
+  constexpr uint64_t kOldest = 24;
+  TRY(flags.only(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+  if (size > 4096) return Err(E2BIG);
+  if (size < kOldest) return Err(EINVAL);
+  TRY(get_place(t, dir, path, flags.bits));
+  return Err(EOPNOTSUPP);
+}
+
+}  // namespace
+
+SyscallResult file_getattr(Task& t, DirFd dir, UserPath path, uint64_t, uint64_t size,
+                           AtFlags flags) {
+  return no_attributes(t, dir, path, size, flags);
+}
+SyscallResult file_setattr(Task& t, DirFd dir, UserPath path, uint64_t attributes, uint64_t size,
+                           AtFlags flags) {
+  return no_attributes(t, dir, path, size, flags);
 }
 
 }  // namespace usk::sys

@@ -1,5 +1,6 @@
 // The system calls: prototypes of all handlers, and the table. syscalls.def is the one list.
 #pragma once
+#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <poll.h>

@@ -1,7 +1,9 @@
 #include <atomic>
 #include <map>
 
+#include "fs/vfs/file_signals.h"
 #include "kernel/kernel.h"
+#include "kernel/signal/file_signals.h"
 #include "syscalls/syscalls.h"
 
 namespace usk {
@@ -51,7 +53,11 @@ constexpr std::array<SyscallEntry, kSyscallCount> kSyscalls = make_table();
 SyscallResult invoke_syscall(Task& t, SyscallFrame& frame) {
   if (frame.nr < kSyscallCount) {
     const SyscallEntry& e = kSyscalls[frame.nr];
-    if (e.call) return e.call(t, frame.args);
+    if (e.call) {
+      SyscallResult r = e.call(t, frame.args);
+      if (file_signals_pending()) send_file_signals(t.kernel);
+      return r;
+    }
     g_missing[frame.nr]++;
   }
   return Err(ENOSYS);

@@ -1,5 +1,6 @@
 // xattr(7): setxattr(2), getxattr(2), listxattr(2), removexattr(2).
 #include "syscalls/path_args.h"
+#include "syscalls/versioned.h"
 
 namespace usk::sys {
 namespace {
@@ -87,6 +88,40 @@ SyscallResult lremovexattr(Task& t, UserPath path, UserStr name) {
 }
 SyscallResult fremovexattr(Task& t, Fd fd, UserStr name) {
   return remove(t, TRY(by_fd(t, fd)), name);
+}
+
+namespace {
+
+struct XattrArgs {  // struct xattr_args
+  uint64_t value;
+  uint32_t size, flags;
+};
+static_assert(sizeof(XattrArgs) == 16);
+
+Result<Place> place_at(Task& t, DirFd dir, UserPath path, AtFlags flags) {
+  TRY(flags.only(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+  return get_place(t, dir, path, flags.bits);
+}
+
+}  // namespace
+
+SyscallResult setxattrat(Task& t, DirFd dir, UserPath path, AtFlags flags, UserStr name,
+                         uint64_t args, uint64_t size) {
+  const auto a = TRY(get_versioned<XattrArgs>(t, args, size, sizeof(XattrArgs)));
+  return set(t, TRY(place_at(t, dir, path, flags)), name, UserIn{a.value, a.size},
+             int32_t(a.flags));
+}
+SyscallResult getxattrat(Task& t, DirFd dir, UserPath path, AtFlags flags, UserStr name,
+                         uint64_t args, uint64_t size) {
+  const auto a = TRY(get_versioned<XattrArgs>(t, args, size, sizeof(XattrArgs)));
+  if (a.flags) return Err(EINVAL);
+  return get(t, TRY(place_at(t, dir, path, flags)), name, UserOut{a.value, a.size});
+}
+SyscallResult listxattrat(Task& t, DirFd dir, UserPath path, AtFlags flags, UserOut buf) {
+  return list(t, TRY(place_at(t, dir, path, flags)), buf);
+}
+SyscallResult removexattrat(Task& t, DirFd dir, UserPath path, AtFlags flags, UserStr name) {
+  return remove(t, TRY(place_at(t, dir, path, flags)), name);
 }
 
 }  // namespace usk::sys

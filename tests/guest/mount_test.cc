@@ -115,6 +115,18 @@ TEST(Mount, ReadOnlyBind) {
   });
 }
 
+TEST(Mount, RemountKeepsTheRuleForAccessTimes) {
+  NEEDS_MOUNT();
+  MUST(mkdir("d", 0755));
+  in_mount_namespace([] {
+    MUST(mount("none", "d", "tmpfs", MS_NOATIME, nullptr));
+    MUST(mount(nullptr, "d", nullptr, MS_BIND | MS_REMOUNT | MS_NOSUID, nullptr));
+    EXPECT_NE(read_file("/proc/self/mountinfo").find("/d rw,nosuid,noatime "), std::string::npos);
+    MUST(mount(nullptr, "d", nullptr, MS_BIND | MS_REMOUNT | MS_RELATIME, nullptr));
+    EXPECT_NE(read_file("/proc/self/mountinfo").find("/d rw,relatime "), std::string::npos);
+  });
+}
+
 TEST(Mount, NoexecAndNodev) {
   NEEDS_MOUNT();
   MUST(mkdir("d", 0755));

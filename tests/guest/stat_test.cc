@@ -220,6 +220,55 @@ TEST(Xattr, SetGetListRemove) {
   EXPECT_ERR(removexattr("f", "user.color"), ENODATA);
 }
 
+struct XattrArgs {
+  uint64_t value;
+  uint32_t size, flags;
+};
+
+TEST(Xattr, ByDirectory) {
+  write_file("f", "x");
+  if (syscall(466, AT_FDCWD, "f", 0, "user.none") < 0 && errno == ENOSYS) skip("no setxattrat(2)");
+  UniqueFd dir(MUST(open(".", O_RDONLY | O_DIRECTORY)));
+  char value[8] = "blue";
+  XattrArgs args = {uint64_t(value), 4, XATTR_CREATE};
+  if (syscall(463, dir.get(), "f", 0, "user.color", &args, sizeof args) < 0 &&
+      errno == EOPNOTSUPP) {
+    skip("this file system has no user attributes");
+  }
+  EXPECT_ERR(syscall(463, dir.get(), "f", 0, "user.color", &args, sizeof args), EEXIST);
+  EXPECT_ERR(syscall(463, dir.get(), "f", 0, "user.color", &args, 15), EINVAL);
+  EXPECT_ERR(syscall(463, dir.get(), "f", 1, "user.color", &args, sizeof args), EINVAL);
+  char got[8] = {};
+  args = {uint64_t(got), sizeof got, 0};
+  EXPECT_EQ(syscall(464, dir.get(), "f", 0, "user.color", &args, sizeof args), 4);
+  EXPECT_EQ(std::string(got), "blue");
+  args.flags = 1;
+  EXPECT_ERR(syscall(464, dir.get(), "f", 0, "user.color", &args, sizeof args), EINVAL);
+  UniqueFd file(MUST(open("f", O_RDONLY)));
+  char names[64];
+  EXPECT_EQ(syscall(465, file.get(), "", AT_EMPTY_PATH, names, sizeof names), 11);
+  EXPECT_OK(syscall(466, dir.get(), "f", 0, "user.color"));
+  EXPECT_ERR(syscall(466, dir.get(), "f", 0, "user.color"), ENODATA);
+}
+
+TEST(Statfs, UsedBlocksFollowWrites) {
+  struct statfs before, after;
+  MUST(statfs(".", &before));
+  write_file("f", std::string(8 << 20, 'x'));
+  sync();
+  MUST(statfs(".", &after));
+  EXPECT_LT(after.f_bfree, before.f_bfree);
+}
+
+TEST(Ustat, OfAMountedDevice) {
+  struct stat st;
+  MUST(stat("/dev/shm", &st));
+  uint64_t buffer[4];
+  EXPECT_OK(syscall(SYS_ustat, st.st_dev, buffer));
+  EXPECT_ERR(syscall(SYS_ustat, 0xfffffu, buffer), EINVAL);
+  EXPECT_ERR(syscall(SYS_ustat, st.st_dev, nullptr), EFAULT);
+}
+
 TEST(Xattr, CreateAndReplace) {
   write_file("f", "x");
   EXPECT_ERR(setxattr("f", "user.a", "1", 1, XATTR_REPLACE), ENODATA);

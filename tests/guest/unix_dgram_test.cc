@@ -351,6 +351,15 @@ TEST(ScmCredentials, NameTheSender) {
   EXPECT_EXITED(wait_for(pid), 0);
 }
 
+TEST(ScmCredentials, OfWritesNameTheWriter) {
+  Pair pair(SOCK_DGRAM);
+  int on = 1;
+  MUST(setsockopt(pair.b.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+  pid_t child = fork_child([&] { MUST(write(pair.a.get(), "x", 1)); });
+  EXPECT_EQ(receive_credentials(pair.b).value.pid, child);
+  EXPECT_EXITED(wait_for(child), 0);
+}
+
 TEST(ScmCredentials, ExplicitOnesAreChecked) {
   EXPECT_EXITED(run_child([] {
                   become_unprivileged();

@@ -3,25 +3,38 @@
 
 namespace usk {
 
+Result<void> HostInode::change_owner(const AttrChange& change, const Place& at, const HostFd* fd) {
+  // With translated ids there is only one owner to give files to.
+  if (host_fs().host_options().map_own_to_root) {
+    const Attr a = TRY(getattr());
+    const bool same = (!(change.set & AttrChange::kUid) || change.uid == a.uid) &&
+                      (!(change.set & AttrChange::kGid) || change.gid == a.gid);
+    if (!same) return Err(EPERM);
+    return {};
+  }
+  const uint32_t uid = change.set & AttrChange::kUid ? change.uid : -1u;
+  const uint32_t gid = change.set & AttrChange::kGid ? change.gid : -1u;
+  if (fd) return host::chown_fd(*fd, uid, gid);
+  return host::chown_at(*at.dir, at.name, uid, gid);
+}
+
 Result<void> HostInode::setattr(const AttrChange& change) {
-  const Place p = TRY(place());
-  const std::string name = p.name.empty() ? "." : p.name;
+  const Ref<HostFd> fd = nameless();
+  Place p;
+  if (!fd) {
+    p = TRY(place());
+    if (p.name.empty()) p.name = ".";
+  }
   if (change.set & AttrChange::kSize) {
     TRY(host::ftruncate(*TRY(open_host(O_WRONLY)), change.size));
   }
   if (change.set & (AttrChange::kUid | AttrChange::kGid)) {
-    // With translated ids there is only one owner to give files to.
-    if (host_fs().host_options().map_own_to_root) {
-      const Attr a = TRY(getattr());
-      const bool same = (!(change.set & AttrChange::kUid) || change.uid == a.uid) &&
-                        (!(change.set & AttrChange::kGid) || change.gid == a.gid);
-      if (!same) return Err(EPERM);
-    } else {
-      TRY(host::chown_at(*p.dir, name, change.set & AttrChange::kUid ? change.uid : -1u,
-                         change.set & AttrChange::kGid ? change.gid : -1u));
-    }
+    TRY(change_owner(change, p, fd.get()));
   }
-  if (change.set & AttrChange::kMode) TRY(host::chmod_at(*p.dir, name, change.mode & 07777));
+  if (change.set & AttrChange::kMode) {
+    const uint32_t mode = change.mode & 07777;
+    TRY(fd ? host::chmod_fd(*fd, mode) : host::chmod_at(*p.dir, p.name, mode));
+  }
   constexpr uint32_t kTimes =
       AttrChange::kAtime | AttrChange::kMtime | AttrChange::kAtimeNow | AttrChange::kMtimeNow;
   if (change.set & kTimes) {
@@ -30,9 +43,25 @@ Result<void> HostInode::setattr(const AttrChange& change) {
     if (change.set & AttrChange::kMtime) times[1] = change.mtime;
     if (change.set & AttrChange::kAtimeNow) times[0] = {0, UTIME_NOW};
     if (change.set & AttrChange::kMtimeNow) times[1] = {0, UTIME_NOW};
-    TRY(host::utimens_at(*p.dir, name, times));
+    TRY(fd ? host::utimens_fd(*fd, times) : host::utimens_at(*p.dir, p.name, times));
   }
   return {};
+}
+
+// open(2) with O_TMPFILE: held by its descriptor until link() gives it a name.
+Result<Ref<Inode>> HostInode::tmpfile(uint32_t mode, const Creds& owner) {
+  Ref<HostFd> dir = TRY(dir_fd());
+  Ref<HostFd> fd = TRY(host::open_beneath(*dir, ".", O_TMPFILE | O_RDWR, 0600));
+  if (!host_fs().host_options().map_own_to_root) {
+    const bool keep_group = TRY(getattr()).mode & S_ISGID;
+    TRY(host::chown_fd(*fd, owner.fsuid, keep_group ? -1u : owner.fsgid));
+  }
+  TRY(host::chmod_fd(*fd, mode & 07777));
+  Ref<HostInode> inode =
+      host_fs().inode_for(TRY(host::stat_at(*fd, "")), Ref<HostInode>::share(this), "");
+  Lock lock(inode->mu_);
+  inode->nameless_ = std::move(fd);
+  return Ref<Inode>(inode);
 }
 
 // What was just made at `name`: its owner and mode as the guest asked, whatever the host's umask.
@@ -75,6 +104,13 @@ Result<Ref<Inode>> HostInode::symlink(std::string_view name, std::string_view ta
 Result<void> HostInode::link(std::string_view name, Inode& target) {
   auto& node = static_cast<HostInode&>(target);
   Ref<HostFd> dir = TRY(dir_fd());
+  if (Ref<HostFd> fd = node.nameless()) {
+    TRY(host::link_fd(*fd, *dir, std::string(name)));
+    node.stands_at(Ref<HostInode>::share(this), name);
+    Lock lock(node.mu_);
+    node.nameless_.reset();  // `fd` still holds it.
+    return {};
+  }
   const Place p = TRY(node.place());
   return host::link_at(*p.dir, p.name, *dir, std::string(name));
 }
@@ -85,7 +121,7 @@ Result<void> HostInode::unlink(std::string_view name, Inode& victim) {
 
 Result<void> HostInode::rmdir(std::string_view name, Inode& victim) {
   TRY(host::unlink_at(*TRY(dir_fd()), std::string(name), AT_REMOVEDIR));
-  host_fs().drop_fd(static_cast<HostInode&>(victim));
+  host_fs().drop_kept(static_cast<HostInode&>(victim));
   return {};
 }
 

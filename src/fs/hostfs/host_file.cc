@@ -77,7 +77,7 @@ Result<void> HostFile::fallocate(int mode, uint64_t offset, uint64_t length) {
 }
 
 Result<std::vector<DirEntry>> HostDirFile::list() {
-  return static_cast<HostInode&>(inode()).list();
+  return TRY(static_cast<HostInode&>(inode()).list())->entries;
 }
 
 }  // namespace usk

@@ -12,6 +12,11 @@ timespec to_timespec(const statx_timestamp& t) { return {t.tv_sec, long(t.tv_nse
 // Longest path to give to the host at once.
 constexpr size_t kMaxHostPath = 4000;
 
+// After so many names that are not there a directory is listed, unless it is too large: then what
+// is absent is known without asking. Search paths ask for many.
+constexpr uint32_t kMissesToList = 4;
+constexpr uint64_t kMaxSizeToList = 256 << 10;
+
 }  // namespace
 
 HostInode::HostInode(Ref<HostFs> fs, Ino ino, const struct statx& st, Ref<HostInode> parent,
@@ -88,7 +93,7 @@ Result<Attr> HostInode::getattr() {
   {
     Lock lock(mu_);
     if (host_fs().stable()) return attr_;
-    fd = open_fd_;
+    fd = nameless_ ? nameless_ : open_fd_;
   }
   if (fd) {
     update(TRY(host::stat_at(*fd, "")));
@@ -136,6 +141,12 @@ Result<Ref<HostFd>> HostInode::dir_fd() {
   return base;
 }
 
+Ref<HostFd> HostInode::nameless() {
+  if (host_fs().stable()) return {};
+  Lock lock(mu_);
+  return nameless_;
+}
+
 Result<HostInode::Place> HostInode::place() {
   Ref<HostInode> up;
   std::string name;
@@ -149,6 +160,8 @@ Result<HostInode::Place> HostInode::place() {
 }
 
 Result<Ref<HostFd>> HostInode::open_host(int flags) {
+  // Open for reading and writing, and nobody uses its position.
+  if (Ref<HostFd> fd = nameless()) return fd;
   const bool shareable = (flags & (O_ACCMODE | O_PATH)) == O_RDONLY && is_regular();
   if (shareable) {
     if (Ref<HostFd> kept = host_fs().kept_fd(*this)) return kept;
@@ -163,10 +176,20 @@ Result<Ref<HostFd>> HostInode::open_host(int flags) {
 }
 
 Result<Ref<Inode>> HostInode::lookup(std::string_view name) {
+  HostFs& hfs = host_fs();
+  if (hfs.stable()) {
+    Ref<HostListing> listing = hfs.kept_listing(*this);
+    if (!listing && misses_ == kMissesToList && TRY(getattr()).size <= kMaxSizeToList) {
+      misses_++;  // Tried once; where it may not be read, the names are asked for one by one.
+      if (auto r = list()) listing = *std::move(r);
+    }
+    if (listing && !listing->names.contains(name)) return Err(ENOENT);
+  }
   Ref<HostFd> dir = TRY(dir_fd());
   const std::string text(name);
-  const struct statx st = TRY(host::stat_at(*dir, text));
-  return host_fs().inode_for(st, Ref<HostInode>::share(this), name);
+  const auto st = host::stat_at(*dir, text);
+  if (failed_with(st, ENOENT) && misses_ < kMissesToList) misses_++;
+  return hfs.inode_for(TRY(st), Ref<HostInode>::share(this), name);
 }
 
 Result<std::string> HostInode::readlink() {
@@ -175,13 +198,22 @@ Result<std::string> HostInode::readlink() {
   return host::readlink_at(*p.dir, p.name);
 }
 
-Result<std::vector<DirEntry>> HostInode::list() {
+Result<Ref<HostListing>> HostInode::list() {
+  HostFs& hfs = host_fs();
+  if (hfs.stable()) {
+    if (Ref<HostListing> kept = hfs.kept_listing(*this)) return kept;
+  }
   Ref<HostFd> fd = TRY(open_host(O_RDONLY | O_DIRECTORY));
-  std::vector<DirEntry> out;
+  auto out = make_ref<HostListing>();
   const auto dev_major = uint32_t(host_dev_ >> 32), dev_minor = uint32_t(host_dev_);
   for (auto& e : TRY(host::read_dir(*fd))) {
-    out.push_back({std::move(e.name), host_fs().number(dev_major, dev_minor, e.ino), e.type});
+    out->entries.push_back({std::move(e.name), hfs.number(dev_major, dev_minor, e.ino), e.type});
   }
+  if (!hfs.stable()) return out;
+  out->names.reserve(out->entries.size());
+  for (const DirEntry& e : out->entries) out->names.insert(e.name);
+  hfs.keep_listing(*this, out);
+  hfs.keep_fd(*this, std::move(fd));  // What was listed is looked at next.
   return out;
 }
 

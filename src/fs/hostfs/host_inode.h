@@ -31,6 +31,8 @@ class HostInode final : public Inode {
   Result<void> rename(std::string_view name, Inode& source, Inode& new_dir,
                       std::string_view new_name, Inode* target, uint32_t flags) override;
 
+  Result<Ref<Inode>> tmpfile(uint32_t mode, const Creds& owner) override;
+
   // user.* only: the host's other attributes are not the guest's business.
   Result<std::string> getxattr(std::string_view name) override;
   Result<void> setxattr(std::string_view name, std::string_view value, int flags) override;
@@ -38,7 +40,7 @@ class HostInode final : public Inode {
   Result<void> removexattr(std::string_view name) override;
 
   HostFs& host_fs() const;
-  Result<std::vector<DirEntry>> list();
+  Result<Ref<HostListing>> list();
   // A host descriptor of it, opened with `flags`; read-only ones may be shared.
   Result<Ref<HostFd>> open_host(int flags);
   // A file of a changing tree was opened on `fd`, or the last such was closed.
@@ -62,6 +64,9 @@ class HostInode final : public Inode {
   };
   Result<Ref<HostFd>> dir_fd();
   Result<Place> place();
+  // Of a file that has no name yet (O_TMPFILE), else null.
+  Ref<HostFd> nameless() EXCLUDES(mu_);
+  Result<void> change_owner(const AttrChange& change, const Place& at, const HostFd* fd);
   Attr to_attr(const struct statx& st) const;
   Result<Ref<Inode>> adopt_new(const HostFd& dir, const std::string& name, uint32_t mode,
                                const Creds& owner);
@@ -70,10 +75,12 @@ class HostInode final : public Inode {
   const statx_timestamp born_;
   Ref<HostInode> parent_;  // Guarded by the file system's place_mutex(), as is name_.
   std::string name_;
+  std::atomic<uint32_t> misses_{0};  // Names that were looked up in vain.
   Mutex<Rank::kFile> mu_;
   Attr attr_ GUARDED_BY(mu_);
   Ref<HostFd> open_fd_ GUARDED_BY(mu_);  // Of a changing tree: while files are open.
   int opens_ GUARDED_BY(mu_) = 0;
+  Ref<HostFd> nameless_ GUARDED_BY(mu_);
 };
 
 }  // namespace usk

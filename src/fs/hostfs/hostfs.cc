@@ -12,7 +12,10 @@ uint64_t dev_key(uint32_t major, uint32_t minor) { return uint64_t(major) << 32 
 }  // namespace
 
 HostFs::HostFs(Ref<HostFd> root, HostFsOptions options)
-    : FileSystem("hostfs"), root_(std::move(root)), options_(options) {}
+    : FileSystem("hostfs"),
+      root_(std::move(root)),
+      options_(options),
+      max_kept_(std::clamp<size_t>(host::max_open_files() / 8, 64, 4096)) {}
 
 Result<FsStat> HostFs::statfs() {
   const struct statfs h = TRY(host::statfs_of(*root_));
@@ -70,7 +73,7 @@ Ref<HostInode> HostFs::inode_for(const struct statx& st, Ref<HostInode> parent,
 }
 
 void HostFs::forget(HostInode& inode) {
-  drop_fd(inode);
+  drop_kept(inode);
   Lock lock(mu_);
   auto it = inodes_.find({inode.host_dev_, inode.host_ino_});
   if (it != inodes_.end() && it->second == &inode) inodes_.erase(it);
@@ -90,20 +93,53 @@ void HostFs::keep_fd(HostInode& inode, Ref<HostFd> fd) {
   if (kept_at_.contains(&inode)) return;
   kept_.push_front({&inode, std::move(fd)});
   kept_at_[&inode] = kept_.begin();
-  if (kept_.size() <= kMaxKept) return;
+  if (kept_.size() <= max_kept_) return;
   dropped = std::move(kept_.back().fd);
   kept_at_.erase(kept_.back().inode);
   kept_.pop_back();
 }
 
-void HostFs::drop_fd(HostInode& inode) {
-  Ref<HostFd> dropped;
+Ref<HostListing> HostFs::kept_listing(HostInode& inode) {
   Lock lock(fd_mu_);
-  auto it = kept_at_.find(&inode);
-  if (it == kept_at_.end()) return;
-  dropped = std::move(it->second->fd);
-  kept_.erase(it->second);
-  kept_at_.erase(it);
+  auto it = listing_at_.find(&inode);
+  if (it == listing_at_.end()) return {};
+  listings_.splice(listings_.begin(), listings_, it->second);
+  return it->second->listing;
+}
+
+void HostFs::keep_listing(HostInode& inode, Ref<HostListing> listing) {
+  const size_t count = listing->entries.size();
+  if (count > kMaxListed / 8) return;
+  std::vector<Ref<HostListing>> dropped;  // Freed after the lock.
+  Lock lock(fd_mu_);
+  if (listing_at_.contains(&inode)) return;
+  listings_.push_front({&inode, std::move(listing)});
+  listing_at_[&inode] = listings_.begin();
+  listed_ += count + 1;
+  while (listed_ > kMaxListed) {
+    KeptListing& last = listings_.back();
+    listed_ -= last.listing->entries.size() + 1;
+    dropped.push_back(std::move(last.listing));
+    listing_at_.erase(last.inode);
+    listings_.pop_back();
+  }
+}
+
+void HostFs::drop_kept(HostInode& inode) {
+  Ref<HostFd> fd;
+  Ref<HostListing> listing;
+  Lock lock(fd_mu_);
+  if (auto it = kept_at_.find(&inode); it != kept_at_.end()) {
+    fd = std::move(it->second->fd);
+    kept_.erase(it->second);
+    kept_at_.erase(it);
+  }
+  if (auto it = listing_at_.find(&inode); it != listing_at_.end()) {
+    listing = std::move(it->second->listing);
+    listed_ -= listing->entries.size() + 1;
+    listings_.erase(it->second);
+    listing_at_.erase(it);
+  }
 }
 
 Result<FsTree> make_hostfs(Ref<HostFd> root, const HostFsOptions& options) {

@@ -2,8 +2,10 @@
 #pragma once
 #include <list>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/lock.h"
+#include "fs/vfs/dir_file.h"
 #include "fs/vfs/file_system.h"
 #include "fs/vfs/mount.h"
 #include "host/file.h"
@@ -20,6 +22,12 @@ struct HostFsOptions {
   // user without privileges); else owners are shown as they are.
   bool map_own_to_root = host::effective_uid() != 0;
   USK_FIELDS(writable, map_own_to_root)
+};
+
+// The names of a directory that does not change.
+struct HostListing final : RefCounted {
+  std::vector<DirEntry> entries;
+  std::unordered_set<std::string_view> names;  // Those of the entries.
 };
 
 // The host's files beneath one held directory; nothing outside it is ever opened.
@@ -39,10 +47,13 @@ class HostFs final : public FileSystem {
   void forget(HostInode& inode) EXCLUDES(mu_);
   Ino number(uint32_t dev_major, uint32_t dev_minor, uint64_t ino) EXCLUDES(mu_);
 
-  // Host descriptors kept for another time: at most kMaxKept, oldest go first.
+  // Host descriptors kept for another time: at most max_kept_, oldest go first.
   Ref<HostFd> kept_fd(HostInode& inode) EXCLUDES(fd_mu_);
   void keep_fd(HostInode& inode, Ref<HostFd> fd) EXCLUDES(fd_mu_);
-  void drop_fd(HostInode& inode) EXCLUDES(fd_mu_);
+  // Listings of directories of an unchanging tree, likewise: at most kMaxListed names.
+  Ref<HostListing> kept_listing(HostInode& inode) EXCLUDES(fd_mu_);
+  void keep_listing(HostInode& inode, Ref<HostListing> listing) EXCLUDES(fd_mu_);
+  void drop_kept(HostInode& inode) EXCLUDES(fd_mu_);
 
   // Guards where inodes stand in the host's tree (HostInode::parent_, name_).
   Mutex<Rank::kLeaf>& place_mutex() RETURNS_LOCK(place_mu_) { return place_mu_; }
@@ -50,7 +61,7 @@ class HostFs final : public FileSystem {
   USK_FIELDS(root_, options_)
 
  private:
-  static constexpr size_t kMaxKept = 512;
+  static constexpr size_t kMaxListed = 1 << 17;
   struct Identity {
     uint64_t dev, ino;
     friend bool operator==(Identity, Identity) = default;
@@ -62,15 +73,23 @@ class HostFs final : public FileSystem {
     HostInode* inode;
     Ref<HostFd> fd;
   };
+  struct KeptListing {
+    HostInode* inode;
+    Ref<HostListing> listing;
+  };
 
   const Ref<HostFd> root_;
   const HostFsOptions options_;
+  const size_t max_kept_;
   Mutex<Rank::kLeaf> mu_;
   std::unordered_map<Identity, HostInode*, IdentityHash> inodes_ GUARDED_BY(mu_);
   std::vector<uint64_t> devs_ GUARDED_BY(mu_);  // Host file systems met; the first is the root's.
   Mutex<Rank::kLeaf> fd_mu_;
   std::list<Kept> kept_ GUARDED_BY(fd_mu_);  // Latest used first.
   std::unordered_map<HostInode*, std::list<Kept>::iterator> kept_at_ GUARDED_BY(fd_mu_);
+  std::list<KeptListing> listings_ GUARDED_BY(fd_mu_);  // Likewise.
+  std::unordered_map<HostInode*, std::list<KeptListing>::iterator> listing_at_ GUARDED_BY(fd_mu_);
+  size_t listed_ GUARDED_BY(fd_mu_) = 0;  // Names in them.
   Mutex<Rank::kLeaf> place_mu_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -201,9 +202,32 @@ TEST_F(HostFsTest, OpenFilesOutliveTheirNames) {
 
 TEST_F(HostFsTest, ManyFilesKeepFewDescriptors) {
   for (int i = 0; i < 700; i++) dir.put("n" + std::to_string(i), "x");
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{1024, before.rlim_max};  // Of which an eighth is kept.
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
   World w(tree(false));
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
   for (int i = 0; i < 700; i++) EXPECT_EQ(*w.get("/n" + std::to_string(i)), "x");
-  EXPECT_LT(std::distance(stdfs::directory_iterator("/proc/self/fd"), {}), 600);
+  EXPECT_LT(std::distance(stdfs::directory_iterator("/proc/self/fd"), {}), 200);
+}
+
+TEST_F(HostFsTest, KnowsWhatIsAbsentAfterAWhile) {
+  World w(tree(false));
+  for (int i = 0; i < 20; i++) {
+    EXPECT_ERROR(w.walk("/none" + std::to_string(i)), ENOENT);
+    EXPECT_ERROR(w.walk("/sub/none" + std::to_string(i)), ENOENT);
+  }
+  EXPECT_EQ(*w.get("/file"), *w.get("/sub/../file"));
+  const std::set<std::string> once = *w.list("/");
+  EXPECT_EQ(*w.list("/"), once);
+}
+
+TEST_F(HostFsTest, AskedAnewWhereTheHostMayChangeThings) {
+  World w(tree(true));
+  for (int i = 0; i < 20; i++) EXPECT_ERROR(w.walk("/later"), ENOENT);
+  dir.put("later", "x");
+  EXPECT_EQ(*w.get("/later"), "x");
 }
 
 TEST_F(HostFsTest, MapsTheHostsFile) {
@@ -229,6 +253,22 @@ TEST_F(HostFsTest, HardLinksShareAnInode) {
   stdfs::create_hard_link(dir.path + "/file", dir.path + "/twin");
   World w(tree(false));
   EXPECT_EQ(&w.walk("/file")->inode(), &w.walk("/twin")->inode());
+}
+
+TEST_F(HostFsTest, FilesWithoutANameGetOne) {
+  World w(tree(true));
+  Ref<File> f = *w.open("/sub", O_TMPFILE | O_RDWR, 0640);
+  EXPECT_OK(write_to(*f, "contents"));
+  EXPECT_EQ(f->inode().getattr()->mode, uint32_t(S_IFREG | 0640));
+  EXPECT_EQ(f->inode().getattr()->nlink, 0u);
+  EXPECT_OK(f->inode().setattr({.set = AttrChange::kMode, .mode = 0600}));
+  ASSERT_OK(vfs::link(w.ctx, f->path(), w.ctx.cwd, "/named"));
+  EXPECT_EQ(*w.get("/named"), "contents");
+  EXPECT_EQ(w.stat("/named")->nlink, 1u);
+  EXPECT_EQ(w.stat("/named")->mode, uint32_t(S_IFREG | 0600));
+  EXPECT_ERROR(vfs::link(w.ctx, f->path(), w.ctx.cwd, "/named"), EEXIST);
+  f.reset();
+  EXPECT_EQ(*w.get("/named"), "contents");
 }
 
 }  // namespace

@@ -18,6 +18,14 @@ constexpr uint64_t kOverlayMagic = 0x794c7630;  // OVERLAYFS_SUPER_MAGIC
 OverlayFs::OverlayFs(Ref<MemQuota> quota)
     : MemFs("overlay", kOverlayMagic, std::move(quota), kFirstNew) {}
 
+// The private layer's: blocks that changes take, and one for its root, as a fresh file system has.
+Result<FsStat> OverlayFs::statfs() {
+  FsStat s = TRY(MemFs::statfs());
+  if (s.bfree > 0) s.bfree--;
+  s.bavail = s.bfree;
+  return s;
+}
+
 Result<Ref<MemInode>> OverlayFs::make_node(NodeInit init) {
   if (!S_ISDIR(init.mode)) return MemFs::make_node(std::move(init));
   if (!quota()->charge_inode()) return Err(ENOSPC);

@@ -45,6 +45,7 @@ class OverlayFs final : public MemFs {
   Result<Ref<MemInode>> node_for(std::vector<Found> found, Ino parent, std::string_view name)
       EXCLUDES(mu_);
 
+  Result<FsStat> statfs() override;
   Result<Ref<MemInode>> make_node(NodeInit init) override;
   Result<void> before_change(MemInode& inode) override EXCLUDES(mu_);
   void placed(MemInode& inode, MemDir& parent, std::string_view name) override EXCLUDES(mu_);

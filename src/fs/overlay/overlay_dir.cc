@@ -156,6 +156,7 @@ Result<std::vector<DirEntry>> OverlayDir::list() {
     out.push_back({e.name, e.inode->ino(), uint8_t(e.inode->type() >> 12)});
   }
   Lock lock(mu_);
+  if (out.empty() && whiteouts_.empty() && hidden_.empty()) return below;
   for (DirEntry& e : below) {
     if (!absent_locked(e.name) && !find_locked(e.name)) out.push_back(std::move(e));
   }

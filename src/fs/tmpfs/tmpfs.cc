@@ -3,26 +3,16 @@
 #include <fmt/format.h>
 #include <linux/magic.h>
 
-#include <charconv>
-#include <optional>
-
 #include "fs/mem/mem_dir.h"
+#include "fs/vfs/option_list.h"
 #include "host/memory_size.h"
 
 namespace usk {
 namespace {
 
-std::optional<uint64_t> number(std::string_view& s, int base) {
-  uint64_t v = 0;
-  const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), v, base);
-  if (error != std::errc()) return std::nullopt;
-  s.remove_prefix(size_t(end - s.data()));
-  return v;
-}
-
 // Linux's memparse(): a number and k, m, g, t; "%" of memory where that makes sense.
 Result<uint64_t> size_value(std::string_view s, bool percent) {
-  auto v = number(s, 10);
+  auto v = leading_number(s, 10);
   if (!v) return Err(EINVAL);
   if (percent && s == "%") return host::physical_memory() / 100 * std::min<uint64_t>(*v, 100);
   int shift = 0;
@@ -32,12 +22,6 @@ Result<uint64_t> size_value(std::string_view s, bool percent) {
   if (s == "t" || s == "T") shift = 40;
   if ((!s.empty() && !shift) || *v > (UINT64_MAX >> shift)) return Err(EINVAL);
   return *v << shift;
-}
-
-Result<uint32_t> plain_value(std::string_view s, int base) {
-  auto v = number(s, base);
-  if (!v || !s.empty() || *v > UINT32_MAX) return Err(EINVAL);
-  return uint32_t(*v);
 }
 
 Result<void> apply(TmpfsOptions& o, std::string_view key, std::string_view value,
@@ -53,13 +37,13 @@ Result<void> apply(TmpfsOptions& o, std::string_view key, std::string_view value
     o.max_inodes = TRY(size_value(value, false));
     if (o.max_inodes == 0) o.max_inodes = UINT64_MAX;
   } else if (key == "mode") {
-    o.mode = TRY(plain_value(value, 8)) & 07777;
+    o.mode = TRY(option_number(value, 8)) & 07777;
   } else if (key == "uid") {
-    auto id = ns.uid_in(TRY(plain_value(value, 10)));
+    auto id = ns.uid_in(TRY(option_number(value, 10)));
     if (!id) return Err(EINVAL);
     o.uid = *id;
   } else if (key == "gid") {
-    auto id = ns.gid_in(TRY(plain_value(value, 10)));
+    auto id = ns.gid_in(TRY(option_number(value, 10)));
     if (!id) return Err(EINVAL);
     o.gid = *id;
   } else if (key != "huge" && key != "mpol" && key != "inode64" && key != "inode32") {
@@ -82,15 +66,9 @@ uint64_t inode_limit(const TmpfsOptions& o) {
 
 Result<TmpfsOptions> TmpfsOptions::parse(std::string_view text, const UserNamespace& ns) {
   TmpfsOptions o;
-  while (!text.empty()) {
-    const size_t comma = std::min(text.find(','), text.size());
-    std::string_view word = text.substr(0, comma);
-    text.remove_prefix(std::min(comma + 1, text.size()));
-    if (word.empty()) continue;
-    const size_t equals = std::min(word.find('='), word.size());
-    std::string_view value = word.substr(std::min(equals + 1, word.size()));
-    TRY(apply(o, word.substr(0, equals), value, ns));
-  }
+  TRY(for_each_option(text, [&](std::string_view key, std::string_view value) {
+    return apply(o, key, value, ns);
+  }));
   return o;
 }
 

@@ -5,25 +5,17 @@
 #include <linux/magic.h>
 #include <sys/sysmacros.h>
 
-#include <charconv>
-
 #include "fs/tty/pty.h"
 #include "fs/tty/tty_file.h"
 #include "fs/vfs/dir_file.h"
 #include "fs/vfs/internal.h"
+#include "fs/vfs/option_list.h"
 
 namespace usk {
 namespace {
 
 constexpr uint32_t kPtsMajor = 136;
 constexpr Ino kRootIno = 1, kPtmxIno = 2, kFirstSlaveIno = 3;
-
-std::optional<uint32_t> parse_number(std::string_view s, int base) {
-  uint32_t v = 0;
-  const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), v, base);
-  if (error != std::errc() || end != s.data() + s.size()) return std::nullopt;
-  return v;
-}
 
 std::atomic<uint32_t> terminals{0};  // Over all instances.
 
@@ -132,16 +124,15 @@ Result<void> apply(DevPtsOptions& o, std::string_view key, std::string_view text
                    const UserNamespace& ns) {
   if (key == "newinstance") return {};
   const bool octal = key == "mode" || key == "ptmxmode";
-  const auto value = parse_number(text, octal ? 8 : 10);
-  if (!value) return Err(EINVAL);
+  const uint32_t value = TRY(option_number(text, octal ? 8 : 10));
   if (key == "mode") {
-    o.mode = *value & 07777;
+    o.mode = value & 07777;
   } else if (key == "ptmxmode") {
-    o.ptmxmode = *value & 07777;
+    o.ptmxmode = value & 07777;
   } else if (key == "max") {
-    o.max = *value;
+    o.max = value;
   } else if (key == "uid" || key == "gid") {
-    const auto id = key == "uid" ? ns.uid_in(*value) : ns.gid_in(*value);
+    const auto id = key == "uid" ? ns.uid_in(value) : ns.gid_in(value);
     if (!id) return Err(EINVAL);
     (key == "uid" ? o.uid : o.gid) = *id;
   } else {
@@ -154,14 +145,9 @@ Result<void> apply(DevPtsOptions& o, std::string_view key, std::string_view text
 
 Result<DevPtsOptions> DevPtsOptions::parse(std::string_view text, const UserNamespace& ns) {
   DevPtsOptions o;
-  while (!text.empty()) {
-    const size_t comma = std::min(text.find(','), text.size());
-    std::string_view word = text.substr(0, comma);
-    text.remove_prefix(std::min(comma + 1, text.size()));
-    if (word.empty()) continue;
-    const size_t equals = std::min(word.find('='), word.size());
-    TRY(apply(o, word.substr(0, equals), word.substr(std::min(equals + 1, word.size())), ns));
-  }
+  TRY(for_each_option(text, [&](std::string_view key, std::string_view value) {
+    return apply(o, key, value, ns);
+  }));
   return o;
 }
 
@@ -258,7 +244,7 @@ void DevPts::remove(uint32_t index) {
 
 Result<Ref<Inode>> DevPts::lookup(std::string_view name) {
   if (name == "ptmx") return make_ref<PtmxInode>(Ref<DevPts>::share(this));
-  const auto index = parse_number(name, 10);
+  const auto index = option_number(name, 10);
   if (!index || std::to_string(*index) != name) return Err(ENOENT);
   Lock lock(mu_);
   auto it = slaves_.find(*index);

@@ -1,9 +1,11 @@
 #include "fs/vfs/dentry.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "base/check.h"
 #include "fs/vfs/notify.h"
+#include "host/memory_size.h"
 
 namespace usk {
 
@@ -36,7 +38,9 @@ class DentryCache {
     Lock lock(mu_);
     return lru_.size();
   }
-  std::atomic<size_t> limit{16384};
+  // A cached name with its inodes takes about a kilobyte.
+  std::atomic<size_t> limit{
+      std::clamp<size_t>(host::physical_memory() / 128 / 1024, 16384, 131072)};
 
  private:
   static constexpr int kTrimStep = 32;

@@ -1,6 +1,7 @@
 #include "fs/vfs/file.h"
 
 #include "fs/vfs/dentry.h"
+#include "fs/vfs/file_signals.h"
 #include "fs/vfs/inode.h"
 #include "fs/vfs/locks.h"
 #include "fs/vfs/mount.h"
@@ -46,6 +47,46 @@ File::~File() {
   if (!(mode_ & kPathOnly) && anyone_watches()) {
     notify_dentry(*path_.dentry, mode_ & kWrite ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
   }
+}
+
+void File::last_unref() {
+  release_queue_.wake(kReleased);
+  if (signals_.load(std::memory_order_relaxed)) {
+    set_async({});
+    set_directory_mark({});
+  }
+  delete this;
+}
+
+void File::set_async(Ref<FileSignaller> by) {
+  Ref<FileSignaller> old;
+  {
+    Lock lock(owner_mu_);
+    old = std::exchange(async_, by);
+  }
+  if (old) {
+    queue().remove(old.get());
+    old->file_gone();
+  }
+  if (!by) return;
+  signals_ = true;
+  const PollMask reader = POLLIN | POLLRDNORM | POLLPRI | POLLRDHUP;
+  queue().add(std::move(by), can(kRead) ? reader : PollMask(POLLOUT | POLLWRNORM));
+}
+
+void File::set_directory_mark(Ref<DirectoryMark> mark) {
+  Ref<DirectoryMark> old;
+  {
+    Lock lock(owner_mu_);
+    old = std::exchange(directory_mark_, mark);
+  }
+  if (old) {
+    inode().marks().remove(old.get());
+    old->signaller().file_gone();
+  }
+  if (!mark) return;
+  signals_ = true;
+  inode().marks().add(std::move(mark));
 }
 
 Inode& File::inode() const { return path_.inode(); }

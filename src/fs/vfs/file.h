@@ -16,8 +16,10 @@
 
 namespace usk {
 
-class Caller;   // The task that makes a call (fs/vfs/caller.h).
-class DirSink;  // Receives directory entries (fs/vfs/dir.h).
+class Caller;         // The task that makes a call (fs/vfs/caller.h).
+class DirSink;        // Receives directory entries (fs/vfs/dir.h).
+class DirectoryMark;  // F_NOTIFY (fs/vfs/file_signals.h).
+class FileSignaller;  // O_ASYNC, likewise.
 
 // What mmap(2) of a file maps: a range of a host descriptor, or fresh anonymous memory.
 struct MmapBacking {
@@ -69,6 +71,10 @@ class File : public RefCounted {
   // may do less. O_APPEND is the file's own business (it knows its end).
   virtual Result<size_t> read(IoOut& dst, uint64_t& pos) { return Err(EINVAL); }
   virtual Result<size_t> write(IoIn& src, uint64_t& pos) { return Err(EINVAL); }
+  // write(2) with the caller at hand, for files that tell their readers who wrote.
+  virtual Result<size_t> write_by(Caller& caller, IoIn& src, uint64_t& pos) {
+    return write(src, pos);
+  }
   // Returns the new position. The default serves files with a size (SEEK_END by getattr).
   virtual Result<uint64_t> seek(int64_t offset, int whence);
   // Entries from position `pos` on, into the sink, until it is full; moves `pos`.
@@ -129,16 +135,18 @@ class File : public RefCounted {
   Owner owner() EXCLUDES(owner_mu_);
   void set_owner(const Owner& owner) EXCLUDES(owner_mu_);
 
+  // O_ASYNC: `by` hears of queue() from now on; null: nobody does.
+  void set_async(Ref<FileSignaller> by) EXCLUDES(owner_mu_);
+  // F_NOTIFY of a directory, likewise.
+  void set_directory_mark(Ref<DirectoryMark> mark) EXCLUDES(owner_mu_);
+
   uint64_t id() const { return id_; }  // Unique among all files ever opened.
 
   USK_FIELDS(path_, mode_, flags_, creds_, pos_, owner_, holds_write_, id_)
 
  protected:
   void set_mode(uint32_t mode) { mode_ = mode; }
-  void last_unref() override {
-    release_queue_.wake(kReleased);
-    delete this;
-  }
+  void last_unref() override;
 
  private:
   Path path_;
@@ -151,6 +159,9 @@ class File : public RefCounted {
   bool holds_write_ = false;
   Mutex<Rank::kLeaf> owner_mu_;
   Owner owner_ GUARDED_BY(owner_mu_);
+  Ref<FileSignaller> async_ GUARDED_BY(owner_mu_);
+  Ref<DirectoryMark> directory_mark_ GUARDED_BY(owner_mu_);
+  std::atomic<bool> signals_{false};  // Whether it has one of the two.
   WaitQueue own_queue_;
   WaitQueue release_queue_;
 };

@@ -15,6 +15,12 @@ Dev next_anonymous_dev() {
 
 }  // namespace
 
+Result<void> FileSystem::set_read_only(bool read_only) {
+  if (read_only && writers_ > 0) return Err(EBUSY);
+  read_only_ = read_only;
+  return {};
+}
+
 FileSystem::FileSystem(std::string type) : type_(std::move(type)), dev_(next_anonymous_dev()) {}
 
 }  // namespace usk

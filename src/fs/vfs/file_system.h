@@ -19,7 +19,10 @@ class FileSystem : public RefCounted {
   // Options for /proc/mounts after the generic ones, such as ",size=64k".
   virtual std::string options() const { return {}; }
   // Read-only whatever the mount says.
-  virtual bool read_only() const { return false; }
+  virtual bool read_only() const { return read_only_; }
+  // EBUSY: some have files of it open for writing.
+  Result<void> set_read_only(bool read_only);
+  void count_writer(int delta) { writers_.fetch_add(delta); }
   // mount(2) with MS_REMOUNT: new options of the file system itself.
   virtual Result<void> remount(std::string_view options) { return {}; }
   // Counts the mounts that show it; returns how many there are now.
@@ -28,7 +31,8 @@ class FileSystem : public RefCounted {
  private:
   std::string type_;
   Dev dev_;
-  std::atomic<int> mounts_{0};
+  std::atomic<int> mounts_{0}, writers_{0};
+  std::atomic<bool> read_only_{false};
 };
 
 }  // namespace usk

@@ -146,6 +146,7 @@ void FileLocks::drop_file(uint64_t file_id) {
     n += std::erase_if(records_, [&](const RecordLock& r) { return r.owner == owner; });
   }
   if (n) queue_.wake(POLLIN);
+  if (Leases::any()) leases.drop_file(file_id);
 }
 
 std::vector<FileLocks::Shown> FileLocks::list() {

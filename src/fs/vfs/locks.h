@@ -10,6 +10,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "base/wait.h"
+#include "fs/vfs/leases.h"
 
 namespace usk {
 
@@ -54,6 +55,8 @@ class FileLocks {
   void drop_file(uint64_t file_id) EXCLUDES(mu_);
   WaitQueue& queue() { return queue_; }
 
+  Leases leases;
+
   // For /proc/locks.
   struct Shown {
     RecordLock lock;
@@ -61,7 +64,7 @@ class FileLocks {
   };
   std::vector<Shown> list() EXCLUDES(mu_);
 
-  USK_FIELDS(records_, flocks_)
+  USK_FIELDS(records_, flocks_, leases)
 
  private:
   struct Flock {

@@ -34,10 +34,6 @@ Mount::~Mount() {
   top->prune();
 }
 
-Ref<Mount> Mount::copy(Ref<Dentry> root) const {
-  return make({fs_, std::move(root)}, flags(), source_);
-}
-
 Result<void> Mount::check_writable() const {
   if (has(MS_RDONLY) || fs_->read_only()) return Err(EROFS);
   return {};

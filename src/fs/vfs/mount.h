@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "base/budget.h"
 #include "base/fields.h"
 #include "base/lock.h"
 #include "base/ref.h"
@@ -17,9 +19,12 @@
 
 namespace usk {
 
+class Mount;
 class MountNamespace;
+class PeerGroup;
+struct MountTree;  // fs/vfs/mount_tree.h
 
-// Guards the shape of all mount trees: parents, mountpoints, children, membership.
+// Guards the shape of all mount trees: parents, mountpoints, children, membership, peer groups.
 extern Mutex<Rank::kMounts> mount_tree_mutex;
 
 // A file system and the root of its dentries: what a file system's maker returns.
@@ -50,7 +55,10 @@ class Mount final : public RefCounted {
   // EROFS when the mount or its file system is read-only.
   Result<void> check_writable() const;
   // Files open for writing (kept by File); a read-only remount is refused while there are some.
-  void count_writer(int delta) { writers_.fetch_add(delta); }
+  void count_writer(int delta) {
+    writers_.fetch_add(delta);
+    fs_->count_writer(delta);
+  }
   int writers() const { return writers_.load(); }
 
   // Where it stands: null for the root of a namespace or a detached one.
@@ -58,13 +66,26 @@ class Mount final : public RefCounted {
   // The mount that stands right on `dentry` of this mount, or null.
   Ref<Mount> mounted_on(const Dentry& dentry) const EXCLUDES(mount_tree_mutex);
 
-  USK_FIELDS(id_, fs_, root_, source_, flags_, parent_, mountpoint_)
+  // Unique among all mounts ever made, unlike what id() promises (statmount(2)).
+  uint64_t unique_id() const { return (uint64_t(1) << 32) + uint64_t(id_); }
+  // How it takes part in propagation: the ids of its peer group (shared), of the group it follows
+  // (slave), of the nearest group above with a member that `root` can reach; 0 for none.
+  struct Propagation {
+    int peers = 0, master = 0, from = 0;
+    bool unbindable = false;
+  };
+  Propagation propagation(const MountNamespace& ns, const Path& root) const
+      EXCLUDES(mount_tree_mutex);
+
+  USK_FIELDS(id_, fs_, root_, source_, flags_, parent_, mountpoint_, peers_, master_, unbindable_,
+             locked_, locked_flags_)
 
  private:
   friend class MountNamespace;
+  friend struct MountTree;
+  friend struct UmountRules;
   friend struct PathText;
   Mount() = default;
-  Ref<Mount> copy(Ref<Dentry> root) const;  // As bind mounts and namespace copies make it.
 
   int id_ = 0;
   Ref<FileSystem> fs_;
@@ -76,6 +97,31 @@ class Mount final : public RefCounted {
   Ref<Dentry> mountpoint_ GUARDED_BY(mount_tree_mutex);
   std::map<const Dentry*, Ref<Mount>> children_ GUARDED_BY(mount_tree_mutex);
   MountNamespace* ns_ GUARDED_BY(mount_tree_mutex) = nullptr;
+  Ref<PeerGroup> peers_ GUARDED_BY(mount_tree_mutex);   // Shared with these.
+  Ref<PeerGroup> master_ GUARDED_BY(mount_tree_mutex);  // Slave of these.
+  bool unbindable_ GUARDED_BY(mount_tree_mutex) = false;
+  // It covers what a less privileged namespace must not see: it stays where it is.
+  bool locked_ GUARDED_BY(mount_tree_mutex) = false;
+  unsigned long locked_flags_ GUARDED_BY(mount_tree_mutex) = 0;  // That must not be taken away.
+  Charge charge_;
+};
+
+struct ByMountId {
+  bool operator()(const Mount* a, const Mount* b) const { return a->id() < b->id(); }
+};
+
+// The mounts that share their changes, and those that follow them. A group without members has
+// no slaves: they go over to the group that it followed.
+class PeerGroup final : public RefCounted {
+ public:
+  PeerGroup();
+  int id() const { return id_; }
+  std::set<Mount*, ByMountId> members GUARDED_BY(mount_tree_mutex);
+  std::set<Mount*, ByMountId> slaves GUARDED_BY(mount_tree_mutex);
+  USK_FIELDS(id_)
+
+ private:
+  const int id_;
 };
 
 // The topmost mount stacked at `path`: where a walk that reaches it arrives.
@@ -84,20 +130,26 @@ Path top_of(Path path);
 Path below_mounts(Path path);
 
 // One mount tree; the object behind CLONE_NEWNS. All operations check what concerns the tree;
-// capabilities and the look-up of paths are the caller's business.
+// capabilities and the look-up of paths are the caller's business. What is mounted on, unmounted
+// from or moved to a shared mount happens at its peers and slaves, too (mount_namespaces(7)).
 class MountNamespace final : public RefCounted {
  public:
   static constexpr size_t kMaxMounts = 100'000;  // Linux: /proc/sys/fs/mount-max.
 
   // A namespace whose root mount is `root`.
   static Ref<MountNamespace> make(Ref<Mount> root, Ref<UserNamespace> owner);
+  // The tree of open_tree(2) and fsmount(2) before it is mounted: in no process's view, and
+  // dissolved with the last reference.
+  static Ref<MountNamespace> make_detached(Ref<Mount> root, Ref<UserNamespace> owner);
   ~MountNamespace() override;
 
   uint64_t id() const { return id_; }
   const Ref<UserNamespace>& owner() const { return owner_; }
+  bool is_detached() const { return detached_; }
   Path root() const EXCLUDES(mount_tree_mutex);  // Top of the root mounts.
 
-  // unshare(CLONE_NEWNS): a copy of the tree; each Path of `moved` goes to its copy.
+  // unshare(CLONE_NEWNS): a copy of the tree; each Path of `moved` goes to its copy. With another
+  // owner what was shared becomes a slave, and all is locked together.
   Result<Ref<MountNamespace>> clone(Ref<UserNamespace> owner, std::vector<Path*> moved)
       EXCLUDES(mount_tree_mutex);
 
@@ -105,12 +157,29 @@ class MountNamespace final : public RefCounted {
   // where a directory meets something else, EBUSY for the same tree twice, EINVAL for a place
   // of another namespace, ENOSPC at kMaxMounts.
   Result<void> attach(Ref<Mount> mount, const Path& at) EXCLUDES(mount_tree_mutex);
-  // MS_BIND, with MS_REC also what is mounted below `from`.
+  // MS_BIND, with MS_REC also what is mounted below `from`. EINVAL: unbindable.
   Result<void> bind(const Path& from, const Path& at, bool recursive) EXCLUDES(mount_tree_mutex);
-  // MS_MOVE
-  Result<void> move(const Path& from, const Path& to) EXCLUDES(mount_tree_mutex);
+  // open_tree(2) with OPEN_TREE_CLONE: the copy that bind() would mount.
+  Result<Ref<MountNamespace>> copy_tree(const Path& from, bool recursive)
+      EXCLUDES(mount_tree_mutex);
+  // MS_MOVE, move_mount(2); `from` may be the root of a detached tree, which is then mounted.
+  // `beneath`: under the mount that stands at `to`.
+  Result<void> move(const Path& from, const Path& to, bool beneath = false)
+      EXCLUDES(mount_tree_mutex);
+  // MOVE_MOUNT_SET_GROUP: `to` joins the peers or masters of `from`.
+  Result<void> set_group(const Path& from, const Path& to) EXCLUDES(mount_tree_mutex);
+  // MS_SHARED, MS_PRIVATE, MS_SLAVE or MS_UNBINDABLE of the mount whose root `at` is.
+  Result<void> set_propagation(const Path& at, unsigned long type, bool recursive)
+      EXCLUDES(mount_tree_mutex);
   // MS_REMOUNT | MS_BIND: new flags of the mount whose root `at` is. EBUSY: open for writing.
+  // EPERM: takes away what a more privileged namespace set.
   Result<void> remount(const Path& at, unsigned long flags) EXCLUDES(mount_tree_mutex);
+  // mount_setattr(2): all or none of the mounts from `at` down. `type`: MS_SHARED..., or 0.
+  struct AttrMask {
+    unsigned long set = 0, clear = 0, type = 0;
+  };
+  Result<void> set_attributes(const Path& at, const AttrMask& what, bool recursive)
+      EXCLUDES(mount_tree_mutex);
   // umount2(2) with MNT_DETACH and MNT_EXPIRE (answered EAGAIN, as to a first try). `at` is
   // consumed: its counts would keep the mount busy.
   Result<void> umount(Path at, int flags) EXCLUDES(mount_tree_mutex);
@@ -121,33 +190,38 @@ class MountNamespace final : public RefCounted {
   // Whether the mount belongs to this namespace's tree.
   bool contains(const Mount& mount) const EXCLUDES(mount_tree_mutex);
 
-  // The mounts, parents first, in order of mounting.
+  // The mounts in order of mounting.
   std::vector<Ref<Mount>> list() const EXCLUDES(mount_tree_mutex);
+  Ref<Mount> find(int id) const EXCLUDES(mount_tree_mutex);
   // /proc/PID/mounts and /proc/PID/mountinfo as read by a process with this root.
   std::string mounts_text(const Path& root) const;
   std::string mountinfo_text(const Path& root) const;
   // Rises with each change: poll(2) of /proc/PID/mounts.
   uint64_t generation() const { return generation_.load(); }
 
-  USK_FIELDS(id_, owner_, root_, mounts_)
+  USK_FIELDS(id_, owner_, detached_, root_, mounts_)
 
  private:
+  friend struct MountTree;
+  friend class Mount;
   MountNamespace() = default;
   void adopt_locked(const Ref<Mount>& mount) REQUIRES(mount_tree_mutex);
-  void link_locked(const Ref<Mount>& mount, const Path& at) REQUIRES(mount_tree_mutex);
-  void unlink_locked(Mount& mount) REQUIRES(mount_tree_mutex);
+  void disown_locked(Mount& mount) REQUIRES(mount_tree_mutex);
   Result<void> check_place_locked(const Path& at, const Mount& mount) const
       REQUIRES(mount_tree_mutex);
-  void detach_tree_locked(const Ref<Mount>& top, std::vector<Ref<Mount>>& dropped)
+  Result<void> check_source_locked(const Path& from, bool recursive) const
       REQUIRES(mount_tree_mutex);
-  Ref<Mount> copy_tree_locked(const Path& from, bool recursive,
-                              std::map<const Mount*, Ref<Mount>>& copies) const
+  Result<void> check_move_locked(const Path& from, const Path& to) const REQUIRES(mount_tree_mutex);
+  Result<void> check_pivot_locked(const Path& root, const Path& new_root, const Path& put_old) const
+      REQUIRES(mount_tree_mutex);
+  Result<void> graft_locked(const std::vector<Ref<Mount>>& tree, const Path& at)
       REQUIRES(mount_tree_mutex);
 
   uint64_t id_ = 0;
   Ref<UserNamespace> owner_;
+  bool detached_ = false;
   Ref<Mount> root_ GUARDED_BY(mount_tree_mutex);
-  std::vector<Ref<Mount>> mounts_ GUARDED_BY(mount_tree_mutex);  // In order of mounting.
+  std::map<int, Ref<Mount>> mounts_ GUARDED_BY(mount_tree_mutex);  // By id.
   std::atomic<uint64_t> generation_{1};
 };
 

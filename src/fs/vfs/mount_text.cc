@@ -35,6 +35,16 @@ std::string mount_options(const Mount& m) {
   return out;
 }
 
+// The optional fields.
+std::string propagation_fields(const Mount::Propagation& p) {
+  std::string out;
+  if (p.peers) out += fmt::format(" shared:{}", p.peers);
+  if (p.master) out += fmt::format(" master:{}", p.master);
+  if (p.master && p.from && p.from != p.master) out += fmt::format(" propagate_from:{}", p.from);
+  if (p.unbindable) out += " unbindable";
+  return out;
+}
+
 // Where the mount stands as seen from `root`; nothing when it cannot be reached from there.
 std::string place_of(const Ref<Mount>& m, const Path& root) {
   if (m == root.mount) return "/";  // As chroot shows it.
@@ -64,11 +74,11 @@ std::string MountNamespace::mountinfo_text(const Path& root) const {
     if (place.empty()) continue;
     const Path above = m->mountpoint();
     const std::string inner = PathText::of(Path({}, m->root()), {}).text;
-    // Every mount is private here, so there are no propagation fields.
-    out += fmt::format(
-        "{} {} {}:{} {} {} {} - {} {} {}{}\n", m->id(), above ? above.mount->id() : m->id(),
-        major(m->fs().dev()), minor(m->fs().dev()), escape(inner), escape(place), mount_options(*m),
-        m->fs().type(), escape(m->source()), m->fs().read_only() ? "ro" : "rw", m->fs().options());
+    out += fmt::format("{} {} {}:{} {} {} {}{} - {} {} {}{}\n", m->id(),
+                       above ? above.mount->id() : m->id(), major(m->fs().dev()),
+                       minor(m->fs().dev()), escape(inner), escape(place), mount_options(*m),
+                       propagation_fields(m->propagation(*this, root)), m->fs().type(),
+                       escape(m->source()), m->fs().read_only() ? "ro" : "rw", m->fs().options());
   }
   return out;
 }

@@ -1,6 +1,7 @@
 // Names made and removed: mkdir(2), mknod(2), symlink(2), link(2), unlink(2), rmdir(2).
 #include <linux/capability.h>
 
+#include "fs/vfs/mount_tree.h"
 #include "fs/vfs/notify.h"
 #include "fs/vfs/permission.h"
 #include "fs/vfs/vfs_ops.h"
@@ -151,27 +152,38 @@ Result<void> link(const WalkContext& ctx, const Path& from, const Path& at, std:
 
 namespace {
 
+// Removes the name, unless something is mounted there: then `victim` is what stands there, the
+// answer is false, and who mounted it is looked at without the lock. `cleared` was looked at.
+Result<bool> try_remove(const WalkContext& ctx, const LastComponent& last, bool as_dir,
+                        const Dentry* cleared, Ref<Dentry>& victim) {
+  const Path& dir = last.parent;
+  Lock lock(dir.dentry->mutex());
+  victim = TRY(dir.dentry->lookup_locked(last.name));
+  if (victim->is_negative()) return Err(ENOENT);
+  if (!as_dir && last.trailing_slash) {
+    return Err(victim->inode()->is_dir() ? EISDIR : ENOTDIR);
+  }
+  TRY(check_writable(dir));
+  TRY(may_delete(ctx, dir, *victim, as_dir));
+  if (victim->is_mountpoint() && victim.get() != cleared) return false;
+  Inode& inode = *victim->inode();
+  if (as_dir) {
+    TRY(dir.inode().rmdir(last.name, inode));
+  } else {
+    TRY(dir.inode().unlink(last.name, inode));
+  }
+  dir.dentry->remove_locked(*victim);
+  return true;
+}
+
 Result<void> remove_name(const WalkContext& ctx, const LastComponent& last, bool as_dir) {
   const Path& dir = last.parent;
-  Ref<Dentry> victim;
-  {
-    Lock lock(dir.dentry->mutex());
-    victim = TRY(dir.dentry->lookup_locked(last.name));
-    if (victim->is_negative()) return Err(ENOENT);
-    if (!as_dir && last.trailing_slash) {
-      return Err(victim->inode()->is_dir() ? EISDIR : ENOTDIR);
-    }
-    TRY(check_writable(dir));
-    TRY(may_delete(ctx, dir, *victim, as_dir));
-    if (victim->is_mountpoint()) return Err(EBUSY);
-    Inode& inode = *victim->inode();
-    if (as_dir) {
-      TRY(dir.inode().rmdir(last.name, inode));
-    } else {
-      TRY(dir.inode().unlink(last.name, inode));
-    }
-    dir.dentry->remove_locked(*victim);
+  Ref<Dentry> victim, elsewhere;  // A mountpoint in other namespaces only.
+  while (!TRY(try_remove(ctx, last, as_dir, elsewhere.get(), victim))) {
+    if (is_mountpoint_in(*ctx.mounts, *victim)) return Err(EBUSY);
+    elsewhere = victim;
   }
+  if (elsewhere) unmount_everywhere(*victim);
   if (!as_dir) notify_inode(*victim->inode(), IN_ATTRIB);
   notify_dir(dir.inode(), IN_DELETE | (as_dir ? IN_ISDIR : 0), last.name);
   return {};

@@ -1,5 +1,6 @@
 #include <linux/capability.h>
 
+#include "fs/vfs/locks.h"
 #include "fs/vfs/notify.h"
 #include "fs/vfs/path_file.h"
 #include "fs/vfs/permission.h"
@@ -45,10 +46,14 @@ Result<void> truncate_opened(File& file) {
 }
 
 // The last steps, common to found and to fresh files.
-Result<Ref<File>> finish(const WalkContext& ctx, const Path& place, int flags, bool created) {
+Result<Ref<File>> finish(const WalkContext& ctx, const Path& place, int flags, bool created,
+                         bool break_leases = false) {
   Inode& inode = place.inode();
   const bool writes = inode.is_regular() && (flags & O_ACCMODE) != O_RDONLY;
   const bool truncates = inode.is_regular() && (flags & O_TRUNC) && !created;
+  if (Leases::any() && inode.has_locks()) {
+    TRY(inode.locks().leases.check_open(writes || truncates, break_leases));
+  }
   // Before the file system hears of it: an executed file is not even copied up.
   if (writes || truncates) {
     TRY(inode.get_write_access());
@@ -59,6 +64,19 @@ Result<Ref<File>> finish(const WalkContext& ctx, const Path& place, int flags, b
   if (truncates) TRY(truncate_opened(*file));
   notify_dentry(*place.dentry, IN_OPEN);
   return file;
+}
+
+Result<Ref<File>> open_found(const WalkContext& ctx, const Path& place, int flags,
+                             bool break_leases) {
+  if (flags & O_PATH) return make_ref<PathFile>(place, flags, ctx.creds);
+  if ((flags & O_DIRECTORY) && !place.inode().is_dir()) return Err(ENOTDIR);
+  const uint32_t may = wanted_access(flags);
+  TRY(check_kind(place, flags, may));
+  TRY(place.inode().permission(may, *ctx.creds));
+  if (flags & O_NOATIME) {
+    if (!owner_or_capable(*ctx.creds, TRY(place.inode().getattr()))) return Err(EPERM);
+  }
+  return finish(ctx, place, flags, false, break_leases);
 }
 
 // protected_fifos and protected_regular (proc_sys_fs(5)): O_CREAT of what someone else put into
@@ -131,7 +149,7 @@ Result<Ref<File>> open_create(const WalkContext& ctx, const Path& at, std::strin
     }
     if (place.inode().is_dir()) return Err(EISDIR);
     TRY(check_sticky_create(ctx, last.parent, place.inode()));
-    return open_place(ctx, place, how.flags & ~(O_CREAT | O_EXCL));
+    return open_found(ctx, place, how.flags & ~(O_CREAT | O_EXCL), how.break_leases);
   }
 }
 
@@ -150,15 +168,7 @@ Result<Ref<File>> open_tmpfile(const WalkContext& ctx, const Path& at, std::stri
 }  // namespace
 
 Result<Ref<File>> open_place(const WalkContext& ctx, const Path& place, int flags) {
-  if (flags & O_PATH) return make_ref<PathFile>(place, flags, ctx.creds);
-  if ((flags & O_DIRECTORY) && !place.inode().is_dir()) return Err(ENOTDIR);
-  const uint32_t may = wanted_access(flags);
-  TRY(check_kind(place, flags, may));
-  TRY(place.inode().permission(may, *ctx.creds));
-  if (flags & O_NOATIME) {
-    if (!owner_or_capable(*ctx.creds, TRY(place.inode().getattr()))) return Err(EPERM);
-  }
-  return finish(ctx, place, flags, false);
+  return open_found(ctx, place, flags, false);
 }
 
 Result<Ref<File>> open(const WalkContext& ctx, const Path& at, std::string_view path,
@@ -177,7 +187,7 @@ Result<Ref<File>> open(const WalkContext& ctx, const Path& at, std::string_view 
   uint32_t walk_flags = how.resolve;
   if (!(how.flags & O_NOFOLLOW)) walk_flags |= kFollow;
   if (how.flags & O_DIRECTORY) walk_flags |= kWantDirectory;
-  return open_place(ctx, TRY(walk(ctx, at, path, walk_flags)), how.flags);
+  return open_found(ctx, TRY(walk(ctx, at, path, walk_flags)), how.flags, how.break_leases);
 }
 
 }  // namespace usk::vfs

@@ -1,6 +1,7 @@
 // rename(2), renameat2(2).
 #include <linux/fs.h>
 
+#include "fs/vfs/mount_tree.h"
 #include "fs/vfs/notify.h"
 #include "fs/vfs/vfs_ops.h"
 
@@ -19,6 +20,8 @@ struct Move {
   uint32_t flags;
   Ref<Dentry> source, target;  // Of from and to.
   bool same = false;           // Two names of one file: nothing to do.
+  // These were found to be mountpoints of other namespaces at most.
+  Ref<Dentry> cleared_source = {}, cleared_target = {};
 
   Path from_dir() const { return from.parent; }
   Path to_dir() const { return to.parent; }
@@ -62,7 +65,9 @@ Result<void> check_allowed(const Move& m) {
       TRY(m.target->inode()->permission(kMayWrite, *m.ctx.creds));
     }
   }
-  if (m.source->is_mountpoint() || m.target->is_mountpoint()) return Err(EBUSY);
+  const bool mounted = m.source->is_mountpoint() || m.target->is_mountpoint();
+  const bool looked_at = m.source == m.cleared_source && m.target == m.cleared_target;
+  if (mounted && !looked_at) return Err(EBUSY);
   return {};
 }
 
@@ -119,6 +124,13 @@ Result<void> rename_in_order(Move& m) {
   return rename_locked(m);
 }
 
+// Whether other namespaces' mounts alone were in the way; looked at without the locks.
+bool mounted_elsewhere_only(const Move& m) {
+  if (!m.source->is_mountpoint() && !m.target->is_mountpoint()) return false;
+  const MountNamespace& ns = *m.ctx.mounts;
+  return !is_mountpoint_in(ns, *m.source) && !is_mountpoint_in(ns, *m.target);
+}
+
 }  // namespace
 
 Result<void> rename(const WalkContext& ctx, const Path& from_at, std::string_view from_path,
@@ -133,7 +145,15 @@ Result<void> rename(const WalkContext& ctx, const Path& from_at, std::string_vie
   if (from.kind != Kind::kName) return Err(EBUSY);
   if (to.kind != Kind::kName) return Err(flags & RENAME_NOREPLACE ? EEXIST : EBUSY);
   Move m{ctx, from, to, flags, {}, {}};
-  TRY(rename_in_order(m));
+  auto done = rename_in_order(m);
+  if (failed_with(done, EBUSY) && m.source && m.target && mounted_elsewhere_only(m)) {
+    m.cleared_source = m.source;
+    m.cleared_target = m.target;
+    done = rename_in_order(m);
+  }
+  TRY(std::move(done));
+  const bool replaced = !m.same && !(flags & RENAME_EXCHANGE) && !m.target->is_negative();
+  if (replaced && m.target->is_mountpoint()) unmount_everywhere(*m.target);
   if (!m.same) tell(m);
   return {};
 }

@@ -16,11 +16,13 @@
 namespace usk::vfs {
 
 // open(2), openat2(2). `resolve` is kNoXdev ... kCachedOnly of WalkFlags. The caller rejects
-// flags and modes that openat2() would. EAGAIN with kCachedOnly: not in the cache.
+// flags and modes that openat2() would. EAGAIN with kCachedOnly: not in the cache; else: a lease is
+// in the way (Leases::queue()), unless `break_leases` says that its holder had the time to go.
 struct OpenHow {
   int flags = 0;
   uint32_t mode = 0;
   uint32_t resolve = 0;
+  bool break_leases = false;
 };
 Result<Ref<File>> open(const WalkContext& ctx, const Path& at, std::string_view path,
                        const OpenHow& how);

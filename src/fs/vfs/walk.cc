@@ -41,16 +41,16 @@ Result<void> Walker::run() {
   last_ = {};
   while (true) {
     offset_ = rest_.find_first_not_of('/', offset_);
-    if (offset_ == std::string::npos) {  // Only slashes: the root itself.
+    if (offset_ == rest_.npos) {  // Only slashes: the root itself.
       last_.kind = LastComponent::Kind::kRoot;
       last_.trailing_slash = true;
       break;
     }
     const size_t end = std::min(rest_.find('/', offset_), rest_.size());
-    const std::string name = rest_.substr(offset_, end - offset_);
+    const std::string_view name = rest_.substr(offset_, end - offset_);
     offset_ = end;
     TRY(check_search());
-    if (rest_.find_first_not_of('/', end) == std::string::npos) {
+    if (rest_.find_first_not_of('/', end) == rest_.npos) {
       last_.kind = name == "."    ? LastComponent::Kind::kDot
                    : name == ".." ? LastComponent::Kind::kDotDot
                                   : LastComponent::Kind::kName;
@@ -162,7 +162,9 @@ Result<void> Walker::follow(const Path& link, bool last) {
   std::string target = TRY(inode.readlink());
   if (target.empty()) return Err(ENOENT);
   if (target.front() == '/') TRY(jump_to_root());
-  rest_ = last ? std::move(target) : target.append(rest_, offset_);
+  if (!last) target.append(rest_.substr(offset_));
+  link_ = std::move(target);
+  rest_ = link_;
   offset_ = 0;
   return {};
 }

@@ -66,7 +66,8 @@ Result<LastComponent> walk_parent(const WalkContext& ctx, const Path& at, std::s
 class Walker {
  public:
   Walker(const WalkContext& ctx, uint32_t flags) : ctx_(ctx), flags_(flags) {}
-  // Resolves all but the last component of `path`; last() says what is left.
+  // Resolves all but the last component of `path`, which outlives the walker; last() says what is
+  // left.
   Result<void> to_last(const Path& at, std::string_view path);
   LastComponent& last() { return last_; }
   // Goes on from `link`, a symbolic link in last().parent, to the last component it leads to;
@@ -93,7 +94,8 @@ class Walker {
   const uint32_t flags_;
   Path scoped_root_;  // kBeneath, kInRoot: the start.
   Path at_;
-  std::string rest_;
+  std::string_view rest_;  // The path as given, or link_.
+  std::string link_;       // A symbolic link's target, with what came after the link.
   size_t offset_ = 0;
   int links_ = 0;
   LastComponent last_;

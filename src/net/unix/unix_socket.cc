@@ -187,6 +187,10 @@ Result<size_t> UnixSocket::write(IoIn& src, uint64_t&) {
   return endpoint_->send(src, {}, {}, maker_);
 }
 
+Result<size_t> UnixSocket::write_by(Caller& caller, IoIn& src, uint64_t&) {
+  return endpoint_->send(src, {}, {}, real(caller));
+}
+
 Result<int64_t> UnixSocket::ioctl(Caller& caller, uint32_t cmd, uint64_t arg) {
   switch (cmd) {
     case SIOCINQ: TRY(caller.put(arg, int(TRY(endpoint_->readable_bytes())))); return 0;

@@ -40,6 +40,7 @@ class UnixSocket final : public Socket {
   // (write(2) with the caller at hand is send()).
   Result<size_t> read(IoOut& dst, uint64_t& pos) override;
   Result<size_t> write(IoIn& src, uint64_t& pos) override;
+  Result<size_t> write_by(Caller& caller, IoIn& src, uint64_t& pos) override;
   PollMask poll() override { return endpoint_->poll(); }
   WaitQueue& queue() override { return endpoint_->queue(); }
   Result<int64_t> ioctl(Caller& caller, uint32_t cmd, uint64_t arg) override;
