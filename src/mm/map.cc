@@ -1,4 +1,5 @@
 // mmap(2), munmap(2), brk(2).
+#include "fs/vfs/inode.h"
 #include "mm/address_space.h"
 
 namespace usk {
@@ -143,6 +144,26 @@ Result<void> AddressSpace::unmap(platform::Thread& by, uint64_t addr, uint64_t l
   if (start >= end || range_is_free(start, end)) return {};
   if (areas_.size() >= kMaxAreas + 8) return Err(ENOMEM);  // A split would add one.
   return unmap_locked(by, start, end);
+}
+
+// Linux: the first attachment at or above `addr` whose segment would begin there, though its first
+// pages may be gone; then every area of it in the place of the segment.
+Result<void> AddressSpace::detach(platform::Thread& by, uint64_t addr) {
+  if (addr % kPageSize) return Err(EINVAL);
+  Hold lock(*this);
+  auto belongs = [&](const Vma& v) { return v.is_attachment() && v.start - v.offset == addr; };
+  auto it = areas_.lower_bound(addr);
+  while (it != areas_.end() && !belongs(it->second)) ++it;
+  if (it == areas_.end()) return Err(EINVAL);
+  const Inode* segment = &it->second.file->inode();
+  const uint64_t end = addr + page_up(it->second.file->segment_size());
+  while (it != areas_.end() && it->first < end) {
+    const uint64_t from = it->first, to = it->second.end;
+    const bool mine = belongs(it->second) && &it->second.file->inode() == segment;
+    if (mine) TRY(unmap_locked(by, from, to));
+    it = areas_.lower_bound(to);
+  }
+  return {};
 }
 
 uint64_t AddressSpace::set_break(platform::Thread& by, uint64_t addr, const MemoryLimits& limits) {

@@ -35,7 +35,7 @@ Result<uint64_t> AddressSpace::grow_area(platform::Thread& by, const Vma& old, u
     // Shared anonymous memory ends where it was made: only a move of it can grow.
     if (!old.shared) {
       TRY(map_area(by, tail, 0));
-      insert(std::move(tail));
+      extend(std::move(tail));
       return old.start;
     }
   }

@@ -1,6 +1,8 @@
 // /proc: what concerns the whole system: proc_stat(5), proc_meminfo(5) and their like.
 #include <fmt/format.h>
 
+#include "fs/proc/inode.h"
+#include "fs/proc/ipc.h"
 #include "fs/proc/system_values.h"
 #include "fs/proc/task_state.h"
 #include "host/file_io.h"
@@ -211,6 +213,10 @@ Result<std::string> interrupts_text(const Subject&) {
 }
 Result<std::string> empty_text(const Subject&) { return std::string(); }
 
+Ref<Inode> make_sysvipc_dir(const Subject& s, Ino ino, const Entry& e) {
+  return make_ref<TableDir>(s, ino, e.mode, sysvipc_entries());
+}
+
 constexpr Entry kSystem[] = {
     {.name = "cmdline", .mode = kFile, .text = boot_line_text},
     {.name = "cpuinfo", .mode = kFile, .text = cpuinfo_text},
@@ -229,6 +235,7 @@ constexpr Entry kSystem[] = {
     {.name = "stat", .mode = kFile, .text = stat_file},
     {.name = "swaps", .mode = kFile, .text = swaps_text},
     {.name = "sys", .mode = kDir, .make = make_sys_dir},
+    {.name = "sysvipc", .mode = kDir, .make = make_sysvipc_dir},
     {.name = "thread-self", .mode = kLink, .text = thread_self_text},
     {.name = "uptime", .mode = kFile, .text = uptime_text},
     {.name = "version", .mode = kFile, .text = version_text},

@@ -133,6 +133,7 @@ void release_resources(Task& t, bool last) {
     if (t.mem().put(UserPtr<uint32_t>{t.clear_child_tid}, 0)) wake_futex(t, t.clear_child_tid, 1);
   }
   if (last) t.group->timers->clear();
+  t.sem_undo.reset();
   t.usage = thread_usage(t);
   // The last count of a table closes its files here, not later.
   if (t.fds->ref_count() == 1) close_files(t, t.fds->remove_all());

@@ -138,6 +138,7 @@ class Task final : public RefCounted {
   int64_t start_ns = 0;
   Usage usage;
 
+  Ref<RefCounted> sem_undo;            // A SemUndo: what semaphores get back at its end.
   std::shared_ptr<FutexWaiter> futex;  // In a futex wait.
 
   // --- Scheduling: guarded by the scheduler's lock.

@@ -1,0 +1,33 @@
+// ipc_namespaces(7)
+#pragma once
+#include "kernel/ipc/msg.h"
+#include "kernel/ipc/sem.h"
+#include "kernel/ipc/shm.h"
+#include "kernel/task/namespaces.h"
+
+namespace usk {
+
+// The System V objects that a group of processes sees.
+class IpcNamespace final : public PlainNamespace {
+ public:
+  // `memory`: what segments of all namespaces together may reserve.
+  IpcNamespace(Ref<UserNamespace> owner, Ref<MemQuota> memory)
+      : PlainNamespace(owner), shm(owner, memory), sem(owner), msg(owner), memory_(memory) {}
+  const Ref<MemQuota>& memory() const { return memory_; }
+  ShmTable shm;
+  SemTable sem;
+  MsgTable msg;
+  USK_FIELDS(shm, sem, msg, memory_)
+
+ private:
+  Ref<MemQuota> memory_;
+};
+
+// Namespaces::ipc is always one of these.
+inline Ref<IpcNamespace> ipc_namespace(const Namespaces& ns) {
+  return Ref<IpcNamespace>::share(static_cast<IpcNamespace*>(ns.ipc.get()));
+}
+// The first one. `memory_limit` as KernelOptions has it.
+Ref<IpcNamespace> make_ipc_namespace(Ref<UserNamespace> owner, uint64_t memory_limit);
+
+}  // namespace usk
