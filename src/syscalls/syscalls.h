@@ -2,6 +2,7 @@
 #pragma once
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/epoll.h>

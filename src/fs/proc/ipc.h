@@ -19,5 +19,7 @@ constexpr Entry ipc_sysctl_entry(std::string_view name) {
 
 // /proc/sysvipc
 std::span<const Entry> sysvipc_entries();
+// /proc/sys/fs/mqueue
+std::span<const Entry> mqueue_entries();
 
 }  // namespace usk::proc

@@ -142,11 +142,16 @@ constexpr Entry kInotify[] = {
     USK_FIXED("max_user_instances", "128"),
     USK_FIXED("max_user_watches", "65536"),
 };
+Ref<Inode> make_mqueue_dir(const Subject& s, Ino ino, const Entry& e) {
+  return make_ref<TableDir>(s, ino, e.mode, mqueue_entries());
+}
+
 constexpr Entry kFs[] = {
     USK_FIXED("file-max", "2097152"),
     USK_FIXED("file-nr", "0\t0\t2097152"),
     {.name = "inotify", .mode = kDir, .children = kInotify},
     USK_FIXED("mount-max", "100000"),
+    {.name = "mqueue", .mode = kDir, .make = make_mqueue_dir},
     USK_FIXED("nr_open", "1048576"),
     USK_FIXED("pipe-max-size", "1048576"),
     {.name = "protected_fifos", .mode = kFile, .text = switch_text<&FsSysctls::protected_fifos>},

@@ -196,7 +196,8 @@ Result<std::string> version_text(const Subject&) {
 Result<std::string> cpuinfo_text(const Subject&) { return cpu_info(); }
 Result<std::string> boot_line_text(const Subject&) { return "usk\n"; }
 Result<std::string> file_systems_text(const Subject&) {
-  return "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevpts\nnodev\tramfs\nnodev\toverlay\n";
+  return "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevpts\nnodev\tramfs\nnodev\tmqueue\nnode"
+         "v\toverlay\n";
 }
 Result<std::string> partitions_text(const Subject&) { return "major minor  #blocks  name\n\n"; }
 Result<std::string> devices_text(const Subject&) {

@@ -3,24 +3,33 @@
 #include "kernel/ipc/msg.h"
 #include "kernel/ipc/sem.h"
 #include "kernel/ipc/shm.h"
+#include "kernel/mqueue/mqueue.h"
 #include "kernel/task/namespaces.h"
 
 namespace usk {
 
-// The System V objects that a group of processes sees.
+// The System V objects and POSIX message queues that a group of processes sees.
 class IpcNamespace final : public PlainNamespace {
  public:
   // `memory`: what segments of all namespaces together may reserve.
   IpcNamespace(Ref<UserNamespace> owner, Ref<MemQuota> memory)
-      : PlainNamespace(owner), shm(owner, memory), sem(owner), msg(owner), memory_(memory) {}
+      : PlainNamespace(owner),
+        shm(owner, memory),
+        sem(owner),
+        msg(owner),
+        memory_(memory),
+        mqueue_(make_mqueue_mount(owner)) {}
   const Ref<MemQuota>& memory() const { return memory_; }
+  // POSIX message queues.
+  const Ref<Mount>& mqueue() const { return mqueue_; }
   ShmTable shm;
   SemTable sem;
   MsgTable msg;
-  USK_FIELDS(shm, sem, msg, memory_)
+  USK_FIELDS(shm, sem, msg, memory_, mqueue_)
 
  private:
   Ref<MemQuota> memory_;
+  Ref<Mount> mqueue_;
 };
 
 // Namespaces::ipc is always one of these.
