@@ -1,7 +1,7 @@
 """The guest tests: each program natively, then on every platform of the sandbox.
 
-expectations.txt lists known differences, one `PLATFORM SUITE.NAME REASON` per line: such a case is
-run, counts as skipped when it fails, and as failed when it passes.
+expectations.txt lists known differences, one `PLATFORM SUITE.NAME REASON` per line (`sandbox`: every
+platform of the sandbox): such a case is run, counts as skipped when it fails, and as failed when it passes.
 """
 import fnmatch
 import os
@@ -10,7 +10,7 @@ import re
 from outcome import Outcome, run_limited
 from paths import HERE
 
-PLATFORMS = ["native", "ptrace"]
+PLATFORMS = ["native", "ptrace", "trap"]
 LIMIT_SECONDS = 120
 
 
@@ -34,7 +34,7 @@ def expectations():
         if not line.strip() or line.startswith("#"):
             continue
         words = line.split(None, 2)
-        if len(words) != 3 or words[0] not in PLATFORMS:
+        if len(words) != 3 or words[0] not in [*PLATFORMS, "sandbox"]:
             raise SystemExit(f"tests/guest/expectations.txt:{number}: PLATFORM SUITE.NAME REASON")
         known.append(tuple(words))
     return known
@@ -52,7 +52,7 @@ def jobs(build, options):
 
 def expected_reason(platform, case, known):
     for where, glob, reason in known:
-        if where == platform and fnmatch.fnmatchcase(case, glob):
+        if where in (platform, "sandbox") and platform != "native" and fnmatch.fnmatchcase(case, glob):
             return reason
     return None
 

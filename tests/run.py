@@ -29,7 +29,7 @@ def parse(argv):
     parser = argparse.ArgumentParser(prog="./dev test", description="runs tests; no name: all")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(GROUPS)} or one program")
     parser.add_argument("-f", "--filter", default="*", metavar="GLOB", help="only cases like this")
-    parser.add_argument("--platform", action="append", choices=["native", "ptrace"],
+    parser.add_argument("--platform", action="append", choices=["native", "ptrace", "trap"],
                         help="where guest tests run (default: everywhere)")
     parser.add_argument("--build", default="build/release", metavar="DIR")
     parser.add_argument("-j", "--jobs", type=int, default=min(2, os.cpu_count() or 1))

@@ -11,6 +11,7 @@ Kernel::Kernel(std::unique_ptr<platform::Platform> platform, KernelOptions optio
       platform_(std::move(platform)),
       options_(options) {
   boot_realtime_ns = time.now(CLOCK_REALTIME);
+  time.page().set_host_function(platform_->host_clock_gettime());
   set_timer_service(&time);
 }
 

@@ -37,6 +37,7 @@ struct MapRequest {
   Ref<File> file;
   uint64_t offset = 0;
   std::string name;
+  Ref<HostFd> memory;  // Of the kernel's own, instead of a file: may only be read.
 };
 
 // Sums that limits and /proc/PID/status speak of, in bytes.

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <signal.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -38,6 +39,11 @@ struct Trap {
   int signal = 0;
   int code = 0;
   uint64_t address = 0;
+  // kSyscall: number and arguments.
+  uint64_t nr = 0;
+  std::array<uint64_t, 6> args{};
+  // kFault: the processor's error code and trap number, where the platform can tell.
+  uint64_t error = 0, number = 0;
 };
 
 class Thread;
@@ -90,6 +96,8 @@ class Thread {
 
   // Of a stopped thread.
   virtual Regs& regs() = 0;
+  // The result of the call that trapped: as regs().set_result(), without a look at the rest.
+  virtual void set_result(int64_t value) { regs().set_result(value); }
   // The floating point and vector state, in the XSAVE layout of NT_X86_XSTATE.
   virtual Result<std::vector<std::byte>> fpu_state() = 0;
   virtual Result<void> set_fpu_state(std::span<const std::byte> state) = 0;
@@ -122,6 +130,10 @@ class Platform {
   virtual Result<NewSpace> fork(Thread& by) = 0;
   // Another thread in the space of `by`, with its registers.
   virtual Result<std::unique_ptr<Thread>> new_thread(Thread& by) = 0;
+
+  // The host's clock_gettime(2) as a function that guest code may call at this address in every
+  // space; 0: there is none.
+  virtual uint64_t host_clock_gettime() { return 0; }
 
   // Waits until a thread has trapped, `fd` becomes readable or the deadline (host's monotonic
   // clock) has passed, whatever is first, and reports each trap to `on_trap`.

@@ -22,14 +22,18 @@ void on_fault(Task& t, const Trap& trap) {
   if (trap.code == SI_KERNEL) info.si_addr = nullptr;
   t.cpu->regs().orig_rax = -1;
   Lock lock(task_mutex);
-  t.fault_address = trap.address;
+  t.fault = {trap.address, trap.error, trap.number};
   force_signal(t, info);
 }
 
 // What the trap leads to.
 RunState after_trap(Task& t, const Trap& trap) {
   switch (trap.kind) {
-    case Trap::Kind::kSyscall: return Syscall{};
+    case Trap::Kind::kSyscall:
+      t.frame = SyscallFrame{};
+      t.frame.nr = trap.nr;
+      t.frame.args = trap.args;
+      return Syscall{};
     case Trap::Kind::kVsyscall: return Vsyscall{};
     case Trap::Kind::kSyscall32: {
       // As a kernel without IA32 emulation: the interrupt vector does not exist.

@@ -11,6 +11,7 @@
 #include "host/file_io.h"
 #include "host/poll.h"
 #include "host/process.h"
+#include "host/vdso.h"
 #include "platform/stub/layout.h"
 
 extern "C" const std::byte usk_stub_image_begin[], usk_stub_image_end[];
@@ -56,14 +57,20 @@ OrFailure<void> PtracePlatform::start_zygote() {
   }
   const pid_t pid = TRY(spawn_traced(image->get(), channel_.far_end(), kTraceOptions));
   zygote_ = std::make_unique<PtraceThread>(*this, make_ref<PtraceSpace>(*this, pid), pid);
-  // Nothing but the stub's own pages stays.
-  const Command commands[] = {
+  // Nothing stays but the stub's own pages and, above them, the host's vDSO.
+  Vdso vdso = vdso_of(pid);
+  if (vdso.start < USK_STUB_END) vdso = {USK_HOST_TOP, USK_HOST_TOP, 0};
+  host_clock_gettime_ = vdso.clock_gettime;
+  std::vector<Command> commands = {
       {SYS_munmap, {kGuestStart, USK_STUB_BASE - kGuestStart, 0, 0, 0, 0}},
-      {SYS_munmap, {USK_STUB_MESSAGE, USK_HOST_TOP - USK_STUB_MESSAGE, 0, 0, 0, 0}},
+      {SYS_munmap, {USK_STUB_MESSAGE, vdso.start - USK_STUB_MESSAGE, 0, 0, 0, 0}},
       {SYS_mmap,
        {USK_STUB_MESSAGE, kPageSize, PROT_READ | PROT_WRITE,
         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, uint64_t(-1), 0}},
   };
+  if (vdso.end < USK_HOST_TOP) {
+    commands.push_back({SYS_munmap, {vdso.end, USK_HOST_TOP - vdso.end, 0, 0, 0, 0}});
+  }
   if (auto r = zygote_->batch(commands); !r) {
     return fail(fmt::format("cannot empty the stub's address space (error {})", int(r.error())));
   }

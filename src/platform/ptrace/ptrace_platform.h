@@ -124,6 +124,7 @@ class PtracePlatform final : public Platform {
   Result<NewSpace> fork(Thread& by) override;
   Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
   void poll(int fd, Deadline until, const OnTrap& on_trap) override;
+  uint64_t host_clock_gettime() override { return host_clock_gettime_; }
 
   host::Channel& channel() { return channel_; }
   void add_thread(PtraceThread& t) { threads_[t.tid()] = &t; }
@@ -148,6 +149,7 @@ class PtracePlatform final : public Platform {
   std::unordered_map<pid_t, PtraceThread*> threads_;
   std::unordered_set<PtraceThread*> in_guest_;  // Resumed; no event met yet.
   unsigned rounds_ = 0;
+  uint64_t host_clock_gettime_ = 0;
   std::vector<PtraceThread*> lost_;
   std::unique_ptr<PtraceThread> zygote_;  // An empty space, copied for each new one.
 };

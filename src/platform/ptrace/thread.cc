@@ -88,7 +88,10 @@ std::optional<Trap> PtraceThread::classify(int status) {
     fetch_regs();
     // The syscall instruction leaves the return address in rcx; int 0x80 does not.
     const bool native = regs_.rcx == regs_.rip;
-    return Trap{.kind = native ? Trap::Kind::kSyscall : Trap::Kind::kSyscall32};
+    Trap t{.kind = native ? Trap::Kind::kSyscall : Trap::Kind::kSyscall32};
+    t.nr = regs_.orig_rax;
+    t.args = regs_.syscall_args();
+    return t;
   }
   return classify_signal(signal);
 }

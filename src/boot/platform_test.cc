@@ -1,7 +1,8 @@
-#include "platform/ptrace/ptrace_platform.h"
-
+// What every platform promises.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+
+#include "boot/choose_platform.h"
 
 namespace usk::platform {
 namespace {
@@ -9,10 +10,10 @@ namespace {
 constexpr uint64_t kCode = 0x400000;
 constexpr uint64_t kData = 0x500000;
 
-class PtracePlatformTest : public testing::Test {
+class PlatformTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    auto p = PtracePlatform::make();
+    auto p = choose_platform(GetParam());
     ASSERT_TRUE(p.has_value()) << p.error().message;
     platform_ = std::move(*p);
   }
@@ -48,7 +49,7 @@ class PtracePlatformTest : public testing::Test {
   std::unique_ptr<Platform> platform_;
 };
 
-TEST_F(PtracePlatformTest, ReportsASystemCallWithoutMakingIt) {
+TEST_P(PlatformTest, ReportsASystemCallWithoutMakingIt) {
   const uint8_t code[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xcc};  // getpid; int3
   NewSpace s = space_with_code(code);
   EXPECT_EQ(run(*s.thread).kind, Trap::Kind::kSyscall);
@@ -60,13 +61,13 @@ TEST_F(PtracePlatformTest, ReportsASystemCallWithoutMakingIt) {
   EXPECT_EQ(s.thread->regs().rax, 1234u);
 }
 
-TEST_F(PtracePlatformTest, TellsTheOldInterruptApart) {
+TEST_P(PlatformTest, TellsTheOldInterruptApart) {
   const uint8_t code[] = {0xb8, 20, 0, 0, 0, 0xcd, 0x80};  // int 0x80
   NewSpace s = space_with_code(code);
   EXPECT_EQ(run(*s.thread).kind, Trap::Kind::kSyscall32);
 }
 
-TEST_F(PtracePlatformTest, ReportsVsyscallsAtTheirEntry) {
+TEST_P(PlatformTest, ReportsVsyscallsAtTheirEntry) {
   // push ret address by call: mov $0xffffffffff600400,%rax; call *%rax
   const uint8_t code[] = {0x48, 0xc7, 0xc0, 0x00, 0x04, 0x60, 0xff, 0xff, 0xd0, 0xcc};
   NewSpace s = space_with_code(code);
@@ -77,7 +78,7 @@ TEST_F(PtracePlatformTest, ReportsVsyscallsAtTheirEntry) {
   EXPECT_EQ(s.thread->regs().rsp, kData + 4096 - 8);
 }
 
-TEST_F(PtracePlatformTest, ForkCopiesAndThreadsShare) {
+TEST_P(PlatformTest, ForkCopiesAndThreadsShare) {
   const uint8_t code[] = {0x0f, 0x05};
   NewSpace s = space_with_code(code);
   const uint32_t one = 1, two = 2;
@@ -98,7 +99,7 @@ TEST_F(PtracePlatformTest, ForkCopiesAndThreadsShare) {
   EXPECT_EQ(s.space->compare_exchange(*s.thread, 0x600000, 2, 3), Err(EFAULT));
 }
 
-TEST_F(PtracePlatformTest, InterruptEndsALoop) {
+TEST_P(PlatformTest, InterruptEndsALoop) {
   const uint8_t code[] = {0xeb, 0xfe};
   NewSpace s = space_with_code(code);
   s.thread->resume(Thread::Mode::kRun);
@@ -112,7 +113,7 @@ TEST_F(PtracePlatformTest, InterruptEndsALoop) {
   EXPECT_EQ(s.thread->regs().rip, kCode);
 }
 
-TEST_F(PtracePlatformTest, TheStubsOwnPagesAreOutOfReach) {
+TEST_P(PlatformTest, TheStubsOwnPagesAreOutOfReach) {
   const uint8_t code[] = {0xeb, 0xfe};
   NewSpace s = space_with_code(code);
   EXPECT_EQ(s.space->unmap(*s.thread, kGuestEnd, 4096), Err(EINVAL));
@@ -126,6 +127,9 @@ TEST_F(PtracePlatformTest, TheStubsOwnPagesAreOutOfReach) {
     EXPECT_EQ(s.space->write_forced(addr, std::span(&byte, 1)), Err(EFAULT));
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(All, PlatformTest, testing::Values("ptrace", "trap"),
+                         [](const auto& i) { return std::string(i.param); });
 
 }  // namespace
 }  // namespace usk::platform
