@@ -17,7 +17,10 @@ Result<FsTree> make_file_system(Task& t, std::string_view type, std::string_view
     return make_tmpfs(o);
   }
   if (type == "devpts") return make_devpts(TRY(DevPtsOptions::parse(options, ids)));
-  if (type == "proc") return make_procfs(t.kernel, Ref<PidNamespace>::share(&t.pid_ns()));
+  if (type == "proc") {
+    return make_procfs(t.kernel, Ref<PidNamespace>::share(&t.pid_ns()),
+                       TRY(ProcOptions::parse(options, ids)));
+  }
   if (type == "sysfs") return make_sysfs(t.kernel, Ref<PidNamespace>::share(&t.pid_ns()));
   if (type == "mqueue") {
     Mount& all = *ipc_namespace(t.ns)->mqueue();  // The one instance of the namespace.

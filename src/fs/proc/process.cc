@@ -215,9 +215,9 @@ Result<std::string> io_text(const Subject& s) {
   Lock lock(task_mutex);
   const Usage u = s.thread() ? thread_usage(*t) : group_usage(*t->group);
   return fmt::format(
-      "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: {}\nwrite_bytes: {}\n"
+      "rchar: {}\nwchar: {}\nsyscr: {}\nsyscw: {}\nread_bytes: {}\nwrite_bytes: {}\n"
       "cancelled_write_bytes: 0\n",
-      u.in_blocks * 512, u.out_blocks * 512);
+      u.read_chars, u.written_chars, u.reads, u.writes, u.in_blocks * 512, u.out_blocks * 512);
 }
 
 Result<std::string> syscall_text(const Subject& s) {
