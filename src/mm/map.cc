@@ -1,5 +1,4 @@
 // mmap(2), munmap(2), brk(2).
-#include "fs/vfs/inode.h"
 #include "mm/address_space.h"
 
 namespace usk {
@@ -160,12 +159,12 @@ Result<void> AddressSpace::detach(platform::Thread& by, uint64_t addr) {
   auto it = areas_.lower_bound(addr);
   while (it != areas_.end() && !belongs(it->second)) ++it;
   if (it == areas_.end()) return Err(EINVAL);
-  const Inode* segment = &it->second.file->inode();
-  const uint64_t end = addr + page_up(it->second.file->segment_size());
-  while (it != areas_.end() && it->first < end) {
+  const Ref<File> file = it->second.file;
+  const uint64_t end = addr + page_up(file->segment_size());
+  TRY(unmap_locked(by, it->first, it->second.end));
+  for (it = areas_.lower_bound(addr); it != areas_.end() && it->second.end <= end;) {
     const uint64_t from = it->first, to = it->second.end;
-    const bool mine = belongs(it->second) && &it->second.file->inode() == segment;
-    if (mine) TRY(unmap_locked(by, from, to));
+    if (belongs(it->second) && it->second.file == file) TRY(unmap_locked(by, from, to));
     it = areas_.lower_bound(to);
   }
   return {};

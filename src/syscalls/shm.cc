@@ -54,7 +54,8 @@ SyscallResult shm_info_call(Task& t, ShmTable& table, int32_t command, uint64_t 
 }  // namespace
 
 SyscallResult shmget(Task& t, int32_t key, uint64_t size, int32_t flags) {
-  return TRY(ipc_namespace(t.ns)->shm.get(IpcCaller(t), key, size, flags));
+  const Result<void> room = t.kernel.check_memory(t, size, PROT_WRITE, 0);
+  return TRY(ipc_namespace(t.ns)->shm.get(IpcCaller(t), key, size, flags, room));
 }
 
 SyscallResult shmat(Task& t, int32_t id, uint64_t addr, int32_t flags) {

@@ -123,6 +123,7 @@ TEST(MsgCopy, LeavesTheMessage) {
   EXPECT_EQ(queue.get(0, MSG_COPY | IPC_NOWAIT), "first");
   EXPECT_EQ(queue.get(2, MSG_COPY | IPC_NOWAIT), "(ENOMSG)");
   EXPECT_EQ(queue.get(0, MSG_COPY), "(EINVAL)");
+  EXPECT_EQ(queue.get(0, MSG_COPY | IPC_NOWAIT | MSG_NOERROR, 2), "(EINVAL)");
   EXPECT_EQ(queue.get(0, MSG_COPY | MSG_EXCEPT | IPC_NOWAIT), "(EINVAL)");
   EXPECT_EQ(queue.stat().msg_qnum, 2u);
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/ipc.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <vector>
@@ -93,10 +94,13 @@ class IpcIds {
   int highest_slot() const { return slots_.empty() ? 0 : slots_.rbegin()->first; }
   const std::map<int, Ref<T>>& all() const { return slots_; }
 
-  // What the next object gets: the lowest free slot, with a new sequence number when slots are
-  // used again.
+  // What the next object gets. Linux: the next free slot behind the last one given, up to a bound
+  // that grows with the number of objects, then from the start with a new sequence number.
   int next_id() const {
-    const int slot = free_.empty() ? next_ : *free_.begin();
+    constexpr int kAlwaysCycled = 64;
+    const int bound = std::clamp(int(slots_.size()) * 3 / 2, kAlwaysCycled, kSlots);
+    int slot = free_slot(last_slot_ + 1);
+    if (slot >= bound) slot = free_slot(0);
     return (slot <= last_slot_ ? (seq_ + 1) % (INT32_MAX / kSlots) : seq_) * kSlots + slot;
   }
   // Gives the object its identifier. ENOSPC.
@@ -130,6 +134,10 @@ class IpcIds {
   USK_FIELDS(slots_, next_, last_slot_, seq_)
 
  private:
+  int free_slot(int from) const {
+    auto it = free_.lower_bound(from);
+    return it != free_.end() ? *it : next_;
+  }
   T* at_slot(int slot) const {
     auto it = slots_.find(slot);
     return it == slots_.end() ? nullptr : it->second.get();

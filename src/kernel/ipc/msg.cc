@@ -125,6 +125,7 @@ Result<Message> MsgTable::receive_locked(const PidStamp& by, MsgQueue& q, const 
   if (it == q.messages.end()) return Err(ENOMSG);
   if (it->text.size() > wish.max && !wish.truncates) return Err(E2BIG);
   if (wish.copies) {
+    if (it->text.size() > wish.max) return Err(EINVAL);  // Linux: a copy is not truncated.
     Message copy = TRY(Message::make(it->type, it->text.size()));
     copy.text = it->text;
     return copy;

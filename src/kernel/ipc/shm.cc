@@ -25,7 +25,6 @@ const Ref<Mount>& shm_mount() {
 }  // namespace
 
 Result<Ref<ShmSegment>> ShmSegment::make(uint64_t size, Ref<MemQuota> memory, Ino ino) {
-  if (!shm_mount()) return Err(ENOMEM);
   if (!memory->charge_pages((size + 4095) / 4096)) return Err(ENOMEM);
   auto s = Ref<ShmSegment>::adopt(new ShmSegment(size, std::move(memory)));
   auto& fs = static_cast<MemFs&>(shm_mount()->fs());
@@ -52,8 +51,10 @@ ShmFile::~ShmFile() = default;
 
 void ShmFile::count_areas(int64_t delta) { ns_->shm.count_areas(*segment_, delta); }
 
-Result<int> ShmTable::get(const IpcCaller& who, key_t key, uint64_t size, int flags) {
+Result<int> ShmTable::get(const IpcCaller& who, key_t key, uint64_t size, int flags,
+                          Result<void> room) {
   if (flags & SHM_HUGETLB) return Err(ENOMEM);  // No huge pages are reserved.
+  if (!shm_mount()) return Err(ENOMEM);         // Made before the lock is taken.
   Lock lock(mu_);
   auto check = [&](ShmSegment& s) -> Result<void> {
     if (s.size() < size) return Err(EINVAL);
@@ -64,6 +65,7 @@ Result<int> ShmTable::get(const IpcCaller& who, key_t key, uint64_t size, int fl
     if (size > UINT64_MAX - 4095) return Err(ENOSPC);
     const uint64_t pages = (size + 4095) / 4096;
     if (pages > limits_.total_pages || pages_ > limits_.total_pages - pages) return Err(ENOSPC);
+    TRY(room);
     auto s = TRY(ShmSegment::make(size, memory_, Ino(segments_.next_id())));
     s->creator = who.pid;
     s->changed_at = ipc_now();
@@ -75,13 +77,18 @@ Result<int> ShmTable::get(const IpcCaller& who, key_t key, uint64_t size, int fl
 
 Result<Ref<ShmFile>> ShmTable::open(const IpcCaller& who, const Ref<IpcNamespace>& self, int id,
                                     uint32_t access) {
-  Lock lock(mu_);
-  ShmSegment* s = TRY(segments_.get(id));
-  TRY(may_use(s->perm, access, *who.creds, *owner_));
-  Path path(shm_mount(),
-            Dentry::make_anonymous(s->inode(), fmt::format("/SYSV{:08x} (deleted)", s->perm.key)));
-  return make_ref<ShmFile>(self, Ref<ShmSegment>::share(s), std::move(path),
-                           access & 0222 ? O_RDWR : O_RDONLY, who.creds);
+  Ref<ShmSegment> s;
+  key_t key;
+  {
+    Lock lock(mu_);
+    s = Ref<ShmSegment>::share(TRY(segments_.get(id)));
+    TRY(may_use(s->perm, access, *who.creds, *owner_));
+    key = s->perm.key;
+  }
+  Path path(shm_mount(), Dentry::make_anonymous(
+                             s->inode(), fmt::format("/SYSV{:08x} (deleted)", uint32_t(key))));
+  return make_ref<ShmFile>(self, std::move(s), std::move(path), access & 0222 ? O_RDWR : O_RDONLY,
+                           who.creds);
 }
 
 Ref<ShmSegment> ShmTable::destroy(ShmSegment& s) {

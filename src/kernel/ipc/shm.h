@@ -60,7 +60,9 @@ class ShmTable {
   ShmTable(Ref<UserNamespace> owner, Ref<MemQuota> memory)
       : owner_(std::move(owner)), memory_(std::move(memory)) {}
 
-  Result<int> get(const IpcCaller& who, key_t key, uint64_t size, int flags) EXCLUDES(mu_);
+  // `room`: whether a new segment of that size may be reserved.
+  Result<int> get(const IpcCaller& who, key_t key, uint64_t size, int flags, Result<void> room)
+      EXCLUDES(mu_);
   // For shmat(2): what to map. `access`: permission bits. EINVAL, EACCES.
   Result<Ref<ShmFile>> open(const IpcCaller& who, const Ref<IpcNamespace>& self, int id,
                             uint32_t access) EXCLUDES(mu_);

@@ -135,6 +135,18 @@ void join_tree(Task& t, ThreadGroup& g, uint64_t flags) REQUIRES(task_mutex) {
   g.process_group->members.insert(&g);
 }
 
+// A child that nobody has seen yet: what it holds goes without the lock, its pid with it.
+void discard(Ref<Task> child) {
+  child->mm.reset();
+  child->fds.reset();
+  child->fs.reset();
+  child->sem_undo.reset();
+  child->ns = Namespaces{};
+  Lock lock(task_mutex);
+  Ref<Task> gone = std::move(child);
+  gone.reset();
+}
+
 Result<Ref<Task>> make_child(Task& t, const CloneRequest& q, Resources r) {
   const bool thread = q.flags & CLONE_THREAD;
   Ref<Task> child;
@@ -154,10 +166,7 @@ Result<Ref<Task>> make_child(Task& t, const CloneRequest& q, Resources r) {
   if (q.flags & CLONE_SYSVSEM) child->sem_undo = sem_undo_of(t);
   copy_attributes(t, *child, q.flags);
   if (auto ok = copy_memory(t, q, *child); !ok) {
-    child->mm.reset();  // What areas hold is let go without the lock.
-    Lock lock(task_mutex);
-    Ref<Task> gone = std::move(child);  // Its pid goes under the lock.
-    gone.reset();
+    discard(std::move(child));
     return std::unexpected(ok.error());
   }
   return child;
@@ -252,10 +261,7 @@ SyscallResult clone_task(Task& t, const CloneRequest& q) {
   Resources r = TRY(copy_resources(t, q.flags));
   Ref<Task> child = TRY(make_child(t, q, std::move(r)));
   if (auto ok = write_ids(t, q, *child); !ok) {
-    child->mm.reset();
-    Lock lock(task_mutex);
-    Ref<Task> gone = std::move(child);
-    gone.reset();
+    discard(std::move(child));
     return std::unexpected(ok.error());
   }
   const int nr = child->pid->nr_in(t.pid_ns());
