@@ -2,7 +2,8 @@
 """Runs the tests of this tree and counts them; `./dev test` is this program after a build.
 
 Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in the sandbox),
-programs, python, abuse (tests/programs), control (commands on running sandboxes). A name is a group
+programs, python, abuse (tests/programs), hostile (tests/guest/hostile: attacks on the stub), control
+(commands on running sandboxes). A name is a group
 or one program of a group; -f selects cases by a glob.
 """
 import argparse
@@ -18,18 +19,19 @@ sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 import control_tests  # noqa: E402
 import guest_tests  # noqa: E402
+import hostile_tests  # noqa: E402
 import program_tests  # noqa: E402
 import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
-GROUPS = ["unit", "guest", "programs", "python", "abuse", "control"]
+GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "control"]
 
 
 def parse(argv):
     parser = argparse.ArgumentParser(prog="./dev test", description="runs tests; no name: all")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(GROUPS)} or one program")
     parser.add_argument("-f", "--filter", default="*", metavar="GLOB", help="only cases like this")
-    parser.add_argument("--platform", action="append", choices=["native", "ptrace", "trap"],
+    parser.add_argument("--platform", action="append", choices=guest_tests.PLATFORMS,
                         help="where guest tests run (default: everywhere)")
     parser.add_argument("--build", default="build/release", metavar="DIR")
     parser.add_argument("-j", "--jobs", type=int, default=min(2, os.cpu_count() or 1))
@@ -43,6 +45,7 @@ def all_jobs(options, build):
     yield from (("unit", *job) for job in unit_tests.jobs(build, options))
     yield from (("guest", *job) for job in guest_tests.jobs(build, options))
     yield from program_tests.jobs(build, options)
+    yield from (("hostile", *job) for job in hostile_tests.jobs(build, options))
     yield from (("control", *job) for job in control_tests.jobs(build, options))
 
 

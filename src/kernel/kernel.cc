@@ -107,11 +107,12 @@ void Kernel::run(const std::function<bool()>& done) {
     Deadline next = time.expire();
     if (!scheduler.idle()) next = {0};
     if (done()) return;
-    platform_->poll(poller ? poller->fd() : -1, next,
-                    [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
+    const bool readable = platform_->poll(
+        poller ? poller->fd() : -1, next,
+        [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
     // Before wake-ups: what was active while the host was waited for.
     if (load.due(time.monotonic())) count_active();
-    if (poller) poller->dispatch();
+    if (readable && poller) poller->dispatch();
   }
 }
 

@@ -81,6 +81,8 @@ class AddressSpace final : public RefCounted {
   // The child's map after the platform copied the space; `child` is its thread.
   Ref<AddressSpace> fork(Ref<platform::Space> space, platform::Thread& child) EXCLUDES(mu_);
 
+  // Whether all of [addr, addr + length) is mapped for writing.
+  bool is_writable(uint64_t addr, uint64_t length) EXCLUDES(mu_);
   // The area that holds `addr`.
   std::optional<Vma> find(uint64_t addr) EXCLUDES(mu_);
   std::vector<Vma> areas() EXCLUDES(mu_);

@@ -26,6 +26,22 @@ void on_fault(Task& t, const Trap& trap) {
   force_signal(t, info);
 }
 
+// Lets the platform answer who the task is, where nobody watches its calls and the answers change
+// with its credentials alone (the maps of other user namespaces may be written at any time).
+void publish_identity(Task& t) {
+  t.answered_creds = t.creds;
+  if (t.kernel.hooks.entered || t.creds->user_ns.get() != t.kernel.root_user_ns.get()) {
+    return t.cpu->set_identity(std::nullopt);
+  }
+  const Creds& c = *t.creds;
+  t.cpu->set_identity(platform::Identity{.pid = uint32_t(t.tgid()),
+                                         .tid = uint32_t(t.tid()),
+                                         .uid = c.uid,
+                                         .euid = c.euid,
+                                         .gid = c.gid,
+                                         .egid = c.egid});
+}
+
 // What the trap leads to.
 RunState after_trap(Task& t, const Trap& trap) {
   switch (trap.kind) {
@@ -58,6 +74,7 @@ Step App::run(Task& t) {
     return after_trap(t, trap);
   }
   if (t.interrupted.load(std::memory_order_relaxed)) return Interrupt{};
+  if (t.answered_creds.get() != t.creds.get()) publish_identity(t);
   if (!t.kernel.scheduler.enter_guest(t)) return App{};
   t.cpu->resume(platform::Thread::Mode::kRun);
   return InGuest{};

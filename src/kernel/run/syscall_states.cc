@@ -81,6 +81,7 @@ Step SyscallInvoke::run(Task& t) {
 }
 
 Step SyscallReinvoke::run(Task& t) {
+  t.cpu->forget_copies();
   t.waits().clear();
   if (t.park_timer) {
     t.kernel.time.disarm(*t.park_timer);

@@ -88,6 +88,7 @@ class Task final : public RefCounted {
   Ref<FdTable> fds;
   Ref<FsState> fs;
   Ref<const Creds> creds;
+  Ref<const Creds> answered_creds;  // Those that the platform answers with; null: none yet.
   Namespaces ns;
   std::array<char, 16> comm{};
 

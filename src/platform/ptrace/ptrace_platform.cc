@@ -38,10 +38,14 @@ constexpr uint64_t kThreadFlags =
 
 }  // namespace
 
-OrFailure<std::unique_ptr<Platform>> PtracePlatform::make() {
+CallStop call_stop_of_host() {
+  return kernel_release() < 4008 ? CallStop::kSignal : CallStop::kSysemu;
+}
+
+OrFailure<std::unique_ptr<Platform>> PtracePlatform::make(CallStop call_stop) {
   prepare_child_waiting();
   host::Channel channel = TRY(host::Channel::make());
-  std::unique_ptr<PtracePlatform> p(new PtracePlatform(std::move(channel)));
+  std::unique_ptr<PtracePlatform> p(new PtracePlatform(std::move(channel), call_stop));
   TRY(p->start_zygote());
   return p;
 }
@@ -152,18 +156,19 @@ bool PtracePlatform::poll_once(const OnTrap& on_trap) {
   return true;
 }
 
-void PtracePlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
+bool PtracePlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
   for (PtraceThread* t : std::exchange(lost_, {})) on_trap(*t, {.kind = Trap::Kind::kLost});
   // A bounded round, so that descriptors and timers are looked at under load.
   for (int i = 0; i < 64; i++) {
     if (poll_once(on_trap)) continue;
-    if (i > 0) return;
+    if (i > 0) return true;
     host::wait_for_child_or_fd(fd, until.ns);
     // Ended by a child or by the rest: take what is there and go.
     while (i++ < 64 && poll_once(on_trap)) {
     }
-    return;
+    return true;
   }
+  return true;
 }
 
 }  // namespace usk::platform

@@ -11,7 +11,8 @@ namespace usk::trap {
 // What a stub thread tells: the kind of its post.
 enum class Post : uint32_t {
   kNone,
-  kSyscall,      // nr, args
+  kSyscall,      // nr, args; it came by SIGSYS
+  kPatched,      // nr, args; it came from a patched call site
   kFault,        // fault
   kVsyscall,     // fault.address: the entry
   kSyscall32,    // int 0x80
@@ -50,6 +51,9 @@ static_assert(sizeof(Command) == 64);
 
 constexpr uint32_t kMaxCommands = 24;
 
+// Calls whose answers a thread holds itself.
+enum Identity { kPid, kTid, kUid, kEuid, kGid, kEgid, kIdentities };
+
 struct StubRegs {
   uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, rip, eflags,
       rsp, fs_base, gs_base;
@@ -61,14 +65,15 @@ struct Area {
   uint32_t nr;
   uint64_t args[6];
   uint32_t cpu;
-  uint32_t unused;
+  uint32_t copied_length;  // Bytes at `copied` that are in the buffer, too.
   // The answer, in another.
   alignas(64) uint32_t order;
   uint32_t command_count;  // Commands to run before anything else of the order.
   int64_t result;
   uint32_t sequence;  // Number of this order's batch of commands ...
   uint32_t done;      // ... and of the last one that was run.
-  uint64_t unused2[4];
+  uint64_t copied;
+  uint64_t unused2[3];
   // Between stub and signal handler.
   alignas(64) uint32_t interrupt;  // A kick came while stub code ran.
   uint32_t waiting;                // Sleeps on `order`.
@@ -76,13 +81,16 @@ struct Area {
   uint32_t alive;                  // Cleared by the host when the thread is gone.
   uint64_t self, stack_top;
   uint64_t fixup;  // Stack to go back to when a guarded access faults; 0: none is going on.
-  uint64_t unused3[3];
+  uint64_t minus_self;  // What gs is checked with, free of flags.
+  uint64_t unused3[2];
   StubRegs regs;
   struct {
     uint32_t signal;
     int32_t code;
     uint64_t address, error, trap;
   } fault;
+  // What patched sites answer by themselves, each plus one; 0: the kernel process is asked.
+  alignas(32) uint32_t identity[kIdentities];
   alignas(64) Command commands[kMaxCommands];
 };
 static_assert(offsetof(Area, order) == 64);
@@ -92,6 +100,8 @@ static_assert(offsetof(Area, stack_top) == USK_O_STACK);
 static_assert(offsetof(Area, fixup) == USK_O_FIXUP);
 static_assert(offsetof(Area, regs) == USK_O_REGS);
 static_assert(offsetof(StubRegs, gs_base) + USK_O_REGS == USK_O_GSBASE);
+static_assert(offsetof(Area, minus_self) == USK_O_MINUS_SELF);
+static_assert(offsetof(Area, identity) == USK_O_IDENTITY);
 static_assert(sizeof(Area) <= 0x1000);
 
 // The page that stubs only read.

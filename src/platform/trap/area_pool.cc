@@ -11,7 +11,7 @@ namespace usk::platform {
 
 OrFailure<AreaPool> AreaPool::make() {
   AreaPool p;
-  auto file = host::memory_file("usk-areas");
+  auto file = host::memory_file("usk-areas", /*executable=*/true);
   if (!file) return fail("cannot make a memory file for the stubs");
   p.file_ = std::move(*file);
   auto base = host::map_shared(p.file_.get(), kSize);

@@ -26,6 +26,13 @@ class AreaPool {
 
   trap::Area& area(uint32_t index);
   std::span<std::byte> buffer(uint32_t index);
+  // A slot of the table and its thunk.
+  uint64_t& slot(uint32_t number) {
+    return reinterpret_cast<uint64_t*>(base_ + USK_FILE_TABLE)[number];
+  }
+  std::span<std::byte> thunk(uint32_t number) {
+    return {base_ + USK_FILE_THUNKS + size_t(number) * USK_THUNK_SIZE, USK_THUNK_SIZE};
+  }
   trap::Policy& policy() { return *reinterpret_cast<trap::Policy*>(base_); }
   int fd() const { return file_.get(); }
   static uint64_t file_offset(uint32_t block) {

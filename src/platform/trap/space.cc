@@ -146,6 +146,7 @@ Result<void> TrapSpace::move(Thread& by, uint64_t from, uint64_t length, uint64_
                              uint64_t new_length, int flags) {
   if (!in_guest(from, length) || !in_guest(to, new_length)) return Err(EINVAL);
   TRY(settle(&as_trap(by)));
+  unpatch(from, length);
   TRY(as_trap(by).call({SYS_mremap, {from, length, new_length, uint64_t(flags), to}}));
   return {};
 }
@@ -166,11 +167,14 @@ Result<void> TrapSpace::sync(Thread& by, uint64_t addr, uint64_t length, int fla
 
 Result<size_t> TrapSpace::read(uint64_t addr, std::span<std::byte> dst) {
   TRY(settle(nullptr));
-  return process_read(pid_, addr, TRY(within_guest(addr, dst)));
+  auto n = process_read(pid_, addr, TRY(within_guest(addr, dst)));
+  if (n) patches_->hide(addr, dst.first(*n));
+  return n;
 }
 
 Result<size_t> TrapSpace::write(uint64_t addr, std::span<const std::byte> src) {
   TRY(settle(nullptr));
+  unpatch(addr, src.size());
   return process_write(pid_, addr, TRY(within_guest(addr, src)));
 }
 
@@ -183,11 +187,13 @@ Result<size_t> TrapSpace::read_forced(uint64_t addr, std::span<std::byte> dst) {
   TRY(settle(nullptr));
   auto n = host::pread(TRY(memory_fd()), TRY(within_guest(addr, dst)), addr);
   if (!n || *n == 0) return Err(EFAULT);
+  patches_->hide(addr, dst.first(*n));
   return n;
 }
 
 Result<size_t> TrapSpace::write_forced(uint64_t addr, std::span<const std::byte> src) {
   TRY(settle(nullptr));
+  unpatch(addr, src.size());
   auto n = host::pwrite(TRY(memory_fd()), TRY(within_guest(addr, src)), addr);
   if (!n || *n == 0) return Err(EFAULT);
   return n;

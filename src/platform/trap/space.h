@@ -5,13 +5,15 @@
 #include <vector>
 
 #include "platform/platform.h"
+#include "platform/trap/patches.h"
 #include "platform/trap/thread.h"
 
 namespace usk::platform {
 
 class TrapSpace final : public Space {
  public:
-  explicit TrapSpace(TrapPlatform& platform) : platform_(platform) {}
+  TrapSpace(TrapPlatform& platform, Ref<Patches> patches)
+      : platform_(platform), patches_(std::move(patches)) {}
   ~TrapSpace() override;
 
   Result<void> map(Thread& by, const Mapping& m) override;
@@ -41,10 +43,21 @@ class TrapSpace final : public Space {
   void remove_thread(TrapThread& t);
   // Every thread of it is lost: the process has ended.
   void lose();
+  // Commands of one thread are made before those of another are given, and before memory is read.
+  Result<void> settle(const TrapThread* by);
   // The thread whose commands may not have been made yet.
   void set_unsettled(TrapThread* t) { unsettled_ = t; }
   // Kills the process, whose guest cannot be trusted to go on.
   void kill(const char* why);
+
+  // --- Patched call sites.
+  void set_code_query(CodeQuery q) override { is_private_code_ = std::move(q); }
+  const Ref<Patches>& patches() const { return patches_; }
+  // `by` trapped at the call instruction before `ret`: patches it once that pays.
+  void consider_patch(TrapThread& by, uint64_t ret, uint32_t nr);
+  bool is_patched(uint64_t site);
+  // Where code goes on that is to make a call again: at the site's beginning, if it is patched.
+  uint64_t restart_address(const Regs& r);
 
   // --- Slots of areas: the block that holds `slot` is mapped at its place in this process.
   struct Block {
@@ -60,11 +73,14 @@ class TrapSpace final : public Space {
   Result<void> take_first_slot(uint32_t slot);
 
  private:
-  // Commands of one thread are made before those of another are given.
-  Result<void> settle(const TrapThread* by);
   Result<int> memory_fd();
+  // Puts the original code back: somebody is about to change or move it.
+  void unpatch(uint64_t addr, uint64_t length);
+  bool alone(const TrapThread& by) const;
 
   TrapPlatform& platform_;
+  const Ref<Patches> patches_;
+  CodeQuery is_private_code_;
   pid_t pid_ = 0;
   bool lost_ = false;
   std::vector<TrapThread*> threads_;

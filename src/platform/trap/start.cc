@@ -8,6 +8,7 @@
 
 #include "arch/x86_64/xstate.h"
 #include "host/auxv.h"
+#include "host/cpu.h"
 #include "host/file_io.h"
 #include "host/poll.h"
 #include "host/process.h"
@@ -33,6 +34,8 @@ constexpr uint32_t kAsked[] = {USK_NR_NOTIFY, SYS_clone,      SYS_mremap,
 static_assert(kGuestEnd == USK_BLOB_BASE);
 
 constexpr uint64_t kFsgsbase = 2;  // AT_HWCAP2: fs and gs bases may be written by user code.
+// A stub waits this long for a polling kernel process before it sleeps.
+constexpr uint64_t kStubSpinUs = 20;
 constexpr int64_t kStartNs = 10'000'000'000;
 
 }  // namespace
@@ -91,6 +94,12 @@ OrFailure<void> TrapPlatform::empty_zygote(TrapThread& zygote) {
   for (auto [from, to] : holes) {
     if (from < to) calls.push_back({SYS_munmap, {from, to - from}});
   }
+  calls.push_back({SYS_mmap,
+                   {USK_TABLE, USK_TABLE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, 0,
+                    USK_FILE_TABLE}});
+  calls.push_back({SYS_mmap,
+                   {USK_THUNKS, USK_THUNKS_END - USK_THUNKS, PROT_READ | PROT_EXEC,
+                    MAP_SHARED | MAP_FIXED, 0, USK_FILE_THUNKS}});
   calls.push_back({SYS_madvise, {USK_AREAS, USK_BLOCK_SIZE, MADV_DONTFORK}});
   constexpr uint64_t kFlags =
       SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
@@ -122,7 +131,7 @@ OrFailure<void> TrapPlatform::start_zygote() {
     return fail("cannot write the stub's image");
   }
   zygote_.reset();
-  auto space = make_ref<TrapSpace>(*this);
+  auto space = make_ref<TrapSpace>(*this, make_ref<Patches>(thunks_));
   if (!space->take_first_slot(0)) return fail("no areas are left for a stub process");
   const uint32_t index = space->index_of(0);
   auto zygote = std::make_unique<TrapThread>(*this, space, 0, index);
@@ -130,6 +139,7 @@ OrFailure<void> TrapPlatform::start_zygote() {
   policy.zygote_index = index;
   policy.xsave_mask = xstate_mask();
   policy.xsave_size = uint32_t(xstate_size());
+  policy.spin_cycles = uint32_t(kStubSpinUs * ticks_per_us());
   TRY(write_filter(index));
   const pid_t pid = TRY(spawn_stub(image->get(), areas_.fd()));
   space->set_pid(pid);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "arch/x86_64/xstate.h"
+#include "host/cpu.h"
 #include "host/poll.h"
 #include "host/process.h"
 #include "host/shared_memory.h"
@@ -20,6 +21,8 @@ using trap::Order;
 using trap::Post;
 
 namespace {
+
+constexpr uint64_t kMaxSyscalls = 1024;  // Above every number of a system call.
 
 // The host call of a command that the filter asks about.
 std::optional<StubCall> asked_call(const StubCall& c) {
@@ -46,19 +49,20 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t sl
   a.index = index;
   a.alive = 1;
   a.self = area_address();
+  a.minus_self = -area_address();
   a.stack_top = area_address() + USK_AREA_STACK_TOP;
   space_->add_thread(*this);
   platform_.add_thread(*this);
 }
 
 TrapThread::~TrapThread() {
-  platform_.remove_thread(*this);
   space_->remove_thread(*this);
   // A running thread ends with its space; so does the last one.
-  if (state_ != State::kStopped || space_->threads().empty()) return;
-  queued_.clear();
-  order(Order::kExit);
-  space_->release_slot(slot_);
+  if (state_ == State::kStopped && !space_->threads().empty()) {
+    order(Order::kExit);
+    space_->release_slot(slot_);
+  }
+  platform_.remove_thread(*this);
 }
 
 Space& TrapThread::space() { return *space_; }
@@ -66,20 +70,31 @@ Area& TrapThread::area() { return platform_.areas().area(index_); }
 
 bool TrapThread::take_post() {
   if (state_ != State::kRunning && state_ != State::kStarting) return false;
-  const auto kind = Post(std::atomic_ref(area().post).exchange(0));
-  if (kind == Post::kNone) return false;
+  std::atomic_ref word(area().post);
+  if (word.load(std::memory_order_relaxed) == 0) return false;
+  const auto kind = Post(word.exchange(0));
   state_ = State::kStopped;
   post_ = kind;
   expected_.clear();
   result_.reset();
-  in_call_ = kind == Post::kSyscall;
+  in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
+  copied_length_ = buffer_used_ = 0;
+  if (in_call_) {
+    copied_ = area().copied;
+    copied_length_ = std::min<uint64_t>(area().copied_length, USK_AREA_BUFFER_SIZE);
+    buffer_used_ = (copied_length_ + 63) & ~uint64_t(63);
+  }
+  platform_.left_guest(*this);
+  platform_.took_post(int64_t((host::ticks() - ordered_at_) * 1000 / host::ticks_per_us()),
+                      area().cpu);
   return true;
 }
 
 std::optional<Trap> TrapThread::trap() {
   const Area& a = area();
   switch (post_) {
-    case Post::kSyscall: {
+    case Post::kSyscall: space_->consider_patch(*this, a.regs.rip, a.nr); [[fallthrough]];
+    case Post::kPatched: {
       Trap t{.kind = Trap::Kind::kSyscall};
       t.nr = nr_ = a.nr;
       memcpy(t.args.data(), a.args, sizeof a.args);
@@ -94,6 +109,9 @@ std::optional<Trap> TrapThread::trap() {
              .address = a.fault.address};
       t.error = a.fault.error, t.number = a.fault.trap;
       const int s = t.signal;
+      if (s == SIGILL) {
+        if (auto call = into_patched_site()) return call;
+      }
       const bool known = s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE || s == SIGTRAP;
       return known && t.code > 0 ? t : Trap{.kind = Trap::Kind::kLost};
     }
@@ -102,6 +120,26 @@ std::optional<Trap> TrapThread::trap() {
       return Trap{.kind = Trap::Kind::kLost};
     default: return Trap{.kind = Trap::Kind::kInterrupted};
   }
+}
+
+// A jump into the middle of a patched site, to what was its system call instruction.
+std::optional<Trap> TrapThread::into_patched_site() {
+  constexpr uint64_t kInside = kPatchSize - Regs::kSyscallLength;
+  const uint64_t site = area().regs.rip - kInside;
+  if (!space_->is_patched(site)) return std::nullopt;
+  Regs& r = regs();
+  if (r.rax >= kMaxSyscalls) {  // It met a patch half made: what it loaded was no number.
+    r.rip = site;
+    return Trap{.kind = Trap::Kind::kInterrupted};
+  }
+  r.rip = r.rcx = site + kPatchSize;
+  r.r11 = r.eflags;
+  r.orig_rax = nr_ = r.rax;
+  in_call_ = true;
+  Trap t{.kind = Trap::Kind::kSyscall};
+  t.nr = nr_;
+  t.args = r.syscall_args();
+  return t;
 }
 
 void TrapThread::fetch_regs() {
@@ -159,6 +197,8 @@ void TrapThread::write_commands() {
 void TrapThread::order(Order o) {
   write_commands();
   state_ = State::kRunning;
+  platform_.entered_guest(*this);
+  ordered_at_ = host::ticks();
   Area& a = area();
   std::atomic_ref(a.order).store(uint32_t(o));
   if (notice_) {
@@ -172,9 +212,11 @@ void TrapThread::answer_notice() { platform_.listener().answer(std::exchange(not
 
 void TrapThread::resume(Mode mode) {
   if (state_ == State::kLost) return platform_.report_lost(*this);
+  (void)space_->settle(this);  // It is to see what others of the space were given.
   Order o = Order::kReturn;
   if (mode == Mode::kStep && !regs_valid_) regs();
   if (regs_valid_) {
+    regs_.rip = space_->restart_address(regs_);
     store_regs();
     o = mode == Mode::kStep ? Order::kStep : Order::kRegs;
   } else if (result_) {
@@ -190,6 +232,18 @@ void TrapThread::interrupt() {
   if (state_ == State::kRunning) {
     (void)host::send_thread_signal(space_->pid(), tid_, SIGUSR1);
   }
+}
+
+void TrapThread::set_identity(const std::optional<Identity>& identity) {
+  uint32_t* const to = area().identity;
+  if (!identity) {
+    std::fill_n(to, trap::kIdentities, 0);
+    return;
+  }
+  const Identity& i = *identity;
+  to[trap::kPid] = i.pid + 1, to[trap::kTid] = i.tid + 1;
+  to[trap::kUid] = i.uid + 1, to[trap::kEuid] = i.euid + 1;
+  to[trap::kGid] = i.gid + 1, to[trap::kEgid] = i.egid + 1;
 }
 
 uint64_t TrapThread::cpu_time_ns() { return host::thread_cpu_time(tid_).value_or(0); }
@@ -209,12 +263,14 @@ const StubCall* TrapThread::expected(const host::Listener::Notice& n) const {
 
 Result<int64_t> TrapThread::run_commands() {
   if (state_ == State::kLost) return Err(ESRCH);
+  forget_copies();  // Commands may use the buffer.
   const auto shown = std::make_tuple(post_, result_, in_call_);
   const size_t count = queued_.size();
   // Registers that were fetched stay here: the stub's own are not touched meanwhile.
   order(Order::kCommands);
   const bool ok = platform_.await(*this);
   const Post end = post_;
+  buffer_used_ = 0;
   std::tie(post_, result_, in_call_) = shown;
   if (!ok) return Err(ESRCH);
   if (end != Post::kDone) {
@@ -222,13 +278,12 @@ Result<int64_t> TrapThread::run_commands() {
     return Err(ESRCH);
   }
   const Area& a = area();
-  for (size_t i = 0; i + 1 < count; i++) {
-    const int64_t r = a.commands[i].result;
-    if (r < 0 && r >= -4095) return Err(int(-r));
+  int64_t r = 0;
+  for (size_t i = 0; i < count; i++) {
+    r = a.commands[i].result;
+    if (r < 0 && r >= -4095 && a.commands[i].nr != trap::kCmdCopyOut) return Err(int(-r));
   }
-  const int64_t last = a.commands[count - 1].result;
-  if (last < 0 && last >= -4095) return Err(int(-last));
-  return last;
+  return r;
 }
 
 Result<int64_t> TrapThread::call(const StubCall& c) {
@@ -277,6 +332,32 @@ Result<void> TrapThread::settle() {
   return {};
 }
 
+Result<size_t> TrapThread::read_memory(uint64_t addr, std::span<std::byte> dst) {
+  const uint64_t skip = addr - copied_;
+  if (skip >= copied_length_) return space_->read(addr, dst);
+  const size_t n = std::min<uint64_t>(dst.size(), copied_length_ - skip);
+  memcpy(dst.data(), platform_.areas().buffer(index_).data() + skip, n);
+  space_->patches()->hide(addr, dst.first(n));
+  return n;
+}
+
+// Small results go into the buffer; the stub copies them on when it runs again.
+Result<size_t> TrapThread::write_memory(uint64_t addr, std::span<const std::byte> src, bool known) {
+  constexpr uint64_t kSmall = 8192;
+  if (!known || src.size() > kSmall || state_ != State::kStopped ||
+      space_->patches()->touches(addr, src.size())) {
+    return space_->write(addr, src);
+  }
+  if (queued_.size() == trap::kMaxCommands || buffer_used_ + src.size() > USK_AREA_BUFFER_SIZE) {
+    TRY(settle());
+  }
+  TRY(space_->settle(this));
+  memcpy(platform_.areas().buffer(index_).data() + buffer_used_, src.data(), src.size());
+  TRY(call_later({trap::kCmdCopyOut, {addr, src.size(), buffer_used_}}));
+  buffer_used_ += (src.size() + 15) & ~uint64_t(15);
+  return src.size();
+}
+
 Result<std::vector<std::byte>> TrapThread::fpu_state() {
   TRY(call({trap::kCmdSaveFpu, {xstate_mask()}}));
   std::vector<std::byte> state(xstate_size());
@@ -293,6 +374,7 @@ Result<void> TrapThread::set_fpu_state(std::span<const std::byte> state) {
 }
 
 void TrapThread::lose() {
+  platform_.left_guest(*this);
   state_ = State::kLost;
   notice_ = 0;
   queued_.clear();

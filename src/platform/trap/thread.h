@@ -35,8 +35,14 @@ class TrapThread final : public Thread {
   Result<void> set_fpu_state(std::span<const std::byte> state) override;
   void resume(Mode mode) override;
   void interrupt() override;
+  void set_identity(const std::optional<Identity>& identity) override;
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
+
+  Result<size_t> read_memory(uint64_t addr, std::span<std::byte> dst) override;
+  Result<size_t> write_memory(uint64_t addr, std::span<const std::byte> src, bool known) override;
+  void flush_memory() override { (void)settle(); }
+  void forget_copies() override { copied_length_ = 0; }
 
   // Makes one call in the stub, after those that are queued: its result, or the host's error.
   Result<int64_t> call(const StubCall& c);
@@ -68,6 +74,7 @@ class TrapThread final : public Thread {
   const StubCall* expected(const host::Listener::Notice& n) const;
   void expect(const StubCall& c) { expected_.push_back(c); }
   void take_expected() { expected_.pop_front(); }
+  bool asks() const { return !expected_.empty(); }  // A notice will come.
   // Who posted before the thread had a name.
   pid_t claimed_tid() const { return claimed_tid_; }
   void claim(pid_t tid) { claimed_tid_ = tid; }
@@ -80,6 +87,7 @@ class TrapThread final : public Thread {
   void order(trap::Order order);
   void write_commands();
   void fetch_regs();
+  std::optional<Trap> into_patched_site();
   void store_regs();
   Result<int64_t> run_commands();
 
@@ -95,8 +103,11 @@ class TrapThread final : public Thread {
   std::optional<int64_t> result_;
   Regs regs_;
   bool regs_valid_ = false;  // regs_ holds the guest's registers; they go back with the order.
+  // What the stub copied into its buffer with the post, and how much of the buffer is in use.
+  uint64_t copied_ = 0, copied_length_ = 0, buffer_used_ = 0;
   std::vector<StubCall> queued_;
   std::deque<StubCall> expected_;  // Calls under way that the stub asks for.
+  uint64_t ordered_at_ = 0;        // In host ticks.
   uint32_t sequence_ = 0;          // Of the last batch of commands.
 };
 

@@ -5,7 +5,11 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <atomic>
+
 #include "base/log.h"
+#include "host/cpu.h"
+#include "host/machine.h"
 #include "host/poll.h"
 #include "host/process.h"
 
@@ -20,8 +24,15 @@ constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGH
                                   CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
 // What a stub may take for commands before it is taken for hostile.
 constexpr int64_t kObeyNs = 20'000'000'000;
+// While it polls: how long the end of a command is polled for, and how often notices, children and
+// other descriptors are looked at.
+constexpr uint64_t kAwaitUs = 20;
+constexpr int64_t kLookEveryNs = 50'000;
 
 }  // namespace
+
+TrapPlatform::TrapPlatform(AreaPool areas)
+    : areas_(std::move(areas)), thunks_(areas_), hand_off_(host::machine().cpus) {}
 
 TrapPlatform::~TrapPlatform() { zygote_.reset(); }
 
@@ -31,6 +42,7 @@ void TrapPlatform::remove_thread(TrapThread& t) {
   by_index_.erase(t.index());
   if (auto it = by_tid_.find(t.tid()); it != by_tid_.end() && it->second == &t) by_tid_.erase(it);
   std::erase(posted_, &t);
+  left_guest(t);
   std::erase(expected_children_, &t);
 }
 
@@ -115,13 +127,15 @@ void TrapPlatform::on_notice(const Listener::Notice& n) {
   listener_.let_through(n.id);
 }
 
-void TrapPlatform::pump(int fd, int64_t deadline_ns) {
+bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
   const int fds[] = {listener_.fd(), children_, fd};
   const unsigned ready = wait_for_any(fds, deadline_ns);
   if (ready & 2) reap();
   if (ready & 1) {
     if (auto n = listener_.receive()) on_notice(*n);
   }
+  looked_at_ = monotonic_now();
+  return ready & 4;
 }
 
 bool TrapPlatform::await(TrapThread& t) {
@@ -129,6 +143,12 @@ bool TrapPlatform::await(TrapThread& t) {
   TrapThread* const outer = std::exchange(awaited_, &t);
   const int64_t give_up = monotonic_now() + kObeyNs;
   bool told = false;
+  if (polling_ && !t.asks()) {  // Its post comes without a notice, and soon.
+    const uint64_t end = ticks() + kAwaitUs * ticks_per_us();
+    while (!t.take_post() && ticks() < end) __builtin_ia32_pause();
+  }
+  if (t.state() != State::kStopped) stop_polling();
+  t.take_post();
   while (t.state() != State::kStopped && t.state() != State::kLost) {
     pump(-1, give_up);
     if (!told && monotonic_now() >= give_up) {
@@ -141,8 +161,68 @@ bool TrapPlatform::await(TrapThread& t) {
   return t.state() == State::kStopped;
 }
 
-void TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
-  if (posted_.empty()) pump(fd, until.ns);
+bool TrapPlatform::take_posts() {
+  bool any = false;
+  for (size_t i = 0; i < running_.size();) {
+    TrapThread& t = *running_[i];
+    if (!t.take_post()) {
+      i++;
+      continue;
+    }
+    any = true;  // It has left running_.
+    if (t.post() != trap::Post::kReady) posted_.push_back(&t);
+  }
+  return any;
+}
+
+void TrapPlatform::start_polling() {
+  if (current_cpu() == last_cpu_ && !leave_cpu(last_cpu_)) return;
+  polling_ = true;
+  polled_ = 0;
+  trap::Policy& p = areas_.policy();
+  p.polling_cpu = current_cpu();
+  std::atomic_ref(p.polling).store(1);
+}
+
+// Stubs that saw us poll have posted without a notice: they are looked for once more.
+void TrapPlatform::stop_polling() {
+  if (!polling_) return;
+  polling_ = false;
+  std::atomic_ref(areas_.policy().polling).store(0);
+  hand_off_.stopped(monotonic_now(), polled_);
+  take_posts();
+}
+
+bool TrapPlatform::spin(int64_t deadline_ns) {
+  if (!polling_) {
+    if (!hand_off_.should_poll(running_.size(), looked_at_)) return false;
+    start_polling();
+    if (!polling_) return false;
+  }
+  const uint64_t begin = ticks(), idle = HandOff::kIdleNs / 1000 * ticks_per_us();
+  for (unsigned i = 0;; i++) {
+    if (take_posts()) {
+      polled_++;
+      break;
+    }
+    __builtin_ia32_pause();
+    if (i % 16 != 15) continue;
+    if (running_.empty() || ticks() - begin > idle) {
+      stop_polling();
+      return !posted_.empty();
+    }
+    if (deadline_ns != INT64_MAX && monotonic_now() >= deadline_ns) return true;
+  }
+  return true;
+}
+
+bool TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
+  bool readable = false;
+  if (posted_.empty() && !spin(until.ns)) {
+    readable = pump(fd, until.ns);
+  } else if (monotonic_now() - looked_at_ > kLookEveryNs) {
+    readable = pump(fd, 0);
+  }
   for (size_t n = posted_.size(); n > 0 && !posted_.empty(); n--) {
     TrapThread& t = *posted_.front();
     posted_.pop_front();
@@ -152,10 +232,13 @@ void TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
       on_trap(t, *trap);
     }
   }
+  return readable;
 }
 
 Result<NewSpace> TrapPlatform::copy_space(TrapThread& by) {
-  auto space = make_ref<TrapSpace>(*this);
+  // A fork has the code of its parent at the same places; a fresh space will have its own.
+  auto patches = &by == zygote_.get() ? make_ref<Patches>(thunks_) : by.trap_space()->patches();
+  auto space = make_ref<TrapSpace>(*this, std::move(patches));
   TRY(space->take_first_slot(by.slot()));
   auto thread = std::make_unique<TrapThread>(*this, space, by.slot(), space->index_of(by.slot()));
   const uint32_t place = by.slot() / USK_AREAS_PER_BLOCK;

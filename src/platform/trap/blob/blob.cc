@@ -133,6 +133,91 @@ long run(Area* a, const Command& c) {
   }
 }
 
+// The answer plus one that the thread holds itself; 0: it must ask.
+uint32_t known_answer(const Area* a) {
+  switch (a->nr) {
+    case SYS_getpid: return a->identity[kPid];
+    case SYS_gettid: return a->identity[kTid];
+    case SYS_getuid: return a->identity[kUid];
+    case SYS_geteuid: return a->identity[kEuid];
+    case SYS_getgid: return a->identity[kGid];
+    case SYS_getegid: return a->identity[kEgid];
+    default: return 0;
+  }
+}
+
+enum class Copy { kNothing, kString, kBuffer };
+struct CopyRule {
+  Copy what;
+  uint8_t address, length;  // Which arguments; of a buffer of fixed size: 0x80 + size / 8.
+};
+
+// What a call will want from memory: copied along with its post. Only a hint, since the kernel
+// process copies by itself what is missing.
+CopyRule copy_rule(uint32_t nr) {
+  switch (nr) {
+    case SYS_open:
+    case SYS_stat:
+    case SYS_lstat:
+    case SYS_access:
+    case SYS_chdir:
+    case SYS_mkdir:
+    case SYS_rmdir:
+    case SYS_creat:
+    case SYS_unlink:
+    case SYS_readlink:
+    case SYS_chmod:
+    case SYS_statfs: return {Copy::kString, 0, 0};
+    case SYS_openat:
+    case SYS_newfstatat:
+    case SYS_faccessat:
+    case SYS_faccessat2:
+    case SYS_readlinkat:
+    case SYS_statx:
+    case SYS_unlinkat:
+    case SYS_mkdirat: return {Copy::kString, 1, 0};
+    case SYS_write:
+    case SYS_pwrite64:
+    case SYS_sendto: return {Copy::kBuffer, 1, 2};
+    case SYS_rt_sigprocmask: return {Copy::kBuffer, 1, 0x81};
+    case SYS_rt_sigaction: return {Copy::kBuffer, 1, 0x84};
+    case SYS_nanosleep: return {Copy::kBuffer, 0, 0x82};
+    case SYS_clock_nanosleep: return {Copy::kBuffer, 2, 0x82};
+    case SYS_futex: return {Copy::kBuffer, 3, 0x82};
+    case SYS_epoll_ctl: return {Copy::kBuffer, 3, 0x82};
+    default: return {Copy::kNothing, 0, 0};
+  }
+}
+
+long copy_string(Area* a, const Command*) {
+  const char* from = reinterpret_cast<const char*>(a->copied);
+  char* to = reinterpret_cast<char*>(buffer(a));
+  uint32_t i = 0;
+  while (i < 4095 && from[i]) to[i] = from[i], i++;
+  if (from[i]) return i;  // Longer than a path may be.
+  to[i] = 0;
+  return i + 1;
+}
+long copy_buffer(Area* a, const Command* c) {
+  memcpy(buffer(a), reinterpret_cast<const void*>(a->copied), c->args[0]);
+  return long(c->args[0]);
+}
+
+void copy_in(Area* a) {
+  a->copied_length = 0;
+  const CopyRule rule = copy_rule(a->nr);
+  if (rule.what == Copy::kNothing) return;
+  const uint64_t operation = a->args[1] & 127;
+  if (a->nr == SYS_futex && operation != FUTEX_WAIT && operation != FUTEX_WAIT_BITSET) return;
+  a->copied = a->args[rule.address];
+  if (!a->copied) return;
+  Command c{};
+  c.args[0] = rule.length & 0x80 ? (rule.length & 0x7f) * 8u : a->args[rule.length];
+  if (rule.what == Copy::kBuffer && (c.args[0] == 0 || c.args[0] > USK_AREA_BUFFER_SIZE)) return;
+  const long n = usk_guarded(a, rule.what == Copy::kString ? copy_string : copy_buffer, &c);
+  if (n > 0) a->copied_length = uint32_t(n);
+}
+
 // Runs the order's commands until one fails. False: one did.
 bool run_commands(Area* a) {
   const uint32_t count = a->command_count;
@@ -140,7 +225,9 @@ bool run_commands(Area* a) {
     const Command c = a->commands[i];
     const long r = run(a, c);
     a->commands[i].result = r;
-    if (r < 0 && r >= -4095) return false;
+    if (r >= 0 || r < -4095) continue;
+    if (c.nr != kCmdCopyOut) return false;
+    a->result = r;  // What the call would have met itself.
   }
   a->command_count = 0;
   __atomic_store_n(&a->done, a->sequence, __ATOMIC_RELEASE);
@@ -179,6 +266,12 @@ void set_signal_stack(Area* a) {
 
 bool in_blob(uint64_t ip) { return ip >= USK_BLOB_BASE && ip < USK_BLOB_END; }
 
+bool in_thunks(uint64_t ip) { return ip >= USK_THUNKS && ip < USK_THUNKS_END; }
+uint64_t thunk_word(const greg_t* g, uint64_t offset) {
+  const uint64_t thunk = uint64_t(g[REG_RIP]) & ~uint64_t(USK_THUNK_SIZE - 1);
+  return *reinterpret_cast<const uint64_t*>(thunk + offset);
+}
+
 void save_registers(Area* a, const greg_t* g) {
   StubRegs& r = a->regs;
   r.r15 = g[REG_R15], r.r14 = g[REG_R14], r.r13 = g[REG_R13], r.r12 = g[REG_R12];
@@ -212,6 +305,7 @@ void on_call(Area* a, const siginfo_t* info, greg_t* g) {
       reinterpret_cast<const SigsysInfo*>(reinterpret_cast<const std::byte*>(info) + 16);
   save_registers(a, g);
   StubRegs& r = a->regs;
+  if (in_thunks(r.rip)) r.rip = thunk_word(g, USK_THUNK_RETURN);
   if (sys->arch != 0xc000003e) return go_post(a, g, Post::kSyscall32);
   if ((sys->call_address & ~0xfffull) == 0xffffffffff600000) {
     r.rip = a->fault.address = sys->call_address;
@@ -228,6 +322,8 @@ void on_call(Area* a, const siginfo_t* info, greg_t* g) {
 
 // The kernel process wants the thread: where it is decides how.
 void on_kick(Area* a, greg_t* g) {
+  // A thunk has changed nothing that its site's call would not change: back to the site.
+  if (in_thunks(uint64_t(g[REG_RIP]))) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SITE));
   const auto ip = uint64_t(g[REG_RIP]);
   auto within = [ip](const char* from, const char* to) {
     return ip >= uint64_t(from) && ip < uint64_t(to);
@@ -251,6 +347,9 @@ void on_fault(Area* a, int signal, const siginfo_t* info, greg_t* g) {
     return;
   }
   if (in_blob(uint64_t(g[REG_RIP]))) call(SYS_exit_group, 125);  // Only a guest can do that.
+  // A thunk's look at a gs of the guest's own: it makes the call the slow way.
+  if (in_thunks(uint64_t(g[REG_RIP]))) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SLOW));
+  if (in_thunks(uint64_t(g[REG_RIP]))) return;
   save_registers(a, g);
   a->fault.signal = uint32_t(signal);
   a->fault.code = info->si_code;
@@ -309,8 +408,18 @@ void zygote(Area* a) {
 extern "C" {
 
 void usk_trapped(Area* a, Post kind) {
+  if (kind == Post::kSyscall || kind == Post::kPatched) copy_in(a);
   post(a, kind);
   obey(a);
+}
+
+void usk_patched(Area* a) {
+  // Sites of libc's syscall(3) come here with any number; the others' thunks have looked already.
+  if (const uint32_t answer = known_answer(a)) {
+    a->regs.rax = answer - 1;
+    return;
+  }
+  usk_trapped(a, Post::kPatched);
 }
 
 void usk_kicked(Area* a) { usk_trapped(a, Post::kInterrupted); }

@@ -9,6 +9,45 @@ _start: xorl    %ebp, %ebp
         call    usk_zygote_start        // Does not return.
         hlt
 
+// From the thunk of a patched call site: rax is the number of the call, r11 where to go on; rcx is
+// free. As after a system call, the guest finds rcx and r11 changed.
+        .org USK_BLOB_PATCHED - USK_BLOB_BASE
+        movq    %rsp, %gs:USK_O_RSP
+        movq    %gs:USK_O_STACK, %rsp
+        pushfq
+        popq    %rcx
+        cld
+        movq    %rcx, %gs:USK_O_FLAGS
+        movq    %rcx, %gs:USK_O_R11
+        movq    %r11, %gs:USK_O_RIP
+        movq    %r11, %gs:USK_O_RCX
+        rdfsbase %rcx
+        movq    %rcx, %gs:USK_O_FSBASE
+        movq    $0, %gs:USK_O_GSBASE
+        movl    %eax, %gs:USK_O_NR
+        movq    %rdi, %gs:USK_O_REQUEST
+        movq    %rsi, %gs:USK_O_REQUEST + 8
+        movq    %rdx, %gs:USK_O_REQUEST + 16
+        movq    %r10, %gs:USK_O_REQUEST + 24
+        movq    %r8, %gs:USK_O_REQUEST + 32
+        movq    %r9, %gs:USK_O_REQUEST + 40
+        movq    %rax, %gs:USK_O_RAX
+        movq    %rdi, %gs:USK_O_RDI
+        movq    %rsi, %gs:USK_O_RSI
+        movq    %rdx, %gs:USK_O_RDX
+        movq    %r10, %gs:USK_O_R10
+        movq    %r8, %gs:USK_O_R8
+        movq    %r9, %gs:USK_O_R9
+        movq    %rbx, %gs:USK_O_RBX
+        movq    %rbp, %gs:USK_O_RBP
+        movq    %r12, %gs:USK_O_R12
+        movq    %r13, %gs:USK_O_R13
+        movq    %r14, %gs:USK_O_R14
+        movq    %r15, %gs:USK_O_R15
+        movq    %gs:USK_O_SELF, %rdi
+        call    usk_patched
+        jmp     usk_exit_window
+
         .text
 // long usk_call(nr, a, b, c, d, e, f): a host system call.
         .globl usk_call
