@@ -37,6 +37,11 @@ SyscallResult after_wait(Task& t, const File& file, SyscallResult r) {
   return r;
 }
 
+// What a call keeps while it waits; made anew when it was restored.
+struct Sending {
+  bool begun = false;
+  MqMessage message;
+};
 struct Receiving {
   Ref<MqueueFile> file;
   Ref<MqReceiver> receiver;
@@ -73,8 +78,10 @@ SyscallResult mq_timedsend(Task& t, Fd fd, UserIn text, uint32_t priority,
   Ref<MqueueFile> file = TRY(mqueue_file(t, fd, File::kWrite));
   MqueueInode& queue = file->mqueue();
   if (text.len > queue.limits().size) return Err(EMSGSIZE);
-  MqMessage& m = t.extra<MqMessage>();
-  if (t.frame.first) {
+  Sending& s = t.extra<Sending>();
+  MqMessage& m = s.message;
+  if (!s.begun) {
+    s.begun = true;
     if (!m.charge.set(sizeof m + text.len)) return Err(ENOMEM);
     m.priority = priority;
     m.text.resize(text.len);
@@ -92,7 +99,7 @@ SyscallResult mq_timedreceive(Task& t, Fd fd, UserOut text, UserPtr<uint32_t> pr
                               UserPtr<const KernelTimespec> until) {
   TRY(set_deadline(t, until));
   Receiving& r = t.extra<Receiving>();
-  if (t.frame.first) {
+  if (!r.file) {
     r.file = TRY(mqueue_file(t, fd, File::kRead));
     if (text.len < r.file->mqueue().limits().size) return Err(EMSGSIZE);
     if (!r.file->nonblocking()) r.receiver = make_ref<MqReceiver>();

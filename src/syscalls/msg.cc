@@ -49,7 +49,7 @@ SyscallResult msgget(Task& t, int32_t key, int32_t flags) {
 SyscallResult msgsnd(Task& t, int32_t id, uint64_t buf, uint64_t size, int32_t flags) {
   Sending& s = t.extra<Sending>();
   const IpcCaller who(t);
-  if (t.frame.first) {
+  if (!s.ns) {  // The first time, or restored.
     s.ns = ipc_namespace(t.ns);
     const int64_t type = TRY(t.mem().get(UserPtr<const int64_t>{buf}));
     if (size > uint64_t(s.ns->msg.limits().max) || id < 0 || type < 1) return Err(EINVAL);
@@ -71,7 +71,7 @@ SyscallResult msgrcv(Task& t, int32_t id, uint64_t buf, uint64_t size, int64_t t
   if ((flags & MSG_COPY) && (!(flags & IPC_NOWAIT) || (flags & MSG_EXCEPT))) return Err(EINVAL);
   Receiving& r = t.extra<Receiving>();
   const IpcCaller who(t);
-  if (t.frame.first) {
+  if (!r.ns) {
     r.ns = ipc_namespace(t.ns);
     r.queue = TRY(r.ns->msg.find(who, id, 0444));
     const MsgWish wish = MsgWish::make(type, size, flags);

@@ -53,7 +53,7 @@ SyscallResult semget(Task& t, int32_t key, int32_t count, int32_t flags) {
 SyscallResult semtimedop(Task& t, int32_t id, uint64_t ops, uint32_t count,
                          UserPtr<const KernelTimespec> timeout) {
   Waiting& w = t.extra<Waiting>();
-  if (t.frame.first) {
+  if (!w.ns) {  // The first time, or restored.
     auto done = begin(t, w, id, ops, count, timeout);
     if (done) return 0;
     if (!w.waiter) return std::unexpected(done.error());

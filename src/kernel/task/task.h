@@ -193,7 +193,7 @@ class Task final : public RefCounted {
   USK_FIELDS(pid, group, state, frame, restart, mm, fds, fs, creds, ns, comm, blocked, saved_mask,
              pending, alt_stack, in_group_stop, exiting, exit_status, exit_signal,
              parent_death_signal, clear_child_tid, robust_list, rseq, personality, nice, policy,
-             realtime_priority, timer_slack_ns, start_ns, usage)
+             realtime_priority, timer_slack_ns, start_ns, usage, sem_undo)
 
  private:
   WaitSet waits_;
