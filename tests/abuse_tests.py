@@ -141,6 +141,38 @@ def finish(process, limit=20):
 
 
 @case
+def greedy_for_ipc_objects(sandbox):
+    """Objects that outlive their makers are limited, and go with the sandbox."""
+    done = sandbox.python("""
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+def until_refused(make, most):
+    for n in range(most):
+        if make() < 0:
+            return n, errno.errorcode[ctypes.get_errno()]
+    return n + 1, None
+print(until_refused(lambda: libc.shmget(0, ctypes.c_size_t(1 << 30), 0o600), 1))
+count, why = until_refused(lambda: libc.shmget(0, ctypes.c_size_t(1 << 20), 0o600), 5000)
+print(count <= 64, why)
+print(until_refused(lambda: libc.semget(0, 32000, 0o600), 1000)[0] > 0)
+message = ctypes.create_string_buffer(8 + 8000)
+message[0] = 1
+def full_queue():
+    queue = libc.msgget(0, 0o600)
+    while queue >= 0 and libc.msgsnd(queue, message, 8000, 0o4000) == 0: pass
+    return queue
+print(until_refused(full_queue, 3000)[0] > 0)
+for i in range(20000):
+    if os.fork() == 0:
+        libc.shmat(libc.shmget(0, 4096, 0o600), None, 0); os._exit(0)
+    os.wait()
+    if i == 200: break
+print("alive")
+""", flags=["--memory", "64M"])
+    return wrong(done, r"\(0, 'ENOMEM'\)\nTrue ENOMEM\nTrue\nTrue\nalive")
+
+
+@case
 def fork_bomb(sandbox):
     done = sandbox.run("bash", "-c", "bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 2; echo over",
                        flags=["--pids", "50", "--timeout", "20"])

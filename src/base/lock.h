@@ -30,6 +30,7 @@ enum class Rank : unsigned {
   kDentry,      // Children of a dentry.
   kEpoll,       // An epoll set; it polls files.
   kOverlay,     // What an overlay inode stands for; held over calls to the layers below.
+  kIpc,         // The System V objects of one kind in an ipc namespace.
   kInode,       // An inode's attributes and contents.
   kFile,        // State of an open file, a pipe, a terminal, a socket.
   kFilePeer,    // The second of a pair of files (the other end of a socket).

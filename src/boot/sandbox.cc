@@ -15,6 +15,7 @@
 #include "fs/vfs/special_open.h"
 #include "host/file.h"
 #include "host/file_io.h"
+#include "kernel/ipc/ipc_namespace.h"
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/pid_file.h"
@@ -35,7 +36,7 @@ Namespaces initial_namespaces(Kernel& k, const WalkContext& root, const std::str
   ns.mounts = root.mounts;
   ns.uts = make_ref<UtsNamespace>(hostname, "(none)", k.root_user_ns);
   ns.net = make_ref<PlainNamespace>(k.root_user_ns);
-  ns.ipc = make_ref<PlainNamespace>(k.root_user_ns);
+  ns.ipc = make_ipc_namespace(k.root_user_ns, k.options().memory_limit);
   ns.cgroup = make_ref<PlainNamespace>(k.root_user_ns);
   ns.time = make_ref<PlainNamespace>(k.root_user_ns);
   ns.pid_for_children = k.root_pid_ns;

@@ -110,8 +110,20 @@ void Kernel::run(const std::function<bool()>& done) {
     const bool readable = platform_->poll(
         poller ? poller->fd() : -1, next,
         [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
+    // Before wake-ups: what was active while the host was waited for.
+    if (load.due(time.monotonic())) count_active();
     if (readable && poller) poller->dispatch();
   }
+}
+
+size_t Kernel::count_active() {
+  size_t n = 0;
+  {
+    Lock lock(task_mutex);
+    for (auto& [key, t] : tasks_) n += scheduler.is_active(*t);
+  }
+  load.update(time.monotonic(), n);
+  return n;
 }
 
 void Kernel::kill_all() {

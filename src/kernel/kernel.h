@@ -7,6 +7,7 @@
 
 #include "base/failure.h"
 #include "base/host_poller.h"
+#include "kernel/run/load_average.h"
 #include "kernel/run/scheduler.h"
 #include "kernel/task/task.h"
 #include "kernel/time/timekeeper.h"
@@ -69,6 +70,9 @@ class Kernel {
     std::atomic<uint64_t> syscalls{0}, traps{0}, faults{0}, forks{0}, signals{0}, wakes{0};
   } counters;
   int64_t boot_realtime_ns = 0;
+  LoadAverage load;
+  // Tasks that run or could run; brings the load average up to date.
+  size_t count_active() EXCLUDES(task_mutex);
 
  private:
   void advance(Task& t);

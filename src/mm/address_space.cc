@@ -27,6 +27,7 @@ void count(MemoryTotals& t, const Vma& v, bool add) {
 }
 
 bool mergeable(const Vma& a, const Vma& b) {
+  if (a.is_attachment()) return false;
   if (a.end != b.start || a.prot != b.prot || a.max_prot != b.max_prot || a.flags != b.flags ||
       a.name != b.name || a.file.get() != b.file.get() || a.shared.get() != b.shared.get()) {
     return false;
@@ -106,6 +107,7 @@ void AddressSpace::split_at(uint64_t addr) {
   upper.offset += skipped;
   upper.backing_offset += skipped;
   it->second.end = addr;
+  count_area(upper, 1);
   areas_.emplace(addr, std::move(upper));
 }
 
@@ -113,8 +115,20 @@ void AddressSpace::insert(Vma vma) {
   account(vma, true);
   peak_ = std::max(peak_, totals_.total);
   const uint64_t start = vma.start, end = vma.end;
+  count_area(vma, 1);
   areas_.insert_or_assign(start, std::move(vma));
   merge_around(start, end);
+}
+
+void AddressSpace::extend(Vma tail) {
+  auto it = areas_.lower_bound(tail.start);
+  if (!tail.is_attachment() || it == areas_.begin() || (--it)->second.end != tail.start) {
+    insert(std::move(tail));
+    return;
+  }
+  account(tail, true);
+  peak_ = std::max(peak_, totals_.total);
+  it->second.end = tail.end;
 }
 
 void AddressSpace::merge_around(uint64_t start, uint64_t end) {
@@ -138,6 +152,7 @@ void AddressSpace::erase_range(uint64_t start, uint64_t end) {
   auto it = areas_.lower_bound(start);
   while (it != areas_.end() && it->first < end) {
     account(it->second, false);
+    count_area(it->second, -1);
     if (it->second.file) dropped_.push_back(std::move(it->second));
     it = areas_.erase(it);
   }
@@ -147,6 +162,7 @@ AddressSpace::~AddressSpace() NO_THREAD_SAFETY_ANALYSIS {
   space_->set_code_query(nullptr);
   for (auto& [start, v] : areas_) {
     if (v.is_shared_writable()) v.file->count_writable_mapping(-int64_t(v.pages()));
+    if (v.is_attachment()) v.file->count_areas(-1);
   }
 }
 
@@ -155,6 +171,17 @@ void AddressSpace::account(const Vma& v, bool add) {
   if (v.is_shared_writable()) {
     writable_deltas_.emplace_back(v.file, add ? int64_t(v.pages()) : -int64_t(v.pages()));
   }
+}
+
+void AddressSpace::count_area(const Vma& v, int64_t delta) {
+  if (!v.is_attachment()) return;
+  for (auto& [file, n] : area_deltas_) {
+    if (file == v.file) {
+      n += delta;
+      return;
+    }
+  }
+  area_deltas_.emplace_back(v.file, delta);
 }
 
 MemoryTotals AddressSpace::totals() {
@@ -235,6 +262,7 @@ Ref<AddressSpace> AddressSpace::fork(Ref<platform::Space> space, platform::Threa
   copy->thp_disabled = thp_disabled;
   copy->membarrier_registered = membarrier_registered;
   std::vector<std::pair<Ref<File>, uint64_t>> shared;
+  std::vector<Ref<File>> attached;
   {
     LockBoth lock(mu_, copy->mu_);
     for (auto& [start, vma] : areas_) {
@@ -243,12 +271,14 @@ Ref<AddressSpace> AddressSpace::fork(Ref<platform::Space> space, platform::Threa
       v.flags &= ~Vma::kLocked;  // mlock(2): locks are not inherited.
       count(copy->totals_, v, true);
       if (v.is_shared_writable()) shared.emplace_back(v.file, v.pages());
+      if (v.is_attachment()) attached.push_back(v.file);
       copy->areas_.emplace(start, std::move(v));
     }
     copy->brk_ = brk_;
     copy->peak_ = copy->totals_.total;
   }
   for (auto& [file, pages] : shared) file->count_writable_mapping(int64_t(pages));
+  for (auto& file : attached) file->count_areas(1);
   return copy;
 }
 

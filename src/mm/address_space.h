@@ -57,6 +57,8 @@ class AddressSpace final : public RefCounted {
   Result<uint64_t> map(platform::Thread& by, const MapRequest& request, const MemoryLimits& limits)
       EXCLUDES(mu_);
   Result<void> unmap(platform::Thread& by, uint64_t addr, uint64_t length) EXCLUDES(mu_);
+  // shmdt(2): all areas of the segment that was attached at `addr`. EINVAL.
+  Result<void> detach(platform::Thread& by, uint64_t addr) EXCLUDES(mu_);
   Result<void> protect(platform::Thread& by, uint64_t addr, uint64_t length, int prot)
       EXCLUDES(mu_);
   Result<uint64_t> remap(platform::Thread& by, uint64_t old_addr, uint64_t old_length,
@@ -120,8 +122,10 @@ class AddressSpace final : public RefCounted {
     ~Hold() RELEASE() NO_THREAD_SAFETY_ANALYSIS {
       std::vector<Vma> dropped = std::exchange(mm_.dropped_, {});
       auto deltas = std::exchange(mm_.writable_deltas_, {});
+      auto areas = std::exchange(mm_.area_deltas_, {});
       mm_.mu_.unlock();
       for (auto& [file, pages] : deltas) file->count_writable_mapping(pages);
+      for (auto& [file, n] : areas) file->count_areas(n);
     }
     Hold(const Hold&) = delete;
 
@@ -142,6 +146,8 @@ class AddressSpace final : public RefCounted {
       REQUIRES(mu_);
   void split_at(uint64_t addr) REQUIRES(mu_);
   void insert(Vma vma) REQUIRES(mu_);
+  // The area before `tail` becomes longer.
+  void extend(Vma tail) REQUIRES(mu_);
   void merge_around(uint64_t start, uint64_t end) REQUIRES(mu_);
   void erase_range(uint64_t start, uint64_t end) REQUIRES(mu_);
   Result<void> unmap_locked(platform::Thread& by, uint64_t start, uint64_t end) REQUIRES(mu_);
@@ -155,6 +161,7 @@ class AddressSpace final : public RefCounted {
   Result<uint64_t> move_area(platform::Thread& by, const Vma& old, uint64_t new_length, uint64_t to,
                              int flags) REQUIRES(mu_);
   void account(const Vma& v, bool add) REQUIRES(mu_);
+  void count_area(const Vma& v, int64_t delta) REQUIRES(mu_);
 
   Ref<platform::Space> space_;
   Mutex<Rank::kMm> mu_;
@@ -164,6 +171,8 @@ class AddressSpace final : public RefCounted {
   std::vector<Vma> dropped_ GUARDED_BY(mu_);  // See Hold.
   // Shared, writable pages of files that came or went: told to the files by Hold.
   std::vector<std::pair<Ref<File>, int64_t>> writable_deltas_ GUARDED_BY(mu_);
+  // The same for areas of attachments: what an operation changes in the end.
+  std::vector<std::pair<Ref<File>, int64_t>> area_deltas_ GUARDED_BY(mu_);
   MemoryTotals totals_ GUARDED_BY(mu_);  // Derived from areas_.
   uint64_t peak_ GUARDED_BY(mu_) = 0;
 };

@@ -20,6 +20,30 @@ Result<uint64_t> range_end(uint64_t addr, uint64_t length, int error) {
   return addr + page_up(length);
 }
 
+using Areas = std::map<uint64_t, Vma>;
+
+// Whether `at` lies within an area.
+bool is_cut_by(const Areas& areas, uint64_t at) {
+  auto it = areas.lower_bound(at);
+  return it != areas.begin() && std::prev(it)->second.end > at;
+}
+
+// Linux: attachments never join, but what an operation cut off one side of an area may go to the
+// area on that side. Whether that is so at `at`, and it went.
+bool give_cut(Areas& areas, uint64_t at) {
+  auto it = areas.find(at);
+  if (it == areas.end() || it == areas.begin() || !it->second.is_attachment()) return false;
+  Vma& a = std::prev(it)->second;
+  const Vma& b = it->second;
+  if (a.end != at || a.file != b.file || a.prot != b.prot || a.flags != b.flags ||
+      a.offset + a.length() != b.offset) {
+    return false;
+  }
+  a.end = b.end;
+  areas.erase(it);
+  return true;
+}
+
 }  // namespace
 
 Result<void> AddressSpace::protect(platform::Thread& by, uint64_t addr, uint64_t length, int prot) {
@@ -27,7 +51,7 @@ Result<void> AddressSpace::protect(platform::Thread& by, uint64_t addr, uint64_t
   prot &= ~PROT_GROWSDOWN;
   if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | 8 /* PROT_SEM */)) return Err(EINVAL);
   prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
-  const uint64_t end = TRY(range_end(addr, length, ENOMEM));
+  uint64_t end = TRY(range_end(addr, length, ENOMEM));
   if (end == addr) return {};
   Hold lock(*this);
   if (grow_down) {
@@ -43,6 +67,16 @@ Result<void> AddressSpace::protect(platform::Thread& by, uint64_t addr, uint64_t
     if (prot & ~it->second.max_prot) return Err(EACCES);
   }
   TRY(space_->protect(by, addr, end - addr, prot));
+  // Linux: an area that has the protection already is not cut.
+  if (auto it = first_ending_after(addr); it->first < addr && it->second.prot == prot) {
+    addr = std::min(it->second.end, end);
+  }
+  if (auto it = first_ending_after(end);
+      addr < end && it != areas_.end() && it->first < end && it->second.prot == prot) {
+    end = it->first;
+  }
+  if (addr >= end) return {};
+  const bool front = is_cut_by(areas_, addr), back = is_cut_by(areas_, end);
   split_at(addr);
   split_at(end);
   for (auto it = areas_.lower_bound(addr); it != areas_.end() && it->first < end;) {
@@ -54,6 +88,12 @@ Result<void> AddressSpace::protect(platform::Thread& by, uint64_t addr, uint64_t
     insert(std::move(v));
     it = areas_.upper_bound(at);
   }
+  // What was cut off at the front may go to the area after it, at the back to the one before.
+  const Vma first = first_ending_after(addr)->second;
+  const Vma last = first_ending_after(end - 1)->second;
+  if (first.start == addr && first.end == end && front && back) return {};
+  if (front && first.start == addr && give_cut(areas_, first.end)) count_area(first, -1);
+  if (back && last.end == end && give_cut(areas_, last.start)) count_area(last, -1);
   return {};
 }
 

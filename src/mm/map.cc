@@ -150,6 +150,26 @@ Result<void> AddressSpace::unmap(platform::Thread& by, uint64_t addr, uint64_t l
   return unmap_locked(by, start, end);
 }
 
+// Linux: the first attachment at or above `addr` whose segment would begin there, though its first
+// pages may be gone; then every area of it in the place of the segment.
+Result<void> AddressSpace::detach(platform::Thread& by, uint64_t addr) {
+  if (addr % kPageSize) return Err(EINVAL);
+  Hold lock(*this);
+  auto belongs = [&](const Vma& v) { return v.is_attachment() && v.start - v.offset == addr; };
+  auto it = areas_.lower_bound(addr);
+  while (it != areas_.end() && !belongs(it->second)) ++it;
+  if (it == areas_.end()) return Err(EINVAL);
+  const Ref<File> file = it->second.file;
+  const uint64_t end = addr + page_up(file->segment_size());
+  TRY(unmap_locked(by, it->first, it->second.end));
+  for (it = areas_.lower_bound(addr); it != areas_.end() && it->second.end <= end;) {
+    const uint64_t from = it->first, to = it->second.end;
+    if (belongs(it->second) && it->second.file == file) TRY(unmap_locked(by, from, to));
+    it = areas_.lower_bound(to);
+  }
+  return {};
+}
+
 uint64_t AddressSpace::set_break(platform::Thread& by, uint64_t addr, const MemoryLimits& limits) {
   Hold lock(*this);
   if (addr < layout.start_brk || addr >= kGuestEnd) return brk_;

@@ -19,6 +19,12 @@ Result<void> move_pages(platform::Space& space, platform::Thread& by, uint64_t f
   return move_pages(space, by, from + half, length - half, to + half, flags);
 }
 
+// Whether `b` goes on where `a` ends, in the file as in memory.
+bool continues(const Vma& a, const Vma& b) {
+  return a.end == b.start && a.file == b.file && a.prot == b.prot && a.flags == b.flags &&
+         a.offset + a.length() == b.offset;
+}
+
 }  // namespace
 
 Result<uint64_t> AddressSpace::grow_area(platform::Thread& by, const Vma& old, uint64_t new_length,
@@ -35,7 +41,7 @@ Result<uint64_t> AddressSpace::grow_area(platform::Thread& by, const Vma& old, u
     // Shared anonymous memory ends where it was made: only a move of it can grow.
     if (!old.shared) {
       TRY(map_area(by, tail, 0));
-      insert(std::move(tail));
+      extend(std::move(tail));
       return old.start;
     }
   }
@@ -70,7 +76,23 @@ Result<uint64_t> AddressSpace::move_area(platform::Thread& by, const Vma& old, u
     if (old.length() > moved) (void)space_->unmap(by, old.start + moved, old.length() - moved);
     erase_range(old.start, old.end);
   }
-  insert(std::move(v));
+  if (!v.is_attachment()) {
+    insert(std::move(v));
+    return to;
+  }
+  // Linux: attachments never join, but a moved one may make its neighbour longer.
+  auto next = areas_.lower_bound(to);
+  if (next != areas_.begin() && continues(std::prev(next)->second, v)) {
+    extend(std::move(v));
+  } else if (next != areas_.end() && continues(v, next->second)) {
+    account(next->second, false);
+    count_area(next->second, -1);
+    v.end = next->second.end;
+    areas_.erase(next);
+    insert(std::move(v));
+  } else {
+    insert(std::move(v));
+  }
   return to;
 }
 
@@ -105,6 +127,13 @@ Result<uint64_t> AddressSpace::remap(platform::Thread& by, uint64_t old_addr, ui
   old_length = page_up(old_length);
   new_length = page_up(new_length);
   if ((flags & MREMAP_DONTUNMAP) && old_length != new_length) return Err(EINVAL);
+  if (flags & MREMAP_FIXED) {
+    if (new_addr % kPageSize || new_addr < kGuestStart || new_addr > kGuestEnd ||
+        new_length > kGuestEnd - new_addr) {
+      return Err(EINVAL);
+    }
+    if (new_addr < old_addr + old_length && old_addr < new_addr + new_length) return Err(EINVAL);
+  }
   Hold lock(*this);
   auto it = first_ending_after(old_addr);
   if (it == areas_.end() || it->first > old_addr) return Err(EFAULT);
@@ -118,11 +147,6 @@ Result<uint64_t> AddressSpace::remap(platform::Thread& by, uint64_t old_addr, ui
   old.backing_offset += skipped;
   old.end = old_addr + old_length;
   if (flags & MREMAP_FIXED) {
-    if (new_addr % kPageSize || new_addr < kGuestStart || new_addr > kGuestEnd ||
-        new_length > kGuestEnd - new_addr) {
-      return Err(EINVAL);
-    }
-    if (new_addr < old.end && old.start < new_addr + new_length) return Err(EINVAL);
     if (new_length > old_length) TRY(check_growth(new_length - old_length, old, limits));
     return move_area(by, old, new_length, new_addr, flags);
   }

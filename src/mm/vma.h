@@ -51,6 +51,8 @@ struct Vma {
   uint64_t pages() const { return length() / platform::kPageSize; }
   // What a write seal of the file has to wait for (memfd_create(2)).
   bool is_shared_writable() const { return file && has(kShared) && (max_prot & PROT_WRITE); }
+  // An attachment of System V shared memory: its areas are counted, and never join.
+  bool is_attachment() const { return file && file->segment_size() != 0; }
   bool private_writable() const { return (prot & PROT_WRITE) && !has(kShared); }
 
   USK_FIELDS(start, end, prot, max_prot, flags, file, offset, shared, name)

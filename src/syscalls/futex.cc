@@ -180,6 +180,65 @@ SyscallResult futex_lock_pi(Task& t, uint64_t addr, bool shared, bool try_only) 
   return Block{*t.frame.deadline, OnSignal::kNoIntr};
 }
 
+// FUTEX_WAIT_REQUEUE_PI: waits at `addr` until it is moved to the PI futex at `addr2`, and for
+// that.
+SyscallResult futex_wait_requeue_pi(Task& t, uint64_t addr, uint32_t value, uint64_t addr2,
+                                    bool shared) {
+  if (addr == addr2) return Err(EINVAL);
+  Waiting& w = t.extra<Waiting>();
+  if (!w.waiter) {
+    auto key = TRY(futex_key(t, addr, shared)), key2 = TRY(futex_key(t, addr2, shared));
+    FutexWaiter& waiter = begin_wait(t);
+    waiter.requeue_to = key2.key;
+    waiter.entries.push_back({key.key, key.holder});
+    futexes().enqueue(waiter);
+    if (!TRY(still_holds(t, addr, value))) return Err(EAGAIN);
+  }
+  if (w.waiter->got_pi) return 0;
+  if (t.timed_out()) return Err(ETIMEDOUT);
+  return Block{*t.frame.deadline, OnSignal::kNoIntr};
+}
+
+// Makes `next` the owner of the PI futex, where it has none; true when it did. Else the word says
+// that there are waiters. ESRCH: its owner is gone; EDEADLK: its owner is `next`.
+Result<bool> take_for(Task& t, uint64_t addr, Task& next) {
+  uint32_t word = TRY(t.mem().get(UserPtr<const uint32_t>{addr}));
+  const uint32_t id = uint32_t(next.tid());
+  for (;;) {
+    const uint32_t owner = word & FUTEX_TID_MASK;
+    if (owner == id) return Err(EDEADLK);
+    if (owner) {
+      Lock lock(task_mutex);
+      Ref<Pid> pid = t.pid_ns().find(int(owner));
+      if (!pid || !pid->task || pid->task->exiting) return Err(ESRCH);
+    }
+    const uint32_t value =
+        owner ? word | FUTEX_WAITERS : id | (word & (FUTEX_OWNER_DIED | FUTEX_WAITERS));
+    const uint32_t seen = TRY(t.mem().compare_exchange(addr, word, value));
+    if (seen == word) return owner == 0;
+    word = seen;
+  }
+}
+
+// FUTEX_CMP_REQUEUE_PI: one waiter may get the PI futex at once, the others wait for it there.
+SyscallResult futex_cmp_requeue_pi(Task& t, uint64_t addr, int wake, int move, uint64_t addr2,
+                                   uint32_t expected, bool shared) {
+  if (wake != 1 || move < 0 || addr == addr2) return Err(EINVAL);
+  auto from = TRY(futex_key(t, addr, shared)), to = TRY(futex_key(t, addr2, shared));
+  if (!TRY(still_holds(t, addr, expected))) return Err(EAGAIN);
+  int n = 0;
+  while (n - wake < move) {
+    auto waiter = futexes().first_to_requeue(from.key, to.key);
+    if (!waiter && n == 0) return std::unexpected(waiter.error());
+    if (!waiter || !*waiter) break;
+    auto owns = take_for(t, addr2, **waiter);
+    if (!owns && n == 0) return std::unexpected(owns.error());
+    if (!owns) break;
+    if (futexes().requeue_to_pi(from.key, to, **waiter, *owns)) n++;
+  }
+  return n;
+}
+
 SyscallResult futex_unlock_pi(Task& t, uint64_t addr, bool shared) {
   auto key = TRY(futex_key(t, addr, shared));
   uint32_t word = TRY(t.mem().get(UserPtr<const uint32_t>{addr}));
@@ -231,6 +290,11 @@ SyscallResult futex(Task& t, uint64_t addr, int32_t op, uint32_t val, uint64_t t
       if (t.frame.first) TRY(set_deadline(t, timeout, true, realtime));
       return futex_lock_pi(t, addr, shared, false);
     case FUTEX_TRYLOCK_PI: return futex_lock_pi(t, addr, shared, true);
+    case FUTEX_WAIT_REQUEUE_PI:
+      if (t.frame.first) TRY(set_deadline(t, timeout, true, realtime));
+      return futex_wait_requeue_pi(t, addr, val, addr2, shared);
+    case FUTEX_CMP_REQUEUE_PI:
+      return futex_cmp_requeue_pi(t, addr, int(val), val2, addr2, val3, shared);
     case FUTEX_UNLOCK_PI: return futex_unlock_pi(t, addr, shared);
     default: break;
   }

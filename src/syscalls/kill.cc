@@ -1,4 +1,5 @@
 // kill(2), tkill(2), tgkill(2), rt_sigqueueinfo(2), pidfd_send_signal(2).
+#include "fs/proc/proc_fs.h"
 #include "kernel/kernel.h"
 #include "kernel/task/access.h"
 #include "kernel/task/pid_file.h"
@@ -126,11 +127,21 @@ SyscallResult rt_tgsigqueueinfo(Task& t, PidNr tgid, PidNr tid, SignalNr sig,
   return send_to_thread(t, tgid.n, tid.n, sig.n, &info);
 }
 
+namespace {
+
+// A pidfd, or an open directory /proc/PID.
+Ref<Pid> process_of(File& file) REQUIRES(task_mutex) {
+  if (auto* pidfd = dynamic_cast<PidFile*>(&file)) return pidfd->pid_ref();
+  return process_of_directory(file);
+}
+
+}  // namespace
+
 SyscallResult pidfd_send_signal(Task& t, Fd pidfd, SignalNr sig, UserPtr<const siginfo_t> p,
                                 uint32_t flags) {
   if (flags & ~7u || (flags & (flags - 1))) return Err(EINVAL);
-  auto file = ref_cast<PidFile>(TRY(t.file(pidfd.n)));
-  if (!file) return Err(EBADF);
+  Ref<File> file = TRY(t.file(pidfd.n));
+  if (!dynamic_cast<PidFile*>(file.get()) && !is_process_directory(*file)) return Err(EBADF);
   TRY(check_signal(sig.n));
   std::optional<siginfo_t> given;
   if (p) {
@@ -138,7 +149,9 @@ SyscallResult pidfd_send_signal(Task& t, Fd pidfd, SignalNr sig, UserPtr<const s
     if (given->si_signo != sig.n) return Err(EINVAL);
   }
   Lock lock(task_mutex);
-  const Pid& target = file->pid();
+  const Ref<Pid> process = process_of(*file);
+  if (!process) return Err(ESRCH);
+  const Pid& target = *process;
   if (!target.group || !target.group->leader) return Err(ESRCH);
   if (target.nr_in(t.pid_ns()) == 0) return Err(EINVAL);
   const bool to_self = target.group == t.group.get();

@@ -73,6 +73,8 @@ SyscallResult sysinfo(Task& t, UserPtr<struct sysinfo> info) {
     Lock lock(task_mutex);
     s.procs = uint16_t(std::min<size_t>(t.kernel.task_count(), UINT16_MAX));
   }
+  t.kernel.count_active();
+  for (size_t i = 0; i < 3; i++) s.loads[i] = (unsigned long)(t.kernel.load.values()[i] * 65536);
   s.mem_unit = 1;
   TRY(t.mem().put(info, s));
   return 0;

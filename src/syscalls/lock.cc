@@ -123,10 +123,10 @@ SyscallResult flock(Task& t, Fd fd, int32_t operation) {
   const int kind = operation & ~LOCK_NB;
   if (kind != LOCK_SH && kind != LOCK_EX && kind != LOCK_UN) return Err(EINVAL);
   FileLocks& locks = file->inode().locks();
-  auto done = locks.flock(file->id(), kind);
+  auto done = locks.flock(file->id(), kind, t.group->pid->root_nr());
   if (failed_with(done, EAGAIN) && !(operation & LOCK_NB)) {
     t.waits().add(locks.queue(), POLLIN, file);
-    done = locks.flock(file->id(), kind);
+    done = locks.flock(file->id(), kind, t.group->pid->root_nr());
     if (failed_with(done, EAGAIN)) return Block{};
   }
   TRY(done);

@@ -3,6 +3,7 @@
 #include "fs/proc/proc_fs.h"
 #include "fs/tmpfs/tmpfs.h"
 #include "fs/tty/devpts.h"
+#include "kernel/ipc/ipc_namespace.h"
 
 namespace usk {
 
@@ -16,8 +17,15 @@ Result<FsTree> make_file_system(Task& t, std::string_view type, std::string_view
     return make_tmpfs(o);
   }
   if (type == "devpts") return make_devpts(TRY(DevPtsOptions::parse(options, ids)));
-  if (type == "proc") return make_procfs(t.kernel, Ref<PidNamespace>::share(&t.pid_ns()));
+  if (type == "proc") {
+    return make_procfs(t.kernel, Ref<PidNamespace>::share(&t.pid_ns()),
+                       TRY(ProcOptions::parse(options, ids)));
+  }
   if (type == "sysfs") return make_sysfs(t.kernel, Ref<PidNamespace>::share(&t.pid_ns()));
+  if (type == "mqueue") {
+    Mount& all = *ipc_namespace(t.ns)->mqueue();  // The one instance of the namespace.
+    return FsTree{Ref<FileSystem>::share(&all.fs()), all.root()};
+  }
   return Err(ENODEV);
 }
 

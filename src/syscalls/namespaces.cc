@@ -38,10 +38,11 @@ SyscallResult unshare(Task& t, CloneFlags flags) {
   Ref<FsState> fs = f & CLONE_FS && t.fs->ref_count() > 1 ? t.fs->clone() : t.fs;
   Namespaces ns = TRY(new_namespaces(t, f, creds, *fs));
   if ((f & CLONE_FILES) && t.fds->ref_count() > 1) t.fds = t.fds->clone();
-  Lock lock(task_mutex);
-  t.fs = fs;
-  t.ns = ns;
-  t.creds = creds;
+  if (f & (CLONE_SYSVSEM | CLONE_NEWIPC)) t.sem_undo.reset();
+  Lock lock(task_mutex);  // What is left goes after it.
+  std::swap(t.fs, fs);
+  std::swap(t.ns, ns);
+  std::swap(t.creds, creds);
   return 0;
 }
 

@@ -23,7 +23,21 @@ Result<Ref<File>> ready_file(Task& t, Fd fd, uint32_t mode) {
   return file;
 }
 
+// proc_pid_io(5): calls that ended, and the bytes of those that did not fail.
+void count_io(const SyscallResult& r, uint64_t& calls, uint64_t& bytes) {
+  const int64_t* n = r ? std::get_if<int64_t>(&r->v_) : nullptr;
+  if (r && !n) return;
+  calls++;
+  if (n) bytes += uint64_t(*n);
+}
+
+SyscallResult after_read(Task& t, SyscallResult r) {
+  count_io(r, t.usage.reads, t.usage.read_chars);
+  return r;
+}
+
 SyscallResult after_write(Task& t, SyscallResult r) {
+  count_io(r, t.usage.writes, t.usage.written_chars);
   if (!r && r.error() == Errno(EPIPE)) {
     Lock lock(task_mutex);
     siginfo_t info = user_siginfo(SIGPIPE, SI_USER, t.tgid(), t.creds->uid);
@@ -69,7 +83,7 @@ SyscallResult do_read(Task& t, Ref<File> file, UserBuffers buffers, std::optiona
     tell_watchers(*file, n, IN_ACCESS);
     return n;
   };
-  return block_on(t, *file, POLLIN, op, nonblocking || file->nonblocking());
+  return after_read(t, block_on(t, *file, POLLIN, op, nonblocking || file->nonblocking()));
 }
 
 // RLIMIT_FSIZE: how much of a write at `pos` a regular file may take. EFBIG and SIGXFSZ for none.

@@ -113,6 +113,9 @@ SyscallResult sendfile(Task& t, Fd out, Fd in, uint64_t offset, uint64_t count) 
   if (r && std::holds_alternative<int64_t>(r->v_)) {
     TRY(to.store(t));
     TRY(from.store(t));
+    const uint64_t n = uint64_t(std::get<int64_t>(r->v_));
+    t.usage.read_chars += n, t.usage.written_chars += n;
+    t.usage.reads++, t.usage.writes++;
   }
   return with_sigpipe(t, std::move(r));
 }

@@ -128,4 +128,57 @@ TEST(FutexPi, RequeueFromACondition) {
   EXPECT_OK(futex(&lock, FUTEX_UNLOCK_PI));
 }
 
+TEST(FutexPi, RequeueToAFreeLockTakesIt) {
+  static uint32_t condition, lock;
+  Thread waiter([] {
+    EXPECT_OK(futex(&condition, FUTEX_WAIT_REQUEUE_PI, 0, nullptr, &lock));
+    EXPECT_EQ(lock & FUTEX_TID_MASK, uint32_t(gettid()));
+    EXPECT_OK(futex(&lock, FUTEX_UNLOCK_PI));
+  });
+  wait_until_blocked(waiter.tid());
+  EXPECT_EQ(futex(&condition, FUTEX_CMP_REQUEUE_PI, 1, nullptr, &lock, 0), 1);
+}
+
+TEST(FutexPi, RequeueMovesSeveral) {
+  static uint32_t condition, lock;
+  static int served;
+  ASSERT_OK(futex(&lock, FUTEX_LOCK_PI));
+  auto wait = [] {
+    EXPECT_OK(futex(&condition, FUTEX_WAIT_REQUEUE_PI, 0, nullptr, &lock));
+    ++served;
+    EXPECT_OK(futex(&lock, FUTEX_UNLOCK_PI));
+  };
+  Thread a(wait), b(wait), c(wait);
+  wait_until_blocked(a.tid());
+  wait_until_blocked(b.tid());
+  wait_until_blocked(c.tid());
+  EXPECT_EQ(futex(&condition, FUTEX_CMP_REQUEUE_PI, 1, reinterpret_cast<void*>(10), &lock, 0), 3);
+  EXPECT_OK(futex(&lock, FUTEX_UNLOCK_PI));
+  a.join();
+  b.join();
+  c.join();
+  EXPECT_EQ(served, 3);
+  EXPECT_EQ(lock & FUTEX_TID_MASK, 0u);
+}
+
+TEST(FutexPi, RequeueErrors) {
+  static uint32_t condition, lock, other;
+  EXPECT_ERR(futex(&condition, FUTEX_WAIT_REQUEUE_PI, 1, nullptr, &lock), EAGAIN);
+  EXPECT_ERR(futex(&condition, FUTEX_WAIT_REQUEUE_PI, 0, nullptr, &condition), EINVAL);
+  EXPECT_ERR(futex(&condition, FUTEX_CMP_REQUEUE_PI, 2, nullptr, &lock, 0), EINVAL);
+  EXPECT_ERR(futex(&condition, FUTEX_CMP_REQUEUE_PI, 1, nullptr, &lock, 1), EAGAIN);
+  EXPECT_EQ(futex(&condition, FUTEX_CMP_REQUEUE_PI, 1, nullptr, &lock, 0), 0);
+  timespec limit;
+  clock_gettime(CLOCK_MONOTONIC, &limit);
+  EXPECT_ERR(futex(&condition, FUTEX_WAIT_REQUEUE_PI, 0, &limit, &lock), ETIMEDOUT);
+  Thread waiter([] {
+    EXPECT_OK(futex(&condition, FUTEX_WAIT_REQUEUE_PI, 0, nullptr, &lock));
+    EXPECT_OK(futex(&lock, FUTEX_UNLOCK_PI));
+  });
+  wait_until_blocked(waiter.tid());
+  EXPECT_ERR(futex(&condition, FUTEX_WAKE, 1), EINVAL);
+  EXPECT_ERR(futex(&condition, FUTEX_CMP_REQUEUE_PI, 1, nullptr, &other, 0), EINVAL);
+  EXPECT_EQ(futex(&condition, FUTEX_CMP_REQUEUE_PI, 1, nullptr, &lock, 0), 1);
+}
+
 }  // namespace

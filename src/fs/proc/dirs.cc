@@ -5,6 +5,7 @@
 
 #include "fs/proc/inode.h"
 #include "fs/proc/text_file.h"
+#include "kernel/task/access.h"
 
 namespace usk::proc {
 namespace {
@@ -189,24 +190,52 @@ class TaskDir final : public ProcDir {
   }
 };
 
+// /proc/PID. Whom the mount hides it from finds it closed, or not there.
+class ProcessDir final : public TableDir {
+ public:
+  ProcessDir(const Subject& s, Ino ino) : TableDir(s, ino, S_IFDIR | 0555, process_entries()) {}
+  Result<void> permission(uint32_t may, const Creds& creds) override {
+    {
+      Lock lock(task_mutex);
+      const Task* t = subject().find();
+      if (!t) return Err(ESRCH);
+      if (!subject().fs().may_see(*t, 1)) {
+        return Err(subject().fs().hiding().hide == 2 ? ENOENT : EPERM);
+      }
+    }
+    return TableDir::permission(may, creds);
+  }
+  Ref<Pid> process() const REQUIRES(task_mutex) {
+    const Task* t = subject().find();
+    return t ? t->group->pid : Ref<Pid>();
+  }
+};
+
 // /proc: the processes beside the files of the system.
 class RootDir final : public TableDir {
  public:
   explicit RootDir(const Subject& s) : TableDir(s, 1, S_IFDIR | 0555, system_entries()) {}
   Result<Ref<Inode>> lookup(std::string_view name) override {
     const int nr = parse_id(name);
+    const ProcFs& fs = subject().fs();
+    if (nr <= 0 && fs.hiding().only_processes && !name.ends_with("self")) return Err(ENOENT);
     if (nr <= 0) return TableDir::lookup(name);
     Lock lock(task_mutex);
     const Ref<Pid> pid = subject().ns().find(nr);
     if (!pid || !pid->task) return Err(ENOENT);
-    return make_ref<TableDir>(Subject(subject().fs(), *pid, false), ino_of(ino(), *pid),
-                              S_IFDIR | 0555, process_entries());
+    if (fs.hiding().hide == 4 && !fs.may_see(*pid->task, 4)) return Err(ENOENT);
+    return make_ref<ProcessDir>(Subject(subject().fs(), *pid, false), ino_of(ino(), *pid));
   }
   Result<std::vector<DirEntry>> list() override {
     std::vector<DirEntry> out = TRY(TableDir::list());
+    const ProcFs& fs = subject().fs();
+    if (fs.hiding().only_processes) {
+      std::erase_if(out,
+                    [](const DirEntry& e) { return !std::string_view(e.name).ends_with("self"); });
+    }
     Lock lock(task_mutex);
     for (const Ref<Pid>& pid : subject().ns().all()) {
-      if (!pid->group || !pid->task) continue;
+      if (!pid->group || !pid->task || !fs.may_see(*pid->task, 2)) continue;
       out.push_back({std::to_string(subject().nr(pid)), ino_of(ino(), *pid), DT_DIR});
     }
     return out;
@@ -237,8 +266,77 @@ Result<FsStat> ProcFs::statfs() {
   return st;
 }
 
-Result<FsTree> make_procfs(Kernel& kernel, Ref<PidNamespace> ns) {
+bool ProcFs::may_see(const Task& t, int least) const {
+  if (hiding_.hide < least) return true;
+  const Task* reader = current_task();
+  if (!reader) return false;
+  if (hiding_.hide != 4 && reader->creds->in_group(hiding_.group)) return true;
+  return may_access(*reader, t, AccessCreds::kFs);
+}
+
+std::string ProcFs::options() const {
+  std::string out;
+  if (hiding_.group) out += fmt::format(",gid={}", hiding_.group);
+  constexpr const char* kNames[] = {"off", "noaccess", "invisible", "", "ptraceable"};
+  if (hiding_.hide) out += fmt::format(",hidepid={}", kNames[hiding_.hide]);
+  return hiding_.only_processes ? out + ",subset=pid" : out;
+}
+
+Result<void> ProcFs::remount(std::string_view text) {
+  const Task* t = current_task();
+  if (!t || text.empty()) return {};
+  set_hiding(TRY(ProcOptions::parse(text, *t->creds->user_ns)));
+  return {};
+}
+
+namespace {
+
+Result<int> hide_level(std::string_view value) {
+  constexpr std::string_view kNames[] = {"off", "noaccess", "invisible", "", "ptraceable"};
+  for (int i : {0, 1, 2, 4}) {
+    if (value == kNames[i] || value == std::to_string(i)) return i;
+  }
+  return Err(EINVAL);
+}
+
+}  // namespace
+
+Result<ProcOptions> ProcOptions::parse(std::string_view text, const UserNamespace& ids) {
+  ProcOptions o;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
+    const size_t equals = word.find('=');
+    const std::string_view key = word.substr(0, equals);
+    const std::string_view value = equals == word.npos ? "" : word.substr(equals + 1);
+    if (key == "hidepid") {
+      o.hide = TRY(hide_level(value));
+    } else if (key == "gid") {
+      const int id = proc::parse_id(value);
+      const auto group = id < 0 ? std::nullopt : ids.gid_in(uint32_t(id));
+      if (!group) return Err(EINVAL);
+      o.group = *group;
+    } else if (key == "subset" && value == "pid") {
+      o.only_processes = true;
+    } else if (!word.empty()) {
+      return Err(EINVAL);
+    }
+  }
+  return o;
+}
+
+bool is_process_directory(File& file) {
+  return file.path() && dynamic_cast<proc::ProcessDir*>(&file.inode());
+}
+
+Ref<Pid> process_of_directory(File& file) {
+  auto* dir = file.path() ? dynamic_cast<proc::ProcessDir*>(&file.inode()) : nullptr;
+  return dir ? dir->process() : Ref<Pid>();
+}
+
+Result<FsTree> make_procfs(Kernel& kernel, Ref<PidNamespace> ns, ProcOptions options) {
   auto fs = make_ref<ProcFs>(kernel, std::move(ns));
+  fs->set_hiding(options);
   Ref<Inode> root = make_ref<proc::RootDir>(proc::Subject(*fs));
   return FsTree{fs, Dentry::make_root(std::move(root))};
 }

@@ -6,6 +6,17 @@
 
 namespace usk {
 
+// proc(5): hidepid=, gid= and subset=.
+struct ProcOptions {
+  // 0: all processes are seen; 1: not looked into; 2: not listed; 4: as if they did not exist,
+  // unless the reader may trace them or is in the group.
+  int hide = 0;
+  Gid group = 0;
+  bool only_processes = false;
+  // EINVAL. Ids are those of `ids`.
+  static Result<ProcOptions> parse(std::string_view text, const UserNamespace& ids);
+};
+
 // One instance: it shows the tasks of the pid namespace it was mounted in, with their numbers
 // there, whoever reads (pid_namespaces(7)).
 class ProcFs final : public FileSystem {
@@ -17,15 +28,26 @@ class ProcFs final : public FileSystem {
   Result<FsStat> statfs() override;
   Kernel& kernel() const { return kernel_; }
   PidNamespace& ns() const { return *ns_; }
-  USK_FIELDS(ns_)
+  std::string options() const override;
+  Result<void> remount(std::string_view options) override;
+  const ProcOptions& hiding() const { return hiding_; }
+  void set_hiding(const ProcOptions& o) { hiding_ = o; }
+  // Whether the reader may see processes of this instance that a level from `least` on hides.
+  bool may_see(const Task& t, int least) const REQUIRES(task_mutex);
+  USK_FIELDS(ns_, hiding_)
 
  private:
   Kernel& kernel_;
   Ref<PidNamespace> ns_;
   const uint64_t magic_;
+  ProcOptions hiding_;
 };
 
-Result<FsTree> make_procfs(Kernel& kernel, Ref<PidNamespace> ns);
+Result<FsTree> make_procfs(Kernel& kernel, Ref<PidNamespace> ns, ProcOptions options = {});
+bool is_process_directory(File& file);
+// The process whose directory this is an open file of, as pidfd_send_signal(2) takes it; null for
+// other files and once it is gone.
+Ref<Pid> process_of_directory(File& file) REQUIRES(task_mutex);
 // sysfs(5): of the same make, without tasks.
 Result<FsTree> make_sysfs(Kernel& kernel, Ref<PidNamespace> ns);
 

@@ -215,9 +215,9 @@ Result<std::string> io_text(const Subject& s) {
   Lock lock(task_mutex);
   const Usage u = s.thread() ? thread_usage(*t) : group_usage(*t->group);
   return fmt::format(
-      "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: {}\nwrite_bytes: {}\n"
+      "rchar: {}\nwchar: {}\nsyscr: {}\nsyscw: {}\nread_bytes: {}\nwrite_bytes: {}\n"
       "cancelled_write_bytes: 0\n",
-      u.in_blocks * 512, u.out_blocks * 512);
+      u.read_chars, u.written_chars, u.reads, u.writes, u.in_blocks * 512, u.out_blocks * 512);
 }
 
 Result<std::string> syscall_text(const Subject& s) {
@@ -239,12 +239,21 @@ Result<std::string> sched_text(const Subject& s) {
   const Ref<Task> t = TRY(s.task());
   Lock lock(task_mutex);
   const Usage u = thread_usage(*t);
-  return fmt::format(
-      "{} ({}, #threads: {})\n{:-<67}\nse.sum_exec_runtime : {}.{:06}\nnr_switches : {}\n"
-      "nr_voluntary_switches : {}\nnr_involuntary_switches : {}\npolicy : {}\nprio : {}\n",
-      t->name(), s.number(), t->group->tasks.size(), "", (u.user_ns + u.system_ns) / 1000000,
-      (u.user_ns + u.system_ns) % 1000000, u.voluntary + u.involuntary, u.voluntary, u.involuntary,
-      t->policy, 120 + t->nice);
+  const bool realtime = t->policy == SCHED_FIFO || t->policy == SCHED_RR;
+  const int64_t ran = u.user_ns + u.system_ns;
+  std::string out = fmt::format("{} ({}, #threads: {})\n{:-<67}\n", t->name(), s.number(),
+                                t->group->tasks.size(), "");
+  const auto line = [&](const char* name, auto value) {
+    out += fmt::format("{:<45}:{:>21}\n", name, value);
+  };
+  line("se.sum_exec_runtime", fmt::format("{}.{:06}", ran / 1000000, ran % 1000000));
+  line("se.nr_migrations", 0);
+  line("nr_switches", u.voluntary + u.involuntary);
+  line("nr_voluntary_switches", u.voluntary);
+  line("nr_involuntary_switches", u.involuntary);
+  line("policy", t->policy);
+  line("prio", realtime ? 99 - t->realtime_priority : 120 + t->nice);
+  return out;
 }
 
 // Children that this thread made.

@@ -30,7 +30,8 @@ SignalSets signal_sets(const Task& t) REQUIRES(task_mutex) {
 
 // Sizes in bytes; all zero for what has no memory.
 struct Sizes {
-  uint64_t total = 0, peak = 0, resident = 0, data = 0, stack = 0, exec = 0, locked = 0, shared = 0;
+  uint64_t total = 0, peak = 0, resident = 0, data = 0, stack = 0, exec = 0, text = 0, locked = 0,
+           shared = 0;
 };
 
 Sizes sizes_of(AddressSpace* mm) {
@@ -43,6 +44,9 @@ Sizes sizes_of(AddressSpace* mm) {
   s.data = t.data;
   s.stack = t.stack;
   s.exec = t.exec;
+  // The program's own part of it.
+  const AddressSpace::Layout& l = mm->layout;
+  if (l.end_code > l.start_code) s.text = page_up(l.end_code) - page_down(l.start_code);
   s.locked = t.locked;
   return s;
 }
@@ -150,7 +154,7 @@ Result<std::string> statm_text(const Subject& s) {
   const Sizes z = sizes_of(mm.get());
   constexpr uint64_t kPage = platform::kPageSize;
   return fmt::format("{} {} {} {} 0 {} 0\n", z.total / kPage, z.resident / kPage, z.shared / kPage,
-                     z.exec / kPage, (z.data + z.stack) / kPage);
+                     z.text / kPage, (z.data + z.stack) / kPage);
 }
 
 namespace {
@@ -175,6 +179,7 @@ std::string identity_lines(const Subject& s, const Task& t, size_t fd_size) REQU
   const char letter = state_letter(t);
   std::string groups;
   for (Gid g : c.groups) groups += fmt::format("{} ", ids.gid_out(g));
+  if (groups.empty()) groups = " ";
   return fmt::format(
              "State:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n"
              "Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\n",
@@ -202,8 +207,8 @@ std::string memory_lines(AddressSpace* mm) {
                                                     {"RssShmem", 0},
                                                     {"VmData", z.data},
                                                     {"VmStk", z.stack},
-                                                    {"VmExe", z.exec},
-                                                    {"VmLib", 0},
+                                                    {"VmExe", z.text},
+                                                    {"VmLib", z.exec - std::min(z.exec, z.text)},
                                                     {"VmPTE", z.total >> 9},
                                                     {"VmSwap", 0}};
   for (auto& [name, bytes] : lines) out += fmt::format("{}:\t{:8} kB\n", name, bytes >> 10);

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "fs/proc/inode.h"
+#include "fs/proc/ipc.h"
 #include "fs/proc/system_values.h"
 #include "host/random.h"
 #include "kernel/task/namespace_file.h"
@@ -108,9 +109,9 @@ constexpr Entry kKernel[] = {
     {.name = "domainname", .mode = kWritable, .text = domain_text, .write = set_domain},
     {.name = "hostname", .mode = kWritable, .text = host_text, .write = set_host},
     USK_FIXED("kptr_restrict", "1"),
-    USK_FIXED("msgmax", "8192"),
-    USK_FIXED("msgmnb", "16384"),
-    USK_FIXED("msgmni", "32000"),
+    ipc_sysctl_entry<IpcSysctl::kMsgMax>("msgmax"),
+    ipc_sysctl_entry<IpcSysctl::kMsgMnb>("msgmnb"),
+    ipc_sysctl_entry<IpcSysctl::kMsgMni>("msgmni"),
     USK_FIXED("ngroups_max", "65536"),
     {.name = "ns_last_pid", .mode = S_IFREG | 0666, .text = last_pid_text, .write = set_last_pid},
     {.name = "osrelease", .mode = kFile, .text = release_text},
@@ -121,10 +122,11 @@ constexpr Entry kKernel[] = {
     {.name = "pid_max", .mode = kFile, .text = pid_max_text},
     {.name = "random", .mode = kDir, .children = kRandom},
     USK_FIXED("randomize_va_space", "2"),
-    USK_FIXED("sem", "32000\t1024000000\t500\t32000"),
-    USK_FIXED("shmall", "18446744073692774399"),
-    USK_FIXED("shmmax", "18446744073692774399"),
-    USK_FIXED("shmmni", "4096"),
+    ipc_sysctl_entry<IpcSysctl::kSem>("sem"),
+    USK_FIXED("shm_rmid_forced", "0"),
+    ipc_sysctl_entry<IpcSysctl::kShmAll>("shmall"),
+    ipc_sysctl_entry<IpcSysctl::kShmMax>("shmmax"),
+    ipc_sysctl_entry<IpcSysctl::kShmMni>("shmmni"),
     USK_FIXED("tainted", "0"),
     {.name = "threads-max", .mode = kFile, .text = threads_max_text},
     {.name = "version", .mode = kFile, .text = version_text},
@@ -140,11 +142,16 @@ constexpr Entry kInotify[] = {
     USK_FIXED("max_user_instances", "128"),
     USK_FIXED("max_user_watches", "65536"),
 };
+Ref<Inode> make_mqueue_dir(const Subject& s, Ino ino, const Entry& e) {
+  return make_ref<TableDir>(s, ino, e.mode, mqueue_entries());
+}
+
 constexpr Entry kFs[] = {
     USK_FIXED("file-max", "2097152"),
     USK_FIXED("file-nr", "0\t0\t2097152"),
     {.name = "inotify", .mode = kDir, .children = kInotify},
     USK_FIXED("mount-max", "100000"),
+    {.name = "mqueue", .mode = kDir, .make = make_mqueue_dir},
     USK_FIXED("nr_open", "1048576"),
     USK_FIXED("pipe-max-size", "1048576"),
     {.name = "protected_fifos", .mode = kFile, .text = switch_text<&FsSysctls::protected_fifos>},

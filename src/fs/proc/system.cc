@@ -1,8 +1,13 @@
 // /proc: what concerns the whole system: proc_stat(5), proc_meminfo(5) and their like.
 #include <fmt/format.h>
+#include <sys/sysmacros.h>
 
+#include "fs/proc/inode.h"
+#include "fs/proc/ipc.h"
 #include "fs/proc/system_values.h"
 #include "fs/proc/task_state.h"
+#include "fs/vfs/file_system.h"
+#include "fs/vfs/locks.h"
 #include "host/file_io.h"
 #include "host/memory_size.h"
 #include "kernel/task/exit.h"
@@ -115,8 +120,10 @@ Result<std::string> uptime_text(const Subject& s) {
 
 Result<std::string> loadavg_text(const Subject& s) {
   const Load l = load_of(s.kernel());
-  return fmt::format("0.00 0.00 0.00 {}/{} {}\n", std::max(l.running, 1), l.threads,
-                     s.ns().last_pid());
+  s.kernel().count_active();
+  const auto& load = s.kernel().load.values();
+  return fmt::format("{:.2f} {:.2f} {:.2f} {}/{} {}\n", load[0], load[1], load[2],
+                     std::max(l.running, 1), l.threads, s.ns().last_pid());
 }
 
 // --- Memory.
@@ -194,7 +201,8 @@ Result<std::string> version_text(const Subject&) {
 Result<std::string> cpuinfo_text(const Subject&) { return cpu_info(); }
 Result<std::string> boot_line_text(const Subject&) { return "usk\n"; }
 Result<std::string> file_systems_text(const Subject&) {
-  return "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevpts\nnodev\tramfs\nnodev\toverlay\n";
+  return "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevpts\nnodev\tramfs\nnodev\tmqueue\nnode"
+         "v\toverlay\n";
 }
 Result<std::string> partitions_text(const Subject&) { return "major minor  #blocks  name\n\n"; }
 Result<std::string> devices_text(const Subject&) {
@@ -209,7 +217,43 @@ Result<std::string> interrupts_text(const Subject&) {
   for (int i = 0; i < cpu_count(); i++) out += fmt::format("       CPU{:<4}", i);
   return out + "\n";
 }
+// proc_locks(5)
+std::string lock_line(const Subject& s, size_t number, Inode& inode, const FileLocks::Shown& shown,
+                      int pid) {
+  const RecordLock& l = shown.lock;
+  const Dev dev = inode.fs().dev();
+  const char* kind = shown.is_flock                            ? "FLOCK "
+                     : l.owner.kind == LockOwner::Kind::kPosix ? "POSIX "
+                                                               : "OFDLCK";
+  return fmt::format("{}: {} ADVISORY  {} {} {:02x}:{:02x}:{} {} {}\n", number, kind,
+                     l.type == F_WRLCK ? "WRITE" : "READ", pid, major(dev), minor(dev), inode.ino(),
+                     l.start, l.end == INT64_MAX ? "EOF" : std::to_string(l.end));
+}
+
+Result<std::string> locks_text(const Subject& s) {
+  std::string out;
+  size_t number = 0;
+  for (const Ref<Inode>& inode : inodes_with_locks()) {
+    for (const FileLocks::Shown& shown : inode->locks().list()) {
+      int pid = shown.lock.owner.pid;
+      if (pid > 0) {
+        // Linux: locks of processes that the reader cannot name are left out.
+        Lock lock(task_mutex);
+        const Ref<Pid> holder = s.kernel().root_pid_ns->find(pid);
+        pid = holder ? s.nr(holder) : 0;
+        if (pid == 0) continue;
+      }
+      out += lock_line(s, ++number, *inode, shown, pid);
+    }
+  }
+  return out;
+}
+
 Result<std::string> empty_text(const Subject&) { return std::string(); }
+
+Ref<Inode> make_sysvipc_dir(const Subject& s, Ino ino, const Entry& e) {
+  return make_ref<TableDir>(s, ino, e.mode, sysvipc_entries());
+}
 
 constexpr Entry kSystem[] = {
     {.name = "cmdline", .mode = kFile, .text = boot_line_text},
@@ -219,7 +263,7 @@ constexpr Entry kSystem[] = {
     {.name = "filesystems", .mode = kFile, .text = file_systems_text},
     {.name = "interrupts", .mode = kFile, .text = interrupts_text},
     {.name = "loadavg", .mode = kFile, .text = loadavg_text},
-    {.name = "locks", .mode = kFile, .text = empty_text},
+    {.name = "locks", .mode = kFile, .text = locks_text},
     {.name = "meminfo", .mode = kFile, .text = meminfo_text},
     {.name = "modules", .mode = kFile, .text = empty_text},
     {.name = "mounts", .mode = kLink, .text = mounts_link},
@@ -229,6 +273,7 @@ constexpr Entry kSystem[] = {
     {.name = "stat", .mode = kFile, .text = stat_file},
     {.name = "swaps", .mode = kFile, .text = swaps_text},
     {.name = "sys", .mode = kDir, .make = make_sys_dir},
+    {.name = "sysvipc", .mode = kDir, .make = make_sysvipc_dir},
     {.name = "thread-self", .mode = kLink, .text = thread_self_text},
     {.name = "uptime", .mode = kFile, .text = uptime_text},
     {.name = "version", .mode = kFile, .text = version_text},

@@ -107,6 +107,10 @@ class File : public RefCounted {
   }
   // So many pages of shared mappings that may be written came (or went).
   virtual void count_writable_mapping(int64_t pages) {}
+  // Of an attachment of System V shared memory, the size of the segment; else 0. Such a file is
+  // told how many more (or fewer) areas of address spaces map it.
+  virtual uint64_t segment_size() const { return 0; }
+  virtual void count_areas(int64_t delta) {}
   virtual Result<void> fsync(bool data_only) { return Err(EINVAL); }
   virtual Result<void> truncate(uint64_t size);
   virtual Result<void> fallocate(int mode, uint64_t offset, uint64_t length) { return Err(ESPIPE); }

@@ -1,5 +1,7 @@
 #include "fs/vfs/inode.h"
 
+#include <set>
+
 #include "fs/vfs/file.h"
 #include "fs/vfs/file_system.h"
 #include "fs/vfs/locks.h"
@@ -13,12 +15,34 @@ struct Inode::Extras {
   InodeMarks marks;
   Mutex<Rank::kLeaf> mu;
   Ref<RefCounted> attached GUARDED_BY(mu);
+  std::atomic<bool> listed{false};  // In `lockable`.
 };
+
+namespace {
+Mutex<Rank::kLeaf> lockable_mutex;
+std::set<Inode*> lockable GUARDED_BY(lockable_mutex);
+}  // namespace
+
+std::vector<Ref<Inode>> inodes_with_locks() {
+  std::vector<Ref<Inode>> out;
+  Lock lock(lockable_mutex);
+  for (Inode* inode : lockable) {
+    if (inode->try_ref()) out.push_back(Ref<Inode>::adopt(inode));
+  }
+  return out;
+}
 
 Inode::Inode(Ref<FileSystem> fs, Ino ino, uint32_t type)
     : fs_(std::move(fs)), ino_(ino), type_(type & S_IFMT) {}
 
-Inode::~Inode() { delete extras_.load(); }
+Inode::~Inode() {
+  Extras* e = extras_.load();
+  if (e && e->listed) {
+    Lock lock(lockable_mutex);
+    lockable.erase(this);
+  }
+  delete e;
+}
 
 Result<void> Inode::permission(uint32_t may, const Creds& creds) {
   return check_mode_bits(TRY(getattr()), may, creds);
@@ -33,7 +57,14 @@ Inode::Extras& Inode::extras() {
   return *e;
 }
 
-FileLocks& Inode::locks() { return extras().locks; }
+FileLocks& Inode::locks() {
+  Extras& e = extras();
+  if (!e.listed.exchange(true)) {
+    Lock lock(lockable_mutex);
+    lockable.insert(this);
+  }
+  return e.locks;
+}
 InodeMarks& Inode::marks() { return extras().marks; }
 bool Inode::has_locks() const { return extras_.load(std::memory_order_acquire); }
 

@@ -28,7 +28,7 @@ std::unordered_map<uint64_t, uint64_t> waits GUARDED_BY(waits_mutex);
 
 }  // namespace
 
-Result<void> FileLocks::flock(uint64_t file_id, int operation) {
+Result<void> FileLocks::flock(uint64_t file_id, int operation, int pid) {
   const int type = operation & (LOCK_SH | LOCK_EX | LOCK_UN);
   bool dropped = false, refused = false;
   {
@@ -43,7 +43,7 @@ Result<void> FileLocks::flock(uint64_t file_id, int operation) {
     if (type != LOCK_UN) {
       refused = std::any_of(flocks_.begin(), flocks_.end(),
                             [&](const Flock& f) { return f.type == LOCK_EX || type == LOCK_EX; });
-      if (!refused) flocks_.push_back({file_id, type});
+      if (!refused) flocks_.push_back({file_id, type, pid});
     }
   }
   if (dropped) queue_.wake(POLLIN);
@@ -154,7 +154,7 @@ std::vector<FileLocks::Shown> FileLocks::list() {
   Lock lock(mu_);
   for (const RecordLock& r : records_) out.push_back({r, false});
   for (const Flock& f : flocks_) {
-    RecordLock r{{LockOwner::Kind::kOfd, f.file_id, -1}, f.type == LOCK_EX ? F_WRLCK : F_RDLCK};
+    RecordLock r{{LockOwner::Kind::kOfd, f.file_id, f.pid}, f.type == LOCK_EX ? F_WRLCK : F_RDLCK};
     out.push_back({r, true});
   }
   return out;

@@ -14,6 +14,8 @@
 
 namespace usk {
 
+class Inode;
+
 // Who holds a record lock: a process's descriptor table (POSIX) or an open file (OFD, flock).
 // Only compared, never followed.
 struct LockOwner {
@@ -40,8 +42,8 @@ struct RecordLock {
 class FileLocks {
  public:
   // LOCK_SH, LOCK_EX (a conversion drops the old lock first, as Linux) or LOCK_UN, for the open
-  // file `file_id`.
-  Result<void> flock(uint64_t file_id, int operation) EXCLUDES(mu_);
+  // file `file_id`. `pid` is who asks, for /proc/locks.
+  Result<void> flock(uint64_t file_id, int operation, int pid = 0) EXCLUDES(mu_);
   // F_SETLK of F_RDLCK, F_WRLCK, F_UNLCK. ENOLCK: too many locks.
   Result<void> set(const RecordLock& lock) EXCLUDES(mu_);
   // F_SETLKW's first half after EAGAIN: notes whom `lock.owner` waits for; EDEADLK when that
@@ -70,7 +72,8 @@ class FileLocks {
   struct Flock {
     uint64_t file_id;
     int type;
-    USK_FIELDS(file_id, type)
+    int pid;
+    USK_FIELDS(file_id, type, pid)
   };
   const RecordLock* find_conflict_locked(const RecordLock& lock) const REQUIRES(mu_);
 
@@ -79,5 +82,8 @@ class FileLocks {
   std::vector<Flock> flocks_ GUARDED_BY(mu_);
   WaitQueue queue_;
 };
+
+// For /proc/locks: the inodes whose locks() were asked for.
+std::vector<Ref<Inode>> inodes_with_locks();
 
 }  // namespace usk

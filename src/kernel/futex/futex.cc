@@ -105,6 +105,37 @@ int FutexTable::requeue(const FutexKey& from, const ResolvedKey& to, int count, 
   return n;
 }
 
+Result<Ref<Task>> FutexTable::first_to_requeue(const FutexKey& from, const FutexKey& to) {
+  Lock lock(mu_);
+  auto it = queues_.find(from);
+  if (it == queues_.end()) return Ref<Task>();
+  const FutexWaiter& w = *it->second.front().waiter;
+  if (!w.requeue_to || *w.requeue_to != to) return Err(EINVAL);
+  return Ref<Task>::share(w.task);
+}
+
+bool FutexTable::requeue_to_pi(const FutexKey& from, const ResolvedKey& to, const Task& waiter,
+                               bool owns) {
+  Lock lock(mu_);
+  auto it = queues_.find(from);
+  if (it == queues_.end() || it->second.front().waiter->task != &waiter) return false;
+  const Place p = it->second.front();
+  it->second.pop_front();
+  if (it->second.empty()) queues_.erase(it);
+  FutexWaiter& w = *p.waiter;
+  w.requeue_to.reset();
+  w.is_pi = true;
+  if (owns) {
+    w.got_pi = true;
+    mark_woken_locked(p);
+    return true;
+  }
+  w.entries[p.index].key = to.key;
+  w.entries[p.index].holder = to.holder;
+  queues_[to.key].push_back(p);
+  return true;
+}
+
 Task* FutexTable::first_waiter(const FutexKey& key) {
   Lock lock(mu_);
   auto it = queues_.find(key);
@@ -136,7 +167,9 @@ size_t FutexTable::waiters(const FutexKey& key) {
 bool FutexTable::has_pi_waiter(const FutexKey& key) {
   Lock lock(mu_);
   auto it = queues_.find(key);
-  return it != queues_.end() && it->second.front().waiter->is_pi;
+  if (it == queues_.end()) return false;
+  const FutexWaiter& w = *it->second.front().waiter;
+  return w.is_pi || w.requeue_to;
 }
 
 void wake_futex(Task& t, uint64_t addr, int count) {

@@ -33,6 +33,8 @@ struct FutexWaiter {
   // Waits for a PI futex, which only an unlock hands over; and it was.
   bool is_pi = false;
   bool got_pi = false;
+  // FUTEX_WAIT_REQUEUE_PI: the PI futex that it is to be moved to.
+  std::optional<FutexKey> requeue_to;
 };
 
 struct ResolvedKey {
@@ -53,6 +55,12 @@ class FutexTable {
   int wake(const FutexKey& key, int count, uint32_t bitset) EXCLUDES(mu_);
   // Moves up to `move` waiters to another futex after waking `count`; the sum.
   int requeue(const FutexKey& from, const ResolvedKey& to, int count, int move) EXCLUDES(mu_);
+  // FUTEX_CMP_REQUEUE_PI, one waiter: who is first in line to be moved from `from` to `to`. Null:
+  // nobody waits; EINVAL: someone who waits for something else.
+  Result<Ref<Task>> first_to_requeue(const FutexKey& from, const FutexKey& to) EXCLUDES(mu_);
+  // Moves it, or (`owns`) wakes it as the owner. False: it is gone.
+  bool requeue_to_pi(const FutexKey& from, const ResolvedKey& to, const Task& waiter, bool owns)
+      EXCLUDES(mu_);
   // The first waiter on a key, in order of priority then arrival; null when there is none.
   Task* first_waiter(const FutexKey& key) EXCLUDES(mu_);
   // Takes one waiter out of the queue as the new owner of a PI futex.

@@ -68,6 +68,7 @@ void Kernel::advance(Task& t) {
         t.park_timer = make_ref<ParkTimer>(Ref<Task>::share(&t));
         time.arm(t.park_timer, CLOCK_MONOTONIC, park->until.ns);
       }
+      t.usage.voluntary++;
       if (scheduler.park(t)) return;
     } else if (std::holds_alternative<InGuest>(step)) {
       return;

@@ -42,6 +42,11 @@ bool Scheduler::idle() {
   return ready_.empty();
 }
 
+bool Scheduler::is_active(const Task& t) {
+  Lock lock(mu_);
+  return t.where != Where::kParked && t.where != Where::kGone;
+}
+
 bool Scheduler::park(Task& t) {
   Lock lock(mu_);
   if (t.wake_pending) {

@@ -19,6 +19,8 @@ class Scheduler {
   // The next task, now running; null when none is ready.
   Ref<Task> next() EXCLUDES(mu_);
   bool idle() EXCLUDES(mu_);
+  // Whether it runs or is ready to.
+  bool is_active(const Task& t) EXCLUDES(mu_);
 
   // By the worker that runs it. False: a wake-up came meanwhile, go on.
   bool park(Task& t) EXCLUDES(mu_);

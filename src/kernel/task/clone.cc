@@ -2,6 +2,7 @@
 
 #include <linux/capability.h>
 
+#include "kernel/ipc/ipc_namespace.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
 #include "kernel/time/posix_timers.h"
@@ -23,6 +24,7 @@ Result<void> check_flags(Task& t, const CloneRequest& q) REQUIRES(task_mutex) {
   if ((f & CLONE_THREAD) && (f & (CLONE_NEWUSER | CLONE_NEWPID))) return Err(EINVAL);
   if ((f & CLONE_PARENT) && t.pid_ns().init == t.group.get()) return Err(EINVAL);
   if ((f & CLONE_PIDFD) && (f & CLONE_DETACHED)) return Err(EINVAL);
+  if ((f & CLONE_SYSVSEM) && (f & CLONE_NEWIPC)) return Err(EINVAL);
   if ((f & CLONE_THREAD) && t.ns.pid_for_children.get() != &t.pid_ns()) return Err(EINVAL);
   if (q.set_tid.size() > size_t(t.ns.pid_for_children->level()) + 1) return Err(EINVAL);
   if ((f & kNewNamespaces & ~uint64_t(CLONE_NEWUSER)) && !(f & CLONE_NEWUSER) &&
@@ -133,6 +135,18 @@ void join_tree(Task& t, ThreadGroup& g, uint64_t flags) REQUIRES(task_mutex) {
   g.process_group->members.insert(&g);
 }
 
+// A child that nobody has seen yet: what it holds goes without the lock, its pid with it.
+void discard(Ref<Task> child) {
+  child->mm.reset();
+  child->fds.reset();
+  child->fs.reset();
+  child->sem_undo.reset();
+  child->ns = Namespaces{};
+  Lock lock(task_mutex);
+  Ref<Task> gone = std::move(child);
+  gone.reset();
+}
+
 Result<Ref<Task>> make_child(Task& t, const CloneRequest& q, Resources r) {
   const bool thread = q.flags & CLONE_THREAD;
   Ref<Task> child;
@@ -149,11 +163,10 @@ Result<Ref<Task>> make_child(Task& t, const CloneRequest& q, Resources r) {
   child->fds = std::move(r.fds);
   child->ns = std::move(r.ns);
   child->exit_signal = thread ? 0 : q.exit_signal;
+  if (q.flags & CLONE_SYSVSEM) child->sem_undo = sem_undo_of(t);
   copy_attributes(t, *child, q.flags);
   if (auto ok = copy_memory(t, q, *child); !ok) {
-    Lock lock(task_mutex);
-    Ref<Task> gone = std::move(child);  // Its pid goes under the lock.
-    gone.reset();
+    discard(std::move(child));
     return std::unexpected(ok.error());
   }
   return child;
@@ -222,7 +235,9 @@ Result<Namespaces> new_namespaces(Task& t, uint64_t flags, const Ref<const Creds
   if (flags & CLONE_NEWUTS) {
     ns.uts = make_ref<UtsNamespace>(ns.uts->host(), ns.uts->domain(), owner);
   }
-  if (flags & CLONE_NEWIPC) ns.ipc = make_ref<PlainNamespace>(owner);
+  if (flags & CLONE_NEWIPC) {
+    ns.ipc = make_ref<IpcNamespace>(owner, ipc_namespace(t.ns)->memory());
+  }
   if (flags & CLONE_NEWNET) ns.net = make_ref<PlainNamespace>(owner);
   if (flags & CLONE_NEWCGROUP) ns.cgroup = make_ref<PlainNamespace>(owner);
   if (flags & CLONE_NEWPID) {
@@ -246,9 +261,7 @@ SyscallResult clone_task(Task& t, const CloneRequest& q) {
   Resources r = TRY(copy_resources(t, q.flags));
   Ref<Task> child = TRY(make_child(t, q, std::move(r)));
   if (auto ok = write_ids(t, q, *child); !ok) {
-    Lock lock(task_mutex);
-    Ref<Task> gone = std::move(child);
-    gone.reset();
+    discard(std::move(child));
     return std::unexpected(ok.error());
   }
   const int nr = child->pid->nr_in(t.pid_ns());

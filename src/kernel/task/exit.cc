@@ -136,6 +136,7 @@ void release_resources(Task& t, bool last) {
     }
   }
   if (last) t.group->timers->clear();
+  t.sem_undo.reset();
   t.usage = thread_usage(t);
   // The last count of a table closes its files here, not later.
   if (t.fds->ref_count() == 1) close_files(t, t.fds->remove_all());

@@ -89,7 +89,10 @@ Result<void> enter(Task& t, const NamespaceRef& r) {
     case CLONE_NEWNS: return enter_mounts(t, r.mounts);
     case CLONE_NEWUTS: t.ns.uts = r.uts; return {};
     case CLONE_NEWNET: t.ns.net = r.plain; return {};
-    case CLONE_NEWIPC: t.ns.ipc = r.plain; return {};
+    case CLONE_NEWIPC:
+      t.sem_undo.reset();  // Of semaphores that it leaves.
+      t.ns.ipc = r.plain;
+      return {};
     case CLONE_NEWCGROUP: t.ns.cgroup = r.plain; return {};
     case CLONE_NEWPID:
       if (!t.pid_ns().is_ancestor_of(*r.pid)) return Err(EINVAL);

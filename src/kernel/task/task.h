@@ -143,6 +143,7 @@ class Task final : public RefCounted {
   int64_t start_ns = 0;
   Usage usage;
 
+  Ref<RefCounted> sem_undo;            // A SemUndo: what semaphores get back at its end.
   std::shared_ptr<FutexWaiter> futex;  // In a futex wait.
 
   // --- Scheduling: guarded by the scheduler's lock.
@@ -192,7 +193,7 @@ class Task final : public RefCounted {
   USK_FIELDS(pid, group, state, frame, restart, mm, fds, fs, creds, ns, comm, blocked, saved_mask,
              pending, alt_stack, in_group_stop, exiting, exit_status, exit_signal,
              parent_death_signal, clear_child_tid, robust_list, rseq, personality, nice, policy,
-             realtime_priority, timer_slack_ns, start_ns, usage)
+             realtime_priority, timer_slack_ns, start_ns, usage, sem_undo)
 
  private:
   WaitSet waits_;

@@ -11,6 +11,8 @@ Usage& Usage::operator+=(const Usage& o) {
   max_rss_kb = std::max(max_rss_kb, o.max_rss_kb);
   minor_faults += o.minor_faults, major_faults += o.major_faults;
   voluntary += o.voluntary, involuntary += o.involuntary;
+  read_chars += o.read_chars, written_chars += o.written_chars;
+  reads += o.reads, writes += o.writes;
   in_blocks += o.in_blocks, out_blocks += o.out_blocks;
   return *this;
 }

@@ -24,9 +24,10 @@ struct Usage {
   int64_t user_ns = 0, system_ns = 0;
   uint64_t max_rss_kb = 0, minor_faults = 0, major_faults = 0;
   uint64_t voluntary = 0, involuntary = 0, in_blocks = 0, out_blocks = 0;
+  uint64_t read_chars = 0, written_chars = 0, reads = 0, writes = 0;  // proc_pid_io(5)
   Usage& operator+=(const Usage& o);
   USK_FIELDS(user_ns, system_ns, max_rss_kb, minor_faults, major_faults, voluntary, involuntary,
-             in_blocks, out_blocks)
+             in_blocks, out_blocks, read_chars, written_chars, reads, writes)
 };
 
 class Session final : public RefCounted {

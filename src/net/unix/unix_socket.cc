@@ -8,6 +8,7 @@
 
 #include "fs/vfs/internal.h"
 #include "net/unix/in_flight.h"
+#include "net/unix/socket_list.h"
 
 namespace usk {
 namespace {
@@ -76,9 +77,12 @@ UnixSocket::UnixSocket(Ref<UnixEndpoint> endpoint, int flags, Ref<const Creds> c
     : Socket(socket_path(*creds), flags, creds, AF_UNIX, endpoint->type(), 0),
       endpoint_(std::move(endpoint)),
       names_(endpoint_->names()),
-      maker_(maker) {}
+      maker_(maker) {
+  list_socket(*this, true);
+}
 
 UnixSocket::~UnixSocket() {
+  list_socket(*this, false);
   endpoint_->close();
   in_flight::collect_garbage();
 }
