@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -98,7 +99,8 @@ class Host:
                 process.kill()
             process.wait()
             for stream in (process.stdout, process.stderr):
-                stream.close()
+                if stream:
+                    stream.close()
         shutil.rmtree(self.runtime)
 
 
@@ -248,6 +250,47 @@ def exec_flags(host):
     text, _ = host.usk("exec", "-e", "TWO=3", "--cwd", "/usr", "--user", "7", "box", "sh", "-c",
                        "echo $ONE $TWO $PWD; id -u")
     assert text == "1 3 /usr\n7\n", text
+
+
+@case
+def exec_passes_input_on(host):
+    """Every byte, and the end, with and without docker's -i."""
+    host.sandbox("sleep", "100")
+    program = "import sys; print(sum(sys.stdin.buffer.read()))"
+    for flags in ([], ["-i"], ["--interactive"]):
+        done = subprocess.run([host.usk_path, "exec", *flags, "box", "python3", "-c", program],
+                              env=host.environment, input=bytes(range(256)) * 1000,
+                              capture_output=True, timeout=LIMIT_SECONDS)
+        assert done.stdout == b"%d\n" % (sum(range(256)) * 1000), done
+
+
+@case
+def exec_terminal_needs_one(host):
+    host.sandbox("sleep", "100")
+    _, errors = host.usk("exec", "-t", "box", "true", code=125)
+    assert errors.count("\n") == 1 and "not a terminal" in errors, errors
+
+
+@case
+def exec_terminal(host):
+    """As another user; unless asked otherwise with the terminal's kind; all output, then the code."""
+    host.sandbox("sleep", "100")
+    master, slave = pty.openpty()
+    program = "stat -c %u $(tty); echo $TERM; seq 20000; exit 4"
+    client = subprocess.Popen([host.usk_path, "exec", "-it", "--user", "7", "box", "sh", "-c", program],
+                              env=dict(host.environment, TERM="vt52"), stdin=slave, stdout=slave,
+                              stderr=slave, start_new_session=True)
+    host.started.append(client)
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError), os.fdopen(master, "rb", 0) as terminal:
+        while part := terminal.read(65536):
+            shown += part
+    lines = shown.decode().split("\r\n")
+    assert lines[:2] == ["7", "vt52"] and lines[2:-1] == [str(n + 1) for n in range(20000)], lines
+    assert client.wait(LIMIT_SECONDS) == 4
+    host.until(lambda: len(host.usk("ps", "box")[0].splitlines()) == 2)
+    assert host.usk("exec", "box", "ls", "/dev/pts")[0] == "ptmx\n"
 
 
 @case

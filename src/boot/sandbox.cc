@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "boot/root.h"
 #include "boot/start.h"
+#include "boot/user.h"
 #include "fs/dev/memory_devices.h"
 #include "fs/hostio/epoll_poller.h"
 #include "fs/pipe/pipe_file.h"
@@ -79,7 +80,7 @@ OrFailure<void> Sandbox::assemble() {
   TRY(start_trace());
   root_ = TRY(build_root(*kernel_, config_));
   TRY(make_init(root_));
-  main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get(), nullptr}));
+  main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get()}));
   auto controlled = start_control();
   if (!controlled) end_all();
   return controlled;
@@ -136,13 +137,28 @@ CommandSpec Sandbox::command_spec() const {
           .limits = default_limits(config_.pids)};
 }
 
-OrFailure<Ref<ThreadGroup>> Sandbox::exec(ExecRequest request) {
+OrFailure<ExecStarted> Sandbox::exec(ExecRequest request) {
   CommandSpec spec = command_spec();
   spec.argv = std::move(request.argv);
   merge_environment(spec.env, request.env);
   if (!request.cwd.empty()) spec.cwd = request.cwd;
   if (!request.user.empty()) spec.user = request.user;
-  return start_command(*kernel_, root_, spec, {poller_, nullptr, &request.streams});
+  StreamSource source{.poller = poller_, .streams = &request.streams};
+  ExecStarted started;
+  if (request.terminal) {
+    WalkContext ctx = root_;
+    ctx.creds = TRY(user_creds(root_, spec.user));
+    auto terminal =
+        RemoteTerminal::make(poller_, request.streams[0]->get(), ctx, *request.terminal);
+    if (!terminal) {
+      return fail(fmt::format("cannot make a terminal: {}", strerror(int(terminal.error()))));
+    }
+    started.terminal = std::move(*terminal);
+    source.remote = started.terminal.get();
+  }
+  started.program = TRY(start_command(*kernel_, root_, spec, source));
+  if (started.terminal) started.terminal->start();
+  return started;
 }
 
 // A sandbox that nobody named may do without: where no directory can be had, it only runs.

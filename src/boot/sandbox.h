@@ -29,7 +29,7 @@ class Sandbox {
   OrFailure<void> register_self();
   OrFailure<void> start_control();
   CommandSpec command_spec() const;
-  OrFailure<Ref<ThreadGroup>> exec(ExecRequest request);
+  OrFailure<ExecStarted> exec(ExecRequest request);
   void end_all();
 
   SandboxConfig config_;

@@ -19,6 +19,13 @@ int exit_code(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
+winsize size_of(const Json& object) {
+  winsize size{};
+  size.ws_row = static_cast<unsigned short>(number_of(object, "rows"));
+  size.ws_col = static_cast<unsigned short>(number_of(object, "columns"));
+  return size;
+}
+
 Json error_reply(const Failure& f) { return {{"error", f.message}, {"code", f.exit_code}}; }
 
 }  // namespace
@@ -36,10 +43,11 @@ class ControlServer::ExitEvent final : public Waiter {
 struct ControlServer::Client {
   explicit Client(UniqueFd socket) : stream(std::move(socket), kMaxRequest) {}
   MessageStream stream;
-  bool waits = false;        // Is told when the sandbox has ended.
-  bool closing = false;      // Once all is written.
-  bool lost = false;         // To be forgotten.
-  Ref<ThreadGroup> program;  // What it started.
+  bool waits = false;            // Is told when the sandbox has ended.
+  bool closing = false;          // Once all is written.
+  bool lost = false;             // To be forgotten.
+  Ref<ThreadGroup> program;      // What it started.
+  Ref<RemoteTerminal> terminal;  // ... and on what.
 };
 
 ControlServer::ControlServer(Kernel& kernel, Watcher& watcher, std::unique_ptr<Registration> entry,
@@ -111,6 +119,7 @@ void ControlServer::serve(Client& c) {
 void ControlServer::answer(Client& c, const Json& request) {
   const std::string op = text_of(request, "op");
   if (op == "signal" && c.program) return forward_signal(c, int(number_of(request, "signal")));
+  if (op == "resize" && c.terminal) return c.terminal->resize(size_of(request));
   if (c.program || c.waits) {
     c.closing = true;
     return reply(c, error_reply({"one request at a time"}));
@@ -160,8 +169,10 @@ void ControlServer::run_exec(Client& c, const Json& request) {
                 .cwd = text_of(request, "cwd"),
                 .user = text_of(request, "user")};
   std::vector<UniqueFd> fds = c.stream.take_fds();
-  if (q.argv.empty() || fds.size() != q.streams.size()) {
-    return reply(c, error_reply({"exec needs a command and three descriptors"}));
+  const auto terminal = request.find("terminal");
+  if (terminal != request.end() && terminal->is_object()) q.terminal = size_of(*terminal);
+  if (q.argv.empty() || fds.size() != (q.terminal ? 1 : q.streams.size())) {
+    return reply(c, error_reply({"exec needs a command and its streams"}));
   }
   {
     Lock lock(task_mutex);
@@ -170,7 +181,8 @@ void ControlServer::run_exec(Client& c, const Json& request) {
   for (size_t i = 0; i < fds.size(); i++) q.streams[i] = make_ref<HostFd>(std::move(fds[i]));
   auto started = exec_(std::move(q));
   if (!started) return reply(c, error_reply(started.error()));
-  c.program = *started;
+  c.program = std::move(started->program);
+  c.terminal = std::move(started->terminal);
   c.program->pid->exit_queue.add(exit_event_, POLLIN);
   reply(c, {{"started", c.program->pid->root_nr()}});
 }
@@ -187,6 +199,7 @@ void ControlServer::report_exits() {
       c->program->pid->exit_queue.remove(exit_event_.get());
       c->program.reset();
     }
+    if (c->terminal) c->terminal->finish();
     reply(*c, {{"exit", exit_code(status)}});
   }
 }
@@ -211,6 +224,8 @@ void ControlServer::close_client(Client& c) {
   c.lost = true;
   watcher_.unwatch(c.stream.fd());
   c.stream.close();
+  if (c.terminal) c.terminal->close();
+  c.terminal.reset();
   if (!c.program) return;
   forward_signal(c, SIGHUP);
   Lock lock(task_mutex);  // The last count of a pid gives its number back.
