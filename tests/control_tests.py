@@ -3,22 +3,19 @@
 Each case has a runtime directory of its own, so that sandboxes of others are not seen.
 """
 import contextlib
-import fnmatch
 import json
 import os
 import pty
 import re
-import shutil
 import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 
-from outcome import Outcome
+import hosts
+from hosts import LIMIT_SECONDS
 
-LIMIT_SECONDS = 20
 CASES = {}
 
 
@@ -28,80 +25,7 @@ def case(function):
 
 
 def jobs(build, options):
-    for name, function in CASES.items():
-        yield f"control.{name}", lambda n=name, f=function: run(n, f, build, options)
-
-
-def run(name, function, build, options):
-    if not fnmatch.fnmatchcase(name, options.filter):
-        return Outcome()
-    if not (build / "usk").exists():
-        return Outcome(skipped=1)
-    begin = time.monotonic()
-    host = Host(build)
-    try:
-        function(host)
-        outcome = Outcome(passed=1)
-    except (AssertionError, OSError, subprocess.SubprocessError, ValueError) as error:
-        outcome = Outcome(failed=1, notes=[f"FAIL {name}: {error!r}"])
-    finally:
-        host.clean()
-    outcome.seconds = time.monotonic() - begin
-    return outcome
-
-
-class Host:
-    """A user's session: a runtime directory and the sandboxes started in it."""
-
-    def __init__(self, build):
-        self.usk_path = str(build / "usk")
-        self.runtime = tempfile.mkdtemp(prefix="usk-control-")
-        self.environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime)
-        self.started = []
-
-    def usk(self, *arguments, code=0, **more):
-        """Runs a command to its end, which must have this code. Its output and errors."""
-        if "input" not in more:
-            more["stdin"] = subprocess.DEVNULL
-        done = subprocess.run([self.usk_path, *arguments], env=self.environment, text=True,
-                              capture_output=True, timeout=LIMIT_SECONDS, **more)
-        assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
-        return done.stdout, done.stderr
-
-    def start(self, *arguments):
-        process = subprocess.Popen([self.usk_path, *arguments], env=self.environment, text=True,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
-        self.started.append(process)
-        return process
-
-    def sandbox(self, *command, name="box", flags=()):
-        """A running sandbox that has begun to serve."""
-        process = self.start("run", "--name", name, *flags, "--", *command)
-        self.until(lambda: any(s["name"] == name for s in self.list()))
-        return process
-
-    def list(self):
-        return json.loads(self.usk("list", "--json")[0])
-
-    def until(self, condition):
-        limit = time.monotonic() + LIMIT_SECONDS
-        while not condition():
-            assert time.monotonic() < limit, "out of time"
-            time.sleep(0.02)
-
-    def entries(self):
-        return sorted(set(os.listdir(os.path.join(self.runtime, "usk"))) - {"lock"})
-
-    def clean(self):
-        for process in self.started:
-            with contextlib.suppress(OSError):
-                process.kill()
-            process.wait()
-            for stream in (process.stdout, process.stderr):
-                if stream:
-                    stream.close()
-        shutil.rmtree(self.runtime)
+    return hosts.case_jobs("control", CASES, build, options)
 
 
 def ended(process, code):

@@ -2,7 +2,8 @@
 """Runs the tests of this tree and counts them; `./dev test` is this program after a build.
 
 Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in the sandbox),
-programs, python, abuse (tests/programs), control (commands on running sandboxes). A name is a group
+programs, python, abuse (tests/programs), control (commands on running sandboxes), root (archives and
+images as --root). A name is a group
 or one program of a group; -f selects cases by a glob.
 """
 import argparse
@@ -19,10 +20,11 @@ sys.dont_write_bytecode = True
 import control_tests  # noqa: E402
 import guest_tests  # noqa: E402
 import program_tests  # noqa: E402
+import root_tests  # noqa: E402
 import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
-GROUPS = ["unit", "guest", "programs", "python", "abuse", "control"]
+GROUPS = ["unit", "guest", "programs", "python", "abuse", "control", "root"]
 
 
 def parse(argv):
@@ -44,6 +46,7 @@ def all_jobs(options, build):
     yield from (("guest", *job) for job in guest_tests.jobs(build, options))
     yield from program_tests.jobs(build, options)
     yield from (("control", *job) for job in control_tests.jobs(build, options))
+    yield from (("root", *job) for job in root_tests.jobs(build, options))
 
 
 def selected(group, name, wanted):

@@ -65,6 +65,7 @@ Sandbox::~Sandbox() {
 }
 
 OrFailure<void> Sandbox::assemble() {
+  TRY(load_root());
   TRY(register_self());
   KernelOptions options;
   options.memory_limit = config_.memory;
@@ -78,12 +79,49 @@ OrFailure<void> Sandbox::assemble() {
   register_tty_devices(terminal_ ? terminal_->tty() : Ref<Tty>());
   register_fifo_opener(fifo_open);
   TRY(start_trace());
-  root_ = TRY(build_root(*kernel_, config_));
+  root_ = TRY(build_root(*kernel_, config_, image_));
+  find_home();
   TRY(make_init(root_));
   main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get()}));
   auto controlled = start_control();
   if (!controlled) end_all();
   return controlled;
+}
+
+// What was asked for goes before what the image says, and that before what the caller has.
+OrFailure<void> Sandbox::load_root() {
+  if (!config_.root.empty()) image_ = TRY(load_root_image(config_.root));
+  if (image_ && image_->config) {
+    const ImageConfig& image = *image_->config;
+    if (config_.command.empty()) {
+      config_.command = image.entrypoint;
+      config_.command.insert(config_.command.end(), image.command.begin(), image.command.end());
+    }
+    if (config_.cwd.empty()) config_.cwd = image.cwd;
+    if (config_.user.empty()) config_.user = image.user;
+    // The caller's home and search path mean nothing in an image.
+    std::erase_if(config_.env, [](const std::string& e) {
+      return e.starts_with("PATH=") || e.starts_with("HOME=") || e.starts_with("USER=") ||
+             e.starts_with("LOGNAME=");
+    });
+    merge_environment(config_.env,
+                      {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"});
+    merge_environment(config_.env, image.env);
+  }
+  merge_environment(config_.env, config_.given_env);
+  if (config_.cwd.empty()) config_.cwd = "/";
+  if (!config_.command.empty()) return {};
+  return fail(image_ && image_->config ? "the image names no command; give one behind --"
+                                       : "give a command, as in: usk run -- ls");
+}
+
+// An image names a user; where that one lives stands in its /etc/passwd.
+void Sandbox::find_home() {
+  if (!image_ || !image_->config) return;
+  for (const std::string& e : config_.env) {
+    if (e.starts_with("HOME=")) return;
+  }
+  config_.env.push_back("HOME=" + user_home(root_, config_.user));
 }
 
 OrFailure<void> Sandbox::make_host_side() {

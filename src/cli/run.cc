@@ -15,8 +15,8 @@ int exit_code(int status) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-// What a program needs to know of its surroundings and nothing secret; then what was asked for.
-std::vector<std::string> environment(const std::vector<std::string>& given) {
+// What a program needs to know of its surroundings and nothing secret.
+std::vector<std::string> environment() {
   std::string value;
   std::vector<std::string> env;
   for (const char* name : {"PATH", "HOME", "TERM", "LANG", "USER", "LOGNAME", "TZ", "COLORTERM"}) {
@@ -27,7 +27,6 @@ std::vector<std::string> environment(const std::vector<std::string>& given) {
       env.push_back(name + "=" + value);
     }
   }
-  merge_environment(env, given_environment(given));
   return env;
 }
 
@@ -42,8 +41,9 @@ void report_unsupported() {
 
 int run(SandboxConfig c) {
   if (c.verbose) set_log_level(c.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
-  c.env = environment(c.env);
-  if (c.cwd.empty()) c.cwd = c.root.empty() ? host::current_directory() : "/";
+  c.env = environment();
+  c.given_env = given_environment(c.given_env);
+  if (c.cwd.empty() && c.root.empty()) c.cwd = host::current_directory();
   auto sandbox = Sandbox::make(c);
   if (!sandbox) return report(sandbox.error());
   const int status = (*sandbox)->run();
@@ -149,12 +149,13 @@ std::vector<std::string> given_environment(const std::vector<std::string>& given
 void add_run_command(CLI::App& app, Action& chosen, const Command& command) {
   auto c = std::make_shared<SandboxConfig>();
   auto* cmd = app.add_subcommand("run", "Run a command in a new sandbox");
-  cmd->add_option("--root", c->root, "Directory to use as root (copy-on-write)");
+  cmd->add_option("--root", c->root,
+                  "Directory, tar archive or OCI image to use as root (copy-on-write)");
   add_mount_flag(cmd, *c, "--ro", MountSpec::Kind::kReadOnly, "Show host DIR[:TARGET] read-only");
   add_mount_flag(cmd, *c, "--rw", MountSpec::Kind::kReadWrite, "Share host DIR[:TARGET]");
   add_mount_flag(cmd, *c, "--tmpfs", MountSpec::Kind::kTmpfs, "Fresh empty directory at TARGET");
   cmd->add_option("--cwd", c->cwd, "Working directory inside");
-  cmd->add_option("--env,-e", c->env, "NAME=VALUE, or NAME to pass it on")
+  cmd->add_option("--env,-e", c->given_env, "NAME=VALUE, or NAME to pass it on")
       ->take_all()
       ->expected(1)
       ->allow_extra_args(false);
@@ -177,7 +178,7 @@ void add_run_command(CLI::App& app, Action& chosen, const Command& command) {
   cmd->add_flag("-v,--verbose", c->verbose, "Say what Usk does; twice for more");
   cmd->footer("Usage: usk run [OPTIONS] [--] CMD [ARGS...]");
   cmd->final_callback([c, &command, &chosen] {
-    if (command.empty()) throw CLI::RequiredError("a command");
+    if (command.empty() && c->root.empty()) throw CLI::RequiredError("a command");
     c->command = command;
     chosen = [c] { return run(*c); };
   });
