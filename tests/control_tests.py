@@ -145,6 +145,8 @@ def wait_sees_a_killed_kernel(host):
 @case
 def stats_are_numbers(host):
     host.sandbox("sleep", "100", flags=["--memory", "64M", "--pids", "9"])
+    asleep = re.compile(r" S +\S+ sleep 100$", re.M)
+    host.until(lambda: asleep.search(host.usk("ps", "box")[0]))
     stats = json.loads(host.usk("stats", "box", "--json")[0])
     assert stats["tasks"] == 1 and stats["task_limit"] == 9, stats
     assert stats["memory_limit_bytes"] == 64 << 20 and stats["memory_bytes"] > 0, stats

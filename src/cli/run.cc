@@ -114,7 +114,7 @@ void add_limits(CLI::App* cmd, SandboxConfig& c) {
       [&c](const std::string& v) {
         if (auto e = parse_size(v, c.memory); !e.empty()) throw CLI::ValidationError("--memory", e);
       },
-      "Memory of all processes together (64M)");
+      "Memory of all processes together (64M); beyond it the largest is killed");
   cmd->add_option("--pids", c.pids, "Most processes and threads at once");
   cmd->add_option_function<std::string>(
       "--timeout",
