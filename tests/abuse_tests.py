@@ -3,7 +3,6 @@
 Each case says what it runs and what must come of it. In every case the sandbox must end within its
 time limit and leave no process behind (leftovers.py).
 """
-import fnmatch
 import os
 import re
 import signal
@@ -11,7 +10,8 @@ import subprocess
 import sys
 import time
 
-from outcome import OUT_OF_TIME, Outcome, run_limited
+import hosts
+from outcome import OUT_OF_TIME, run_limited
 from paths import HERE
 
 LIMIT_SECONDS = 60
@@ -26,32 +26,14 @@ def case(function):
 
 
 def jobs(build, options):
-    for name, function in CASES.items():
-        yield f"abuse.{name}", lambda n=name, f=function: run(n, f, build, options)
-
-
-def run(name, function, build, options):
-    if not fnmatch.fnmatchcase(name, options.filter):
-        return Outcome()
-    if not (build / "usk").exists():
-        return Outcome(skipped=1)
-    begin = time.monotonic()
-    try:
-        problem = function(Sandbox(build))
-    except (OSError, subprocess.SubprocessError) as error:
-        problem = repr(error)
-    outcome = Outcome(seconds=time.monotonic() - begin)
-    if problem:
-        outcome.failed = 1
-        outcome.notes.append(f"FAIL {name}: {problem}")
-    else:
-        outcome.passed = 1
-    return outcome
+    def with_sandbox(function):
+        return lambda host: function(Sandbox(host.usk_path))
+    return hosts.case_jobs("abuse", {n: with_sandbox(f) for n, f in CASES.items()}, build, options)
 
 
 class Sandbox:
-    def __init__(self, build):
-        self.usk = str(build / "usk")
+    def __init__(self, usk):
+        self.usk = usk
 
     def run(self, *command, flags=(), limit=LIMIT_SECONDS):
         return run_limited([sys.executable, HERE / "leftovers.py", self.usk, "run", *flags, "--",

@@ -268,6 +268,51 @@ def busy_sandbox_answers(host):
 
 
 @case
+def descriptors_used_up(host):
+    """A guest that leaves the kernel process no descriptor can be looked at and ended, and does not
+    make it spin."""
+    program = """
+import os, time
+kept = []
+try:
+    while True: kept.append(os.open('/usr/bin/env', os.O_RDONLY))
+except OSError as error: print(len(kept) > 50, error.errno, flush=True)
+time.sleep(100)
+"""
+    process = subprocess.Popen(
+        ["prlimit", "--nofile=200:200", host.usk_path, "run", "--name", "box", "--", "python3", "-c",
+         program], env=host.environment, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    host.started.append(process)
+    assert process.stdout.readline().startswith("True"), process.stderr.read()
+    assert "python3" in host.usk("ps", "box")[0]
+    path = os.path.join(host.runtime, "usk", host.entries()[0], "control")
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):  # Only one of them finds a descriptor.
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(path)
+        time.sleep(0.3)
+        before = cpu_ticks(process.pid)
+        time.sleep(1)
+        assert cpu_ticks(process.pid) - before < 10
+    host.usk("kill", "box")
+    ended(process, 137)
+
+
+def cpu_ticks(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return sum(int(n) for n in file.read().rsplit(")", 1)[1].split()[11:13])
+
+
+@case
+def output_that_cannot_be_written(host):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([host.usk_path, "list"], env=host.environment, stdout=full, text=True,
+                              stderr=subprocess.PIPE, timeout=LIMIT_SECONDS)
+    assert done.returncode == 125 and done.stderr.count("\n") == 1, done
+
+
+@case
 def nonsense_on_the_socket(host):
     host.sandbox("sleep", "100")
     path = os.path.join(host.runtime, "usk", host.entries()[0], "control")

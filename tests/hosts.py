@@ -14,7 +14,7 @@ LIMIT_SECONDS = 20
 
 
 def case_jobs(group, cases, build, options):
-    """A job for each function of `cases`, which gets a Host."""
+    """A job for each function of `cases`, which gets a Host and may return what went wrong."""
     for name, function in cases.items():
         yield f"{group}.{name}", lambda n=name, f=function: run_case(n, f, build, options)
 
@@ -27,14 +27,15 @@ def run_case(name, function, build, options):
     begin = time.monotonic()
     host = Host(build)
     try:
-        function(host)
-        outcome = Outcome(passed=1)
+        problem = function(host)
     except (AssertionError, OSError, subprocess.SubprocessError, ValueError) as error:
-        outcome = Outcome(failed=1, notes=[f"FAIL {name}: {error!r}"])
+        problem = repr(error)
     finally:
         host.clean()
-    outcome.seconds = time.monotonic() - begin
-    return outcome
+    seconds = time.monotonic() - begin
+    if problem:
+        return Outcome(failed=1, seconds=seconds, notes=[f"FAIL {name}: {problem}"])
+    return Outcome(passed=1, seconds=seconds)
 
 
 class Host:

@@ -14,6 +14,7 @@
 #include "fs/tty/tty_devices.h"
 #include "fs/vfs/special_open.h"
 #include "host/file_io.h"
+#include "host/process.h"
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/pid_file.h"
@@ -51,6 +52,15 @@ Namespaces initial_namespaces(Kernel& k, const WalkContext& root, const std::str
   return ns;
 }
 
+// openat2(2), close_range(2), MADV_POPULATE_WRITE and more are taken for granted.
+OrFailure<void> check_host() {
+  constexpr int kOldest = 5013;
+  const int release = host::kernel_release();
+  if (release >= kOldest) return {};
+  return fail(fmt::format("this host has Linux {}.{}; Usk needs 5.13 or newer", release / 1000,
+                          release % 1000));
+}
+
 }  // namespace
 
 OrFailure<std::unique_ptr<Sandbox>> Sandbox::make(const SandboxConfig& config) {
@@ -61,10 +71,14 @@ OrFailure<std::unique_ptr<Sandbox>> Sandbox::make(const SandboxConfig& config) {
 
 Sandbox::~Sandbox() {
   control_.reset();
-  if (kernel_) kernel_->poller = nullptr;
+  if (!kernel_) return;
+  kernel_->poller = nullptr;
+  // Tasks may only go while the kernel that they belong to is whole.
+  if (main_) end_all();
 }
 
 OrFailure<void> Sandbox::assemble() {
+  TRY(check_host());
   TRY(load_root());
   TRY(register_self());
   KernelOptions options;
@@ -83,9 +97,7 @@ OrFailure<void> Sandbox::assemble() {
   find_home();
   TRY(make_init(root_));
   main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get()}));
-  auto controlled = start_control();
-  if (!controlled) end_all();
-  return controlled;
+  return start_control();
 }
 
 // What was asked for goes before what the image says, and that before what the caller has.

@@ -32,10 +32,10 @@ std::vector<std::string> environment() {
 
 void report_unsupported() {
   for (auto [nr, n] : unsupported_calls()) {
-    fmt::print(stderr, "usk: unsupported: {} ({} times)\n", kSyscalls[nr].name, n);
+    LOG_ERROR("unsupported: {} ({} times)", kSyscalls[nr].name, n);
   }
   for (auto& [what, n] : unsupported_features()) {
-    fmt::print(stderr, "usk: unsupported: {} ({} times)\n", what, n);
+    LOG_ERROR("unsupported: {} ({} times)", what, n);
   }
 }
 
@@ -129,7 +129,7 @@ void add_limits(CLI::App* cmd, SandboxConfig& c) {
 }  // namespace
 
 int report(const Failure& failure) {
-  fmt::print(stderr, "usk: {}\n", failure.message);
+  LOG_ERROR("{}", failure.message);
   return failure.exit_code;
 }
 

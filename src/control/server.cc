@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "control/report.h"
 #include "host/file.h"
+#include "host/file_io.h"
 #include "host/local_socket.h"
 #include "kernel/signal/send.h"
 
@@ -71,24 +72,56 @@ OrFailure<std::unique_ptr<ControlServer>> ControlServer::make(Kernel& kernel, Wa
     s->exit_event_ = make_ref<ExitEvent>(s->exit_event_fd_.get());
     ok = watcher.watch(s->exit_event_fd_.get(), EPOLLIN, [p = s.get()] { p->report_exits(); });
   }
-  if (ok) {
-    ok = watcher.watch(s->entry_->socket(), EPOLLIN, [p = s.get()] { p->accept_clients(); });
-  }
+  if (ok) ok = s->watch_listener();
   if (!ok)
     return fail(fmt::format("cannot serve the control socket: {}", strerror(int(ok.error()))));
   return s;
 }
 
 ControlServer::~ControlServer() {
+  if (retry_) kernel_.time.disarm(*retry_);
   for (auto& c : clients_) close_client(*c);
   if (entry_) watcher_.unwatch(entry_->socket());
   watcher_.unwatch(exit_event_fd_.get());
 }
 
-void ControlServer::accept_clients() {
-  std::erase_if(clients_, [](const auto& c) { return c->lost; });
+// Looks at the listening socket again when there may be a descriptor for who waits there.
+class ControlServer::Retry final : public TimerClient {
+ public:
+  explicit Retry(ControlServer& server) : server_(server) {}
+  void expired() override { (void)server_.watch_listener(); }
+
+ private:
+  ControlServer& server_;
+};
+
+Result<void> ControlServer::watch_listener() {
+  if (!entry_) return {};  // The sandbox has ended meanwhile.
+  return watcher_.watch(entry_->socket(), EPOLLIN, [this] { accept_clients(); });
+}
+
+Result<UniqueFd> ControlServer::accept_one() {
+  if (!spare_) {
+    if (auto null = host::open_readonly("/dev/null")) spare_ = std::move(*null);
+  }
   auto socket = host::accept_local(entry_->socket());
-  if (!socket) return;
+  if (!failed_with(socket, EMFILE) && !failed_with(socket, ENFILE)) return socket;
+  spare_.reset();
+  return host::accept_local(entry_->socket());
+}
+
+void ControlServer::accept_clients() {
+  constexpr int64_t kPause = 100'000'000;
+  std::erase_if(clients_, [](const auto& c) { return c->lost; });
+  auto socket = accept_one();
+  if (!socket) {
+    if (failed_with(socket, EAGAIN) || failed_with(socket, ECONNABORTED)) return;
+    // It stays readable: looking at once would go on for ever.
+    watcher_.unwatch(entry_->socket());
+    if (!retry_) retry_ = make_ref<Retry>(*this);
+    kernel_.time.arm(retry_, CLOCK_MONOTONIC, kernel_.time.monotonic() + kPause);
+    return;
+  }
   auto uid = host::peer_uid(socket->get());
   if (!uid || *uid != host::effective_uid() || clients_.size() >= kMaxClients) {
     LOG_WARNING("a control connection was refused");

@@ -17,6 +17,7 @@
 #include <memory>
 
 #include "base/failure.h"
+#include "base/timer.h"
 #include "control/message.h"
 #include "control/registry.h"
 #include "control/watcher.h"
@@ -51,8 +52,11 @@ class ControlServer {
  private:
   struct Client;
   class ExitEvent;
+  class Retry;
   ControlServer(Kernel& kernel, Watcher& watcher, std::unique_ptr<Registration> entry,
                 Ref<ThreadGroup> main, ExecHook exec);
+  Result<void> watch_listener();
+  Result<UniqueFd> accept_one();
   void accept_clients();
   void serve(Client& c);
   void answer(Client& c, const Json& request);
@@ -69,6 +73,10 @@ class ControlServer {
   std::unique_ptr<Registration> entry_;
   Ref<ThreadGroup> main_;
   const ExecHook exec_;
+  // One descriptor is kept back: a guest that uses up all others shall not keep us from a person
+  // who wants to end it.
+  UniqueFd spare_;
+  Ref<TimerClient> retry_;
   UniqueFd exit_event_fd_;
   Ref<ExitEvent> exit_event_;
   std::list<std::unique_ptr<Client>> clients_;

@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "base/ref.h"
 #include "base/wait.h"
+#include "kernel/task/pid.h"
 
 namespace usk {
 
