@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import termios
 import time
 
 import hosts
@@ -217,6 +218,39 @@ def exec_terminal(host):
     assert client.wait(LIMIT_SECONDS) == 4
     host.until(lambda: len(host.usk("ps", "box")[0].splitlines()) == 2)
     assert host.usk("exec", "box", "ls", "/dev/pts")[0] == "ptmx\n"
+
+
+@case
+def exec_terminal_comes_back(host):
+    """The caller's terminal has its settings again when nothing ran, and when the sandbox died."""
+    process = host.sandbox("sleep", "100")
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+
+    def client(*command):
+        started = subprocess.Popen([host.usk_path, "exec", "-t", "box", *command],
+                                   env=host.environment, stdin=slave, stdout=slave, stderr=slave,
+                                   start_new_session=True)
+        host.started.append(started)
+        return started
+
+    assert client("no-such").wait(LIMIT_SECONDS) == 127
+    assert termios.tcgetattr(slave) == before
+    for end, code in ((lambda c: host.usk("kill", "box"), 137), (lambda c: process.kill(), 137)):
+        asleep = client("sleep", "66")
+        host.until(lambda: termios.tcgetattr(slave) != before)
+        end(asleep)
+        assert asleep.wait(LIMIT_SECONDS) == code
+        assert termios.tcgetattr(slave) == before
+        process.wait()
+        process = host.sandbox("sleep", "100")
+    # One that is only told to end passes that on.
+    asleep = client("sleep", "66")
+    host.until(lambda: termios.tcgetattr(slave) != before)
+    asleep.send_signal(signal.SIGTERM)
+    assert asleep.wait(LIMIT_SECONDS) == 143 and termios.tcgetattr(slave) == before
+    os.close(master)
+    os.close(slave)
 
 
 @case
