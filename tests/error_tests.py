@@ -88,8 +88,12 @@ def root_not_readable(host):
 
 @case
 def ptrace_not_permitted(host):
-    one_line(host, sys.executable, HERE / "deny.py", str(SYS_PTRACE), host.usk_path, "run", "--",
-             "true", code=125, saying="ptrace")
+    """The platform that needs it says so; another is taken where none was asked for."""
+    deny = [sys.executable, HERE / "deny.py", str(SYS_PTRACE), host.usk_path, "run"]
+    one_line(host, *deny, "--platform", "ptrace", "--", "true", code=125, saying="ptrace")
+    done = subprocess.run([*deny, "--", "true"], env=host.environment, capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=hosts.LIMIT_SECONDS)
+    assert done.returncode == 0 and done.stderr == b"", done
 
 
 @case

@@ -2,8 +2,9 @@
 """Runs the tests of this tree and counts them; `./dev test` is this program after a build.
 
 Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in the sandbox),
-programs, python, abuse (tests/programs), control (commands on running sandboxes), root (archives and
-images as --root), errors (what cannot be run). A name is a group
+programs, python, abuse (tests/programs), hostile (tests/guest/hostile: attacks on the stub), control
+(commands on running sandboxes), root (archives and images as --root), errors (what cannot be run). A
+name is a group
 or one program of a group; -f selects cases by a glob.
 """
 import argparse
@@ -20,19 +21,20 @@ sys.dont_write_bytecode = True
 import control_tests  # noqa: E402
 import error_tests  # noqa: E402
 import guest_tests  # noqa: E402
+import hostile_tests  # noqa: E402
 import program_tests  # noqa: E402
 import root_tests  # noqa: E402
 import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
-GROUPS = ["unit", "guest", "programs", "python", "abuse", "control", "root", "errors"]
+GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "control", "root", "errors"]
 
 
 def parse(argv):
     parser = argparse.ArgumentParser(prog="./dev test", description="runs tests; no name: all")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(GROUPS)} or one program")
     parser.add_argument("-f", "--filter", default="*", metavar="GLOB", help="only cases like this")
-    parser.add_argument("--platform", action="append", choices=["native", "ptrace"],
+    parser.add_argument("--platform", action="append", choices=guest_tests.PLATFORMS,
                         help="where guest tests run (default: everywhere)")
     parser.add_argument("--build", default="build/release", metavar="DIR")
     parser.add_argument("-j", "--jobs", type=int, default=min(2, os.cpu_count() or 1))
@@ -46,6 +48,7 @@ def all_jobs(options, build):
     yield from (("unit", *job) for job in unit_tests.jobs(build, options))
     yield from (("guest", *job) for job in guest_tests.jobs(build, options))
     yield from program_tests.jobs(build, options)
+    yield from (("hostile", *job) for job in hostile_tests.jobs(build, options))
     yield from (("control", *job) for job in control_tests.jobs(build, options))
     yield from (("root", *job) for job in root_tests.jobs(build, options))
     yield from (("errors", *job) for job in error_tests.jobs(build, options))

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/log.h"
+#include "boot/choose_platform.h"
 #include "boot/root.h"
 #include "boot/start.h"
 #include "boot/user.h"
@@ -18,7 +19,6 @@
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/pid_file.h"
-#include "platform/ptrace/ptrace_platform.h"
 #include "syscalls/syscalls.h"
 #include "syscalls/trace.h"
 
@@ -26,15 +26,6 @@ namespace usk {
 namespace {
 
 const Dev kConsoleDev = makedev(5, 1);
-
-OrFailure<std::unique_ptr<platform::Platform>> choose_platform(const std::string& name) {
-  if (name != "auto" && name != "ptrace") {
-    return fail(fmt::format("--platform={}: there are auto and ptrace", name));
-  }
-  auto p = platform::PtracePlatform::make();
-  if (p) LOG_INFO("platform: {}", (*p)->name());
-  return p;
-}
 
 Ref<File> new_pid_file(Ref<Pid> pid, bool nonblocking, Ref<const Creds> creds) {
   return make_ref<PidFile>(std::move(pid), nonblocking, std::move(creds));

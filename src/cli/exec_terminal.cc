@@ -23,6 +23,8 @@ constexpr int kLateLookMs = 5;
 class Carrier {
  public:
   bool empty() const { return bytes_.empty(); }
+  size_t size() const { return bytes_.size(); }
+  void add(std::byte byte) { bytes_.push_back(byte); }
   // Whether there is more to come.
   bool take(int from) {
     std::array<std::byte, kChunk> buffer;
@@ -55,6 +57,7 @@ class TerminalSession {
     saved_ = *saved;
     auto guard = host::TerminalGuard::make(0, saved_);
     if (!guard) return fail(fmt::format("the terminal: {}", strerror(int(guard.error()))));
+    take_typed_ahead();
     go_raw();
     TRY(follow_size());
     while (!exit_ || socket_ || !shown_.empty()) TRY(step());
@@ -62,6 +65,16 @@ class TerminalSession {
   }
 
  private:
+  // Whole lines that were typed before are read while the terminal knows them as lines: in raw mode
+  // an end of file among them would be a zero byte.
+  void take_typed_ahead() {
+    std::array<pollfd, 1> p{{{0, POLLIN, 0}}};
+    while ((saved_.c_lflag & ICANON) && typed_.size() < kChunk && host::wait_ready(p, 0) &&
+           p[0].revents == POLLIN) {
+      if (!typed_.take(0)) typed_.add(std::byte{saved_.c_cc[VEOF]});
+    }
+  }
+
   void go_raw() { (void)host::set_terminal_attributes(0, host::raw_attributes(saved_)); }
 
   OrFailure<void> follow_size() {

@@ -20,7 +20,7 @@ std::vector<sock_filter> stub_filter(uint64_t code, uint64_t code_end,
   std::vector<sock_filter> f;
   f.push_back(load(offsetof(seccomp_data, arch)));
   f.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0));
-  f.push_back(answer(SECCOMP_RET_KILL_PROCESS));
+  f.push_back(answer(SECCOMP_RET_TRAP));
   f.push_back(load(offsetof(seccomp_data, instruction_pointer) + 4));
   f.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, high, 1, 0));
   f.push_back(answer(SECCOMP_RET_TRAP));

@@ -8,8 +8,8 @@
 
 namespace usk::host {
 
-// Allows `calls` of the native architecture when they are made from [code, code_end), answers
-// everything else with SIGSYS, and kills for other architectures.
+// Allows `calls` of the native architecture when they are made from [code, code_end), and answers
+// everything else with SIGSYS.
 std::vector<sock_filter> stub_filter(uint64_t code, uint64_t code_end,
                                      std::span<const uint32_t> calls);
 

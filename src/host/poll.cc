@@ -15,6 +15,14 @@ int64_t now(clockid_t id) {
   return int64_t(ts.tv_sec) * 1000000000 + ts.tv_nsec;
 }
 
+// What ppoll(2) takes for a deadline.
+timespec* time_left(int64_t deadline_ns, timespec& timeout) {
+  if (deadline_ns == INT64_MAX) return nullptr;
+  const int64_t left = std::max<int64_t>(0, deadline_ns - monotonic_now());
+  timeout = {left / 1000000000, left % 1000000000};
+  return &timeout;
+}
+
 }  // namespace
 
 int64_t monotonic_now() { return now(CLOCK_MONOTONIC); }
@@ -33,16 +41,21 @@ void prepare_child_waiting() {
 void wait_for_child_or_fd(int fd, int64_t deadline_ns) {
   pollfd p{fd, POLLIN, 0};
   timespec timeout{};
-  timespec* limit = nullptr;
-  if (deadline_ns != INT64_MAX) {
-    const int64_t left = std::max<int64_t>(0, deadline_ns - monotonic_now());
-    timeout = {left / 1000000000, left % 1000000000};
-    limit = &timeout;
-  }
+  timespec* const limit = time_left(deadline_ns, timeout);
   sigset_t mask;
   pthread_sigmask(SIG_BLOCK, nullptr, &mask);
   sigdelset(&mask, SIGCHLD);
   ppoll(&p, fd >= 0 ? 1 : 0, limit, &mask);
+}
+
+unsigned wait_for_any(std::span<const int> fds, int64_t deadline_ns) {
+  pollfd p[8];
+  for (size_t i = 0; i < fds.size(); i++) p[i] = {fds[i], POLLIN, 0};
+  timespec timeout{};
+  if (ppoll(p, fds.size(), time_left(deadline_ns, timeout), nullptr) <= 0) return 0;
+  unsigned ready = 0;
+  for (size_t i = 0; i < fds.size(); i++) ready |= unsigned(p[i].revents != 0) << i;
+  return ready;
 }
 
 }  // namespace usk::host

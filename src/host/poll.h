@@ -1,6 +1,7 @@
 // Waiting on host descriptors and on traced children at once.
 #pragma once
 #include <cstdint>
+#include <span>
 
 #include "base/result.h"
 #include "host/host_fd.h"
@@ -16,5 +17,9 @@ void prepare_child_waiting();
 // Sleeps until a child changes state, `fd` is readable (-1: none) or host monotonic `deadline_ns`
 // has passed (INT64_MAX: never). A child that changed state before the call ends it at once.
 void wait_for_child_or_fd(int fd, int64_t deadline_ns);
+
+// Sleeps until one of at most 8 descriptors (-1: none) is readable or the deadline has passed. One
+// bit for each that is.
+unsigned wait_for_any(std::span<const int> fds, int64_t deadline_ns);
 
 }  // namespace usk::host

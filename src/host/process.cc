@@ -27,10 +27,10 @@ Result<void> checked(long r) {
   return {};
 }
 
-// In the child, between fork and exec: only async-signal-safe calls.
+// In the child, between fork and exec: only async-signal-safe calls. `go`: read one byte first.
 [[noreturn]] void exec_image(int image, int channel, int go) {
   char byte;
-  if (read(go, &byte, 1) != 1) _exit(127);
+  if (go >= 0 && read(go, &byte, 1) != 1) _exit(127);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   setsid();  // A terminal's signals are for the kernel process, never for guest code.
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -178,6 +178,17 @@ OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options) {
     return fail("the stub process did not start: the host must allow executing a memfd");
   }
   return pid;
+}
+
+OrFailure<pid_t> spawn_stub(int image, int file) {
+  const pid_t pid = fork();
+  if (pid < 0) return fail(fmt::format("fork: {}", strerror(errno)));
+  if (pid == 0) exec_image(image, file, -1);
+  return pid;
+}
+
+bool send_thread_signal(pid_t process, pid_t thread, int signal) {
+  return syscall(SYS_tgkill, process, thread, signal) == 0;
 }
 
 int kernel_release() {

@@ -53,6 +53,12 @@ pid_t own_pid();
 // first instruction, with one descriptor: `channel`, as number 0.
 OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options);
 
+// Starts `image` as a child with one descriptor: `file`, as number 0. It dies with the thread that
+// calls this.
+OrFailure<pid_t> spawn_stub(int image, int file);
+// tgkill(2): false when that thread is gone.
+bool send_thread_signal(pid_t process, pid_t thread, int signal);
+
 // Release of the running kernel as major * 1000 + minor: uname(2).
 int kernel_release();
 

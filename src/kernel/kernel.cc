@@ -12,6 +12,7 @@ Kernel::Kernel(std::unique_ptr<platform::Platform> platform, KernelOptions optio
       platform_(std::move(platform)),
       options_(options) {
   boot_realtime_ns = time.now(CLOCK_REALTIME);
+  time.page().set_host_function(platform_->host_clock_gettime());
   set_timer_service(&time);
   if (options_.memory_limit == UINT64_MAX) return;
   memory_watch_ = std::make_unique<MemoryWatch>(*this, options_.memory_limit);
@@ -115,9 +116,10 @@ void Kernel::run(const std::function<bool()>& done) {
     }
     if (!scheduler.idle()) next = {0};
     if (done()) return;
-    platform_->poll(poller ? poller->fd() : -1, next,
-                    [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
-    if (poller) poller->dispatch();
+    const bool readable = platform_->poll(
+        poller ? poller->fd() : -1, next,
+        [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
+    if (readable && poller) poller->dispatch();
   }
 }
 

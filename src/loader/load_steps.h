@@ -33,7 +33,7 @@ struct StackContents {
 };
 Result<void> build_stack(NewProgram& p, const StackContents& contents);
 
-// Maps the vDSO; its address.
-Result<uint64_t> map_vdso(NewProgram& p);
+// Maps the vDSO behind the time page; its address.
+Result<uint64_t> map_vdso(NewProgram& p, const Ref<HostFd>& time_page);
 
 }  // namespace usk

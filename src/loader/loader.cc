@@ -209,7 +209,8 @@ Result<std::shared_ptr<ExecImage>> load_program(Kernel& kernel, LoadRequest q) {
   NewProgram p = TRY(new_program(kernel, q));
   Aux aux = TRY(map_program(p, main, interpreter ? &*interpreter : nullptr));
   add_credentials(aux, *creds.creds, creds.secure);
-  if (const uint64_t vdso = TRY(map_vdso(p))) aux.emplace_back(AT_SYSINFO_EHDR, vdso);
+  if (const uint64_t vdso = TRY(map_vdso(p, kernel.time.page().memory())))
+    aux.emplace_back(AT_SYSINFO_EHDR, vdso);
   StackContents contents{q.argv, q.envp, q.name, aux, main.stack_prot};
   if (contents.argv.empty()) contents.argv.push_back("");  // Linux since 5.18.
   TRY(build_stack(p, contents));

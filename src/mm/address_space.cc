@@ -48,7 +48,12 @@ Result<Ref<ExecutableHold>> ExecutableHold::take(Ref<File> file) {
 
 ExecutableHold::~ExecutableHold() { file_->inode().allow_write_access(); }
 
-AddressSpace::AddressSpace(Ref<platform::Space> space) : space_(std::move(space)) {}
+AddressSpace::AddressSpace(Ref<platform::Space> space) : space_(std::move(space)) {
+  space_->set_code_query([this](uint64_t addr) {
+    const auto area = find(addr);
+    return area && (area->prot & PROT_EXEC) && !area->has(Vma::kShared);
+  });
+}
 
 AddressSpace::Areas::iterator AddressSpace::first_ending_after(uint64_t addr) {
   auto it = areas_.upper_bound(addr);
@@ -139,6 +144,7 @@ void AddressSpace::erase_range(uint64_t start, uint64_t end) {
 }
 
 AddressSpace::~AddressSpace() NO_THREAD_SAFETY_ANALYSIS {
+  space_->set_code_query(nullptr);
   for (auto& [start, v] : areas_) {
     if (v.is_shared_writable()) v.file->count_writable_mapping(-int64_t(v.pages()));
   }
@@ -166,6 +172,16 @@ std::optional<Vma> AddressSpace::find(uint64_t addr) {
   auto it = first_ending_after(addr);
   if (it == areas_.end() || it->first > addr) return std::nullopt;
   return it->second;
+}
+
+bool AddressSpace::is_writable(uint64_t addr, uint64_t length) {
+  Hold lock(*this);
+  const uint64_t end = addr + length;
+  for (auto it = first_ending_after(addr); addr < end; ++it) {
+    if (it == areas_.end() || it->first > addr || !(it->second.prot & PROT_WRITE)) return false;
+    addr = it->second.end;
+  }
+  return true;
 }
 
 std::vector<Vma> AddressSpace::areas() {

@@ -37,6 +37,7 @@ struct MapRequest {
   Ref<File> file;
   uint64_t offset = 0;
   std::string name;
+  Ref<HostFd> memory;  // Of the kernel's own, instead of a file: may only be read.
 };
 
 // Sums that limits and /proc/PID/status speak of, in bytes.
@@ -78,6 +79,8 @@ class AddressSpace final : public RefCounted {
   // The child's map after the platform copied the space; `child` is its thread.
   Ref<AddressSpace> fork(Ref<platform::Space> space, platform::Thread& child) EXCLUDES(mu_);
 
+  // Whether all of [addr, addr + length) is mapped for writing.
+  bool is_writable(uint64_t addr, uint64_t length) EXCLUDES(mu_);
   // The area that holds `addr`.
   std::optional<Vma> find(uint64_t addr) EXCLUDES(mu_);
   std::vector<Vma> areas() EXCLUDES(mu_);

@@ -82,6 +82,11 @@ Result<Vma> AddressSpace::prepare(const MapRequest& r, uint64_t length) {
       return v;
     }
   }
+  if (r.memory) {
+    v.backing = r.memory;
+    v.max_prot = PROT_READ;
+    return v;
+  }
   if (r.flags & MAP_GROWSDOWN) v.flags |= Vma::kGrowsDown;
   if (v.has(Vma::kShared)) v.shared = make_ref<SharedAnon>();
   return v;

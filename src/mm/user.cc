@@ -16,7 +16,7 @@ Result<size_t> UserMemory::read(uint64_t addr, std::span<std::byte> dst) {
   dst = dst.first(std::min<uint64_t>(dst.size(), kGuestEnd - addr));
   size_t done = 0;
   while (done < dst.size()) {
-    auto n = mm_.space().read(addr + done, dst.subspan(done));
+    auto n = by_.read_memory(addr + done, dst.subspan(done));
     if (n) {
       done += *n;
     } else if (!mm_.grow_stack(by_, addr + done, limits_)) {
@@ -33,7 +33,8 @@ Result<size_t> UserMemory::write(uint64_t addr, std::span<const std::byte> src) 
   src = src.first(std::min<uint64_t>(src.size(), kGuestEnd - addr));
   size_t done = 0;
   while (done < src.size()) {
-    auto n = mm_.space().write(addr + done, src.subspan(done));
+    const auto rest = src.subspan(done);
+    auto n = by_.write_memory(addr + done, rest, mm_.is_writable(addr + done, rest.size()));
     if (n) {
       done += *n;
     } else if (!mm_.grow_stack(by_, addr + done, limits_)) {

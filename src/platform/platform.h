@@ -3,9 +3,11 @@
 #include <sched.h>
 #include <signal.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -20,7 +22,7 @@
 namespace usk::platform {
 
 // Guest addresses are [kGuestStart, kGuestEnd); the stub lives above.
-constexpr uint64_t kGuestStart = 0x10000;
+constexpr uint64_t kGuestStart = 0x80000;
 constexpr uint64_t kGuestEnd = 0x7fffd0000000;
 constexpr uint64_t kPageSize = 4096;
 
@@ -38,6 +40,11 @@ struct Trap {
   int signal = 0;
   int code = 0;
   uint64_t address = 0;
+  // kSyscall: number and arguments.
+  uint64_t nr = 0;
+  std::array<uint64_t, 6> args{};
+  // kFault: the processor's error code and trap number, where the platform can tell.
+  uint64_t error = 0, number = 0;
 };
 
 class Thread;
@@ -81,6 +88,16 @@ class Space : public RefCounted {
   // the host for smaps.
   virtual Result<void> residency(uint64_t addr, std::span<uint8_t> pages) = 0;
   virtual uint64_t resident_bytes() = 0;
+
+  // Whether `addr` is executable private memory, which the platform may change for its own ends.
+  // Asked while nothing is locked.
+  using CodeQuery = std::function<bool(uint64_t addr)>;
+  virtual void set_code_query(CodeQuery) {}
+};
+
+// What a guest thread may be told without asking the kernel: getpid(2), gettid(2), getuid(2) ...
+struct Identity {
+  uint32_t pid = 0, tid = 0, uid = 0, euid = 0, gid = 0, egid = 0;
 };
 
 class Thread {
@@ -90,14 +107,33 @@ class Thread {
 
   // Of a stopped thread.
   virtual Regs& regs() = 0;
+  // The result of the call that trapped: as regs().set_result(), without a look at the rest.
+  virtual void set_result(int64_t value) { regs().set_result(value); }
   // The floating point and vector state, in the XSAVE layout of NT_X86_XSTATE.
   virtual Result<std::vector<std::byte>> fpu_state() = 0;
   virtual Result<void> set_fpu_state(std::span<const std::byte> state) = 0;
+  // Memory of its space, as Space::read() and write(), for the call that this thread is in: what
+  // the platform copied with the trap is not copied again, and a write may come only when the
+  // thread runs on. `known` says that the pages are mapped and writable.
+  virtual Result<size_t> read_memory(uint64_t addr, std::span<std::byte> dst) {
+    return space().read(addr, dst);
+  }
+  virtual Result<size_t> write_memory(uint64_t addr, std::span<const std::byte> src, bool known) {
+    (void)known;
+    return space().write(addr, src);
+  }
+  // Makes writes of write_memory() that are still to come: others are about to look.
+  virtual void flush_memory() {}
+  // The call slept: what was copied with its trap is old.
+  virtual void forget_copies() {}
   // Run guest code until the next trap, which is reported by Platform::poll().
   enum class Mode { kRun, kStep };
   virtual void resume(Mode mode) = 0;
   // A running thread is to stop soon and report a trap of any kind.
   virtual void interrupt() = 0;
+  // Of a stopped thread: these calls may be answered without a trap from now on. Nothing: each is
+  // to be reported.
+  virtual void set_identity(const std::optional<Identity>&) {}
   virtual uint64_t cpu_time_ns() = 0;
   // sched_setaffinity(2); processors the host does not have are left out.
   virtual Result<void> set_affinity(const cpu_set_t& cpus) = 0;
@@ -123,10 +159,15 @@ class Platform {
   // Another thread in the space of `by`, with its registers.
   virtual Result<std::unique_ptr<Thread>> new_thread(Thread& by) = 0;
 
+  // The host's clock_gettime(2) as a function that guest code may call at this address in every
+  // space; 0: there is none.
+  virtual uint64_t host_clock_gettime() { return 0; }
+
   // Waits until a thread has trapped, `fd` becomes readable or the deadline (host's monotonic
-  // clock) has passed, whatever is first, and reports each trap to `on_trap`.
+  // clock) has passed, whatever is first, and reports each trap to `on_trap`. False: `fd` was not
+  // looked at or is not readable.
   using OnTrap = std::function<void(Thread&, const Trap&)>;
-  virtual void poll(int fd, Deadline until, const OnTrap& on_trap) = 0;
+  virtual bool poll(int fd, Deadline until, const OnTrap& on_trap) = 0;
 };
 
 }  // namespace usk::platform

@@ -131,7 +131,7 @@ constexpr Entry kKernel[] = {
     {.name = "yama", .mode = kDir, .children = kYama},
 };
 constexpr Entry kVm[] = {
-    USK_FIXED("max_map_count", "65530"), USK_FIXED("mmap_min_addr", "65536"),
+    USK_FIXED("max_map_count", "65530"), USK_FIXED("mmap_min_addr", "524288"),
     USK_FIXED("overcommit_memory", "0"), USK_FIXED("overcommit_ratio", "50"),
     USK_FIXED("swappiness", "60"),
 };

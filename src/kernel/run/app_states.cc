@@ -22,14 +22,34 @@ void on_fault(Task& t, const Trap& trap) {
   if (trap.code == SI_KERNEL) info.si_addr = nullptr;
   t.cpu->regs().orig_rax = -1;
   Lock lock(task_mutex);
-  t.fault_address = trap.address;
+  t.fault = {trap.address, trap.error, trap.number};
   force_signal(t, info);
+}
+
+// Lets the platform answer who the task is, where nobody watches its calls and the answers change
+// with its credentials alone (the maps of other user namespaces may be written at any time).
+void publish_identity(Task& t) {
+  t.answered_creds = t.creds;
+  if (t.kernel.hooks.entered || t.creds->user_ns.get() != t.kernel.root_user_ns.get()) {
+    return t.cpu->set_identity(std::nullopt);
+  }
+  const Creds& c = *t.creds;
+  t.cpu->set_identity(platform::Identity{.pid = uint32_t(t.tgid()),
+                                         .tid = uint32_t(t.tid()),
+                                         .uid = c.uid,
+                                         .euid = c.euid,
+                                         .gid = c.gid,
+                                         .egid = c.egid});
 }
 
 // What the trap leads to.
 RunState after_trap(Task& t, const Trap& trap) {
   switch (trap.kind) {
-    case Trap::Kind::kSyscall: return Syscall{};
+    case Trap::Kind::kSyscall:
+      t.frame = SyscallFrame{};
+      t.frame.nr = trap.nr;
+      t.frame.args = trap.args;
+      return Syscall{};
     case Trap::Kind::kVsyscall: return Vsyscall{};
     case Trap::Kind::kSyscall32: {
       // As a kernel without IA32 emulation: the interrupt vector does not exist.
@@ -54,6 +74,7 @@ Step App::run(Task& t) {
     return after_trap(t, trap);
   }
   if (t.interrupted.load(std::memory_order_relaxed)) return Interrupt{};
+  if (t.answered_creds.get() != t.creds.get()) publish_identity(t);
   if (!t.kernel.scheduler.enter_guest(t)) return App{};
   t.cpu->resume(platform::Thread::Mode::kRun);
   return InGuest{};

@@ -19,12 +19,8 @@ int restart_code(OnSignal on_signal) {
 
 Step Syscall::run(Task& t) {
   t.kernel.counters.syscalls++;
-  Regs& regs = t.cpu->regs();
-  t.frame = SyscallFrame{};
-  t.frame.nr = uint64_t(regs.syscall_nr());
-  t.frame.args = regs.syscall_args();
   // What a tracer at an enter-stop sees as the result so far.
-  regs.set_result(-ENOSYS);
+  t.cpu->set_result(-ENOSYS);
   return SyscallEnter{};
 }
 
@@ -85,6 +81,7 @@ Step SyscallInvoke::run(Task& t) {
 }
 
 Step SyscallReinvoke::run(Task& t) {
+  t.cpu->forget_copies();
   t.waits().clear();
   if (t.park_timer) {
     t.kernel.time.disarm(*t.park_timer);
@@ -119,7 +116,7 @@ Step SyscallExit::run(Task& t) {
     const int64_t shown = t.frame.registers_set ? t.cpu->regs().result() : t.frame.result;
     t.kernel.hooks.left(t, t.frame, shown);
   }
-  if (!t.frame.registers_set) t.cpu->regs().set_result(t.frame.result);
+  if (!t.frame.registers_set) t.cpu->set_result(t.frame.result);
   // What the call held on to (files above all) is let go before guest code runs on.
   t.frame.pins.clear();
   t.frame.extra.reset();

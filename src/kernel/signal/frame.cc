@@ -18,6 +18,13 @@ bool on_alt_stack(const AltStack& stack, uint64_t sp) {
   return sp > stack.addr && sp - stack.addr <= stack.size;
 }
 
+// Where the platform does not tell: a page that may be read can only have been written.
+uint64_t guess_page_fault_error(Task& t, int code) {
+  const auto area = t.mm->find(t.fault.address);
+  const bool write = area && (area->prot & PROT_READ) && !(area->prot & PROT_WRITE);
+  return 4 | (code == SEGV_ACCERR ? 1 : 0) | (write ? 2 : 0);
+}
+
 bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& action,
                         SignalSet mask) {
   Regs& regs = t.cpu->regs();
@@ -36,12 +43,9 @@ bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& acti
       (action.flags & SA_ONSTACK) && t.alt_stack.size && !on_alt_stack(t.alt_stack, regs.rsp);
   if (switch_stack) q.stack_top = t.alt_stack.addr + t.alt_stack.size;
   if (info.si_signo == SIGSEGV || info.si_signo == SIGBUS) {
-    q.cr2 = t.fault_address;
-    q.trapno = 14;
-    // ptrace(2) does not tell the error code: a page that may be read can only have been written.
-    const auto area = t.mm->find(t.fault_address);
-    const bool write = area && (area->prot & PROT_READ) && !(area->prot & PROT_WRITE);
-    q.err = 4 | (info.si_code == SEGV_ACCERR ? 1 : 0) | (write ? 2 : 0);
+    q.cr2 = t.fault.address;
+    q.trapno = t.fault.number ? t.fault.number : 14;
+    q.err = t.fault.number ? t.fault.error : guess_page_fault_error(t, info.si_code);
   }
   auto fpu = t.cpu->fpu_state();
   if (!fpu) return false;

@@ -73,6 +73,7 @@ void commit_exec(Task& t) {
   Ref<AddressSpace> old_mm = std::exchange(t.mm, image->mm);
   std::unique_ptr<platform::Thread> old_cpu = std::exchange(t.cpu, std::move(image->cpu));
   t.cpu->owner = &t;
+  t.answered_creds.reset();
   (void)t.cpu->set_affinity(t.affinity);  // The fresh thread may be elsewhere; the host decides.
   old_cpu->owner = nullptr;
   {

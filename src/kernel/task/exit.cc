@@ -130,7 +130,10 @@ void leave_process(Task& t) REQUIRES(task_mutex) {
 void release_resources(Task& t, bool last) {
   leave_futexes(t);
   if (t.clear_child_tid && t.mm->ref_count() > 1) {
-    if (t.mem().put(UserPtr<uint32_t>{t.clear_child_tid}, 0)) wake_futex(t, t.clear_child_tid, 1);
+    if (t.mem().put(UserPtr<uint32_t>{t.clear_child_tid}, 0)) {
+      t.cpu->flush_memory();
+      wake_futex(t, t.clear_child_tid, 1);
+    }
   }
   if (last) t.group->timers->clear();
   t.usage = thread_usage(t);

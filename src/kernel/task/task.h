@@ -88,6 +88,7 @@ class Task final : public RefCounted {
   Ref<FdTable> fds;
   Ref<FsState> fs;
   Ref<const Creds> creds;
+  Ref<const Creds> answered_creds;  // Those that the platform answers with; null: none yet.
   Namespaces ns;
   std::array<char, 16> comm{};
 
@@ -100,7 +101,11 @@ class Task final : public RefCounted {
   PendingSignals pending GUARDED_BY(task_mutex);
   // Faults that force_signal() queued: not subject to an init's immunity.
   SignalSet forced_signals GUARDED_BY(task_mutex) = 0;
-  uint64_t fault_address = 0;  // cr2 of a handler's frame.
+  // The last fault, for a handler's frame: cr2, the processor's error code and trap number (both
+  // 0 where the platform cannot tell).
+  struct {
+    uint64_t address = 0, error = 0, number = 0;
+  } fault;
   // Something of a signal, stop or kill is to be looked at before guest code runs on.
   std::atomic<bool> interrupted{false};
   AltStack alt_stack;

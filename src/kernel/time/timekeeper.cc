@@ -40,6 +40,7 @@ void Timekeeper::disarm(TimerClient& client) {
 
 void Timekeeper::set_realtime(int64_t ns) {
   realtime_offset_ = ns - host::realtime_now();
+  page_.set_offsets(realtime_offset_, monotonic_offset_);
   set_count_++;
   set_queue_.wake(POLLIN);
 }

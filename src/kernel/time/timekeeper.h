@@ -7,6 +7,7 @@
 
 #include "base/fields.h"
 #include "base/timer.h"
+#include "kernel/time/time_page.h"
 
 namespace usk {
 
@@ -25,6 +26,8 @@ class Timekeeper final : public TimerService {
   // Calls what has expired; returns the next deadline on the host's monotonic clock.
   Deadline expire() EXCLUDES(mu_);
 
+  TimePage& page() { return page_; }
+
   USK_FIELDS(monotonic_offset_, realtime_offset_)
 
  private:
@@ -41,6 +44,7 @@ class Timekeeper final : public TimerService {
   Heap monotonic_heap_ GUARDED_BY(mu_);
   Heap realtime_heap_ GUARDED_BY(mu_);
   std::unordered_map<TimerClient*, Place> places_ GUARDED_BY(mu_);
+  TimePage page_;
   std::atomic<int64_t> monotonic_offset_{0}, realtime_offset_{0};
   std::atomic<uint64_t> set_count_{0};
   WaitQueue set_queue_;

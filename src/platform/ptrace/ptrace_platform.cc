@@ -11,6 +11,7 @@
 #include "host/file_io.h"
 #include "host/poll.h"
 #include "host/process.h"
+#include "host/vdso.h"
 #include "platform/stub/layout.h"
 
 extern "C" const std::byte usk_stub_image_begin[], usk_stub_image_end[];
@@ -37,10 +38,14 @@ constexpr uint64_t kThreadFlags =
 
 }  // namespace
 
-OrFailure<std::unique_ptr<Platform>> PtracePlatform::make() {
+CallStop call_stop_of_host() {
+  return kernel_release() < 4008 ? CallStop::kSignal : CallStop::kSysemu;
+}
+
+OrFailure<std::unique_ptr<Platform>> PtracePlatform::make(CallStop call_stop) {
   prepare_child_waiting();
   host::Channel channel = TRY(host::Channel::make());
-  std::unique_ptr<PtracePlatform> p(new PtracePlatform(std::move(channel)));
+  std::unique_ptr<PtracePlatform> p(new PtracePlatform(std::move(channel), call_stop));
   TRY(p->start_zygote());
   return p;
 }
@@ -56,14 +61,20 @@ OrFailure<void> PtracePlatform::start_zygote() {
   }
   const pid_t pid = TRY(spawn_traced(image->get(), channel_.far_end(), kTraceOptions));
   zygote_ = std::make_unique<PtraceThread>(*this, make_ref<PtraceSpace>(*this, pid), pid);
-  // Nothing but the stub's own pages stays.
-  const Command commands[] = {
+  // Nothing stays but the stub's own pages and, above them, the host's vDSO.
+  Vdso vdso = vdso_of(pid);
+  if (vdso.start < USK_STUB_END) vdso = {USK_HOST_TOP, USK_HOST_TOP, 0};
+  host_clock_gettime_ = vdso.clock_gettime;
+  std::vector<Command> commands = {
       {SYS_munmap, {kGuestStart, USK_STUB_BASE - kGuestStart, 0, 0, 0, 0}},
-      {SYS_munmap, {USK_STUB_MESSAGE, USK_HOST_TOP - USK_STUB_MESSAGE, 0, 0, 0, 0}},
+      {SYS_munmap, {USK_STUB_MESSAGE, vdso.start - USK_STUB_MESSAGE, 0, 0, 0, 0}},
       {SYS_mmap,
        {USK_STUB_MESSAGE, kPageSize, PROT_READ | PROT_WRITE,
         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, uint64_t(-1), 0}},
   };
+  if (vdso.end < USK_HOST_TOP) {
+    commands.push_back({SYS_munmap, {vdso.end, USK_HOST_TOP - vdso.end, 0, 0, 0, 0}});
+  }
   if (auto r = zygote_->batch(commands); !r) {
     return fail(fmt::format("cannot empty the stub's address space (error {})", int(r.error())));
   }
@@ -145,18 +156,19 @@ bool PtracePlatform::poll_once(const OnTrap& on_trap) {
   return true;
 }
 
-void PtracePlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
+bool PtracePlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
   for (PtraceThread* t : std::exchange(lost_, {})) on_trap(*t, {.kind = Trap::Kind::kLost});
   // A bounded round, so that descriptors and timers are looked at under load.
   for (int i = 0; i < 64; i++) {
     if (poll_once(on_trap)) continue;
-    if (i > 0) return;
+    if (i > 0) return true;
     host::wait_for_child_or_fd(fd, until.ns);
     // Ended by a child or by the rest: take what is there and go.
     while (i++ < 64 && poll_once(on_trap)) {
     }
-    return;
+    return true;
   }
+  return true;
 }
 
 }  // namespace usk::platform

@@ -100,7 +100,9 @@ class PtraceThread final : public Thread {
   };
   Result<StubStop> run_stub(const Regs& regs);
   Result<int> continue_until_stop();
+  std::optional<Trap> classify_event(int event, int signal);
   std::optional<Trap> classify_signal(int signal);
+  std::optional<Trap> classify_filtered_call(const siginfo_t& info);
   void fetch_regs();
 
   PtracePlatform& platform_;
@@ -114,18 +116,26 @@ class PtraceThread final : public Thread {
   Mode mode_ = Mode::kRun;
 };
 
+// What brings a guest's system call to us. The host looks at the stub's seccomp filter before it
+// looks at the tracer up to Linux 4.7, so that there the filter's SIGSYS is what is seen; from 4.8 on
+// the tracer's stop of PTRACE_SYSEMU comes first (seccomp(2), ptrace(2)).
+enum class CallStop { kSysemu, kSignal };
+CallStop call_stop_of_host();
+
 class PtracePlatform final : public Platform {
  public:
-  static OrFailure<std::unique_ptr<Platform>> make();
+  static OrFailure<std::unique_ptr<Platform>> make(CallStop call_stop = call_stop_of_host());
   ~PtracePlatform() override;
 
   std::string_view name() const override { return "ptrace"; }
   Result<NewSpace> new_space() override;
   Result<NewSpace> fork(Thread& by) override;
   Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
-  void poll(int fd, Deadline until, const OnTrap& on_trap) override;
+  bool poll(int fd, Deadline until, const OnTrap& on_trap) override;
+  uint64_t host_clock_gettime() override { return host_clock_gettime_; }
 
   host::Channel& channel() { return channel_; }
+  CallStop call_stop() const { return call_stop_; }
   void add_thread(PtraceThread& t) { threads_[t.tid()] = &t; }
   void remove_thread(PtraceThread& t) {
     threads_.erase(t.tid());
@@ -137,7 +147,8 @@ class PtracePlatform final : public Platform {
   void report_lost(PtraceThread& t) { lost_.push_back(&t); }
 
  private:
-  explicit PtracePlatform(host::Channel channel) : channel_(std::move(channel)) {}
+  PtracePlatform(host::Channel channel, CallStop call_stop)
+      : channel_(std::move(channel)), call_stop_(call_stop) {}
   OrFailure<void> start_zygote();
   OrFailure<void> install_filter();
   std::optional<host::WaitEvent> next_event();
@@ -145,9 +156,11 @@ class PtracePlatform final : public Platform {
   NewSpace wrap_space(pid_t pid);
 
   host::Channel channel_;
+  const CallStop call_stop_;
   std::unordered_map<pid_t, PtraceThread*> threads_;
   std::unordered_set<PtraceThread*> in_guest_;  // Resumed; no event met yet.
   unsigned rounds_ = 0;
+  uint64_t host_clock_gettime_ = 0;
   std::vector<PtraceThread*> lost_;
   std::unique_ptr<PtraceThread> zygote_;  // An empty space, copied for each new one.
 };

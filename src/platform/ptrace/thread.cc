@@ -1,3 +1,4 @@
+#include <linux/audit.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -63,7 +64,10 @@ void PtraceThread::resume(Mode mode) {
   regs_valid_ = regs_dirty_ = false;
   running_ = true;
   platform_.entered_guest(*this);
-  const int request = mode == Mode::kStep ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU;
+  const bool step = mode == Mode::kStep;
+  const int request = platform_.call_stop() == CallStop::kSysemu
+                          ? (step ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU)
+                          : (step ? PTRACE_SINGLESTEP : PTRACE_CONT);
   (void)trace_resume(request, tid_);  // Of a dying thread it fails; poll() reports the end.
 }
 
@@ -83,14 +87,49 @@ std::optional<Trap> PtraceThread::classify(int status) {
   }
   const int event = status >> 16;
   const int signal = WSTOPSIG(status);
-  if (event) return Trap{.kind = Trap::Kind::kInterrupted};
+  if (event) return classify_event(event, signal);
   if (signal == kSyscallStop) {
     fetch_regs();
     // The syscall instruction leaves the return address in rcx; int 0x80 does not.
     const bool native = regs_.rcx == regs_.rip;
-    return Trap{.kind = native ? Trap::Kind::kSyscall : Trap::Kind::kSyscall32};
+    Trap t{.kind = native ? Trap::Kind::kSyscall : Trap::Kind::kSyscall32};
+    t.nr = regs_.orig_rax;
+    t.args = regs_.syscall_args();
+    return t;
   }
   return classify_signal(signal);
+}
+
+std::optional<Trap> PtraceThread::classify_event(int event, int signal) {
+  const bool group_stop = event == PTRACE_EVENT_STOP && (signal == SIGSTOP || signal == SIGTSTP ||
+                                                         signal == SIGTTIN || signal == SIGTTOU);
+  if (!group_stop) return Trap{.kind = Trap::Kind::kInterrupted};
+  // Somebody on the host stopped the stub: it stays so until SIGCONT, which is another event.
+  running_ = true;
+  if (trace_resume(PTRACE_LISTEN, tid_)) return std::nullopt;
+  running_ = false;
+  return Trap{.kind = Trap::Kind::kInterrupted};
+}
+
+// The stub's own filter met the call: in the vsyscall page, which no tracer's stop precedes, or on
+// a host that asks filters first.
+std::optional<Trap> PtraceThread::classify_filtered_call(const siginfo_t& info) {
+  const uint64_t at = reinterpret_cast<uint64_t>(info.si_call_addr);
+  Regs& r = regs();
+  r.orig_rax = uint64_t(info.si_syscall);
+  if ((at & ~0xfffull) == kVsyscallPage) {
+    // The host has emulated the return from the page; go back to its entry.
+    r.rsp -= 8;
+    r.rip = at;
+    return Trap{.kind = Trap::Kind::kVsyscall, .address = at};
+  }
+  if (platform_.call_stop() != CallStop::kSignal) return Trap{.kind = Trap::Kind::kLost};
+  if (info.si_arch != AUDIT_ARCH_X86_64) return Trap{.kind = Trap::Kind::kSyscall32};
+  Trap t{.kind = Trap::Kind::kSyscall};
+  t.nr = r.orig_rax;
+  t.args = r.syscall_args();
+  r.rax = uint64_t(-ENOSYS);
+  return t;
 }
 
 std::optional<Trap> PtraceThread::classify_signal(int signal) {
@@ -100,16 +139,7 @@ std::optional<Trap> PtraceThread::classify_signal(int signal) {
     resume(mode_);
     return std::nullopt;
   }
-  if (signal == SIGSYS) {
-    const uint64_t at = reinterpret_cast<uint64_t>(info->si_call_addr);
-    // The host has emulated the return from the vsyscall page; go back to its entry.
-    Regs& r = regs();
-    r.rsp -= 8;
-    r.rip = at;
-    r.orig_rax = uint64_t(info->si_syscall);
-    if ((at & ~0xfffull) != kVsyscallPage) return Trap{.kind = Trap::Kind::kLost};
-    return Trap{.kind = Trap::Kind::kVsyscall, .address = at};
-  }
+  if (signal == SIGSYS) return classify_filtered_call(*info);
   return Trap{.kind = Trap::Kind::kFault,
               .signal = signal,
               .code = info->si_code,

@@ -1,0 +1,482 @@
+// The code of a stub process: posts what the guest asks for, waits for the answer, obeys orders.
+// Freestanding: no library, no data of its own, general registers only. See README.md.
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+
+#include "platform/trap/area.h"
+
+using namespace usk::trap;
+
+extern "C" {
+long usk_call(long nr, long a, long b, long c, long d, long e, long f);
+long usk_clone_thread(long flags, Area* area, uint32_t* alive);
+long usk_fork(long flags, long block, long offset);
+long usk_guarded(Area* a, long (*function)(Area*, const Command*), const Command* argument);
+void usk_xsave(void* to, uint64_t mask);
+void usk_xrstor(const void* from);
+[[noreturn]] void usk_on_stack(Area* a, void (*function)(Area*));
+extern const char usk_restorer[], usk_guard_fault[], usk_guest_trapped[];
+extern const char usk_exit_window[], usk_exit_window_end[], usk_slow_window[],
+    usk_slow_window_end[];
+
+void* memcpy(void* to, const void* from, size_t n) {
+  void* d = to;
+  __asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(n)::"memory");
+  return to;
+}
+void* memset(void* to, int byte, size_t n) {
+  void* d = to;
+  __asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(byte) : "memory");
+  return to;
+}
+}
+
+namespace {
+
+template <class... A>
+long call(long nr, A... args) {
+  long a[6] = {(long)args...};
+  return usk_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+const volatile Policy& policy() { return *reinterpret_cast<const volatile Policy*>(USK_POLICY); }
+
+uint32_t load(const uint32_t& word) { return __atomic_load_n(&word, __ATOMIC_ACQUIRE); }
+
+std::byte* buffer(Area* a) { return reinterpret_cast<std::byte*>(a) + USK_AREA_BUFFER; }
+
+uint32_t current_cpu() {
+  uint32_t v = 0x7b;  // The segment whose limit Linux sets to the number of the CPU.
+  __asm__ volatile("lsl %1, %0" : "=r"(v) : "r"(v) : "cc");
+  return v & 0xfff;
+}
+
+uint64_t cycles() {
+  uint32_t low, high;
+  __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+  return low | uint64_t(high) << 32;
+}
+
+void set_fs_base(uint64_t v) { __asm__ volatile("wrfsbase %0" ::"r"(v)); }
+uint64_t fs_base() {
+  uint64_t v;
+  __asm__ volatile("rdfsbase %0" : "=r"(v));
+  return v;
+}
+void set_gs_base(uint64_t v) { __asm__ volatile("wrgsbase %0" ::"r"(v)); }
+uint64_t gs_base() {
+  uint64_t v;
+  __asm__ volatile("rdgsbase %0" : "=r"(v));
+  return v;
+}
+
+// Spins while the kernel process polls on another CPU. True: the answer is there.
+bool spin(Area* a, uint32_t cpu) {
+  if (!policy().polling || policy().polling_cpu == cpu) return false;
+  const uint64_t end = cycles() + policy().spin_cycles;
+  do {
+    for (int i = 0; i < 16; i++) {
+      if (load(a->order)) return true;
+      __builtin_ia32_pause();
+    }
+  } while (cycles() < end);
+  return load(a->order);
+}
+
+// Hands the thread to the kernel process until it has answered.
+void post(Area* a, Post kind) {
+  const uint32_t cpu = current_cpu();
+  a->cpu = cpu;
+  a->interrupt = 0;
+  a->order = 0;
+  __atomic_exchange_n(&a->post, uint32_t(kind), __ATOMIC_SEQ_CST);
+  while (!load(a->order)) {
+    if (!policy().polling) {
+      call(USK_NR_NOTIFY, a->index);
+    } else if (!spin(a, cpu)) {
+      __atomic_exchange_n(&a->waiting, 1, __ATOMIC_SEQ_CST);
+      if (policy().polling) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
+      a->waiting = 0;
+    }
+  }
+}
+
+long compare_exchange(Area*, const Command* c) {
+  uint32_t expected = uint32_t(c->args[1]);
+  __atomic_compare_exchange_n(reinterpret_cast<uint32_t*>(c->args[0]), &expected,
+                              uint32_t(c->args[2]), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  return expected;
+}
+long copy_out(Area* a, const Command* c) {
+  memcpy(reinterpret_cast<void*>(c->args[0]), buffer(a) + c->args[2], c->args[1]);
+  return 0;
+}
+long restore_fpu(Area* a, const Command*) {
+  usk_xrstor(buffer(a));
+  return 0;
+}
+
+long run(Area* a, const Command& c) {
+  switch (c.nr) {
+    case kCmdClone:
+      return usk_clone_thread(c.args[0], reinterpret_cast<Area*>(c.args[1]),
+                              reinterpret_cast<uint32_t*>(c.args[2]));
+    case kCmdFork: return usk_fork(c.args[0], c.args[1], c.args[2]);
+    case kCmdCompareExchange: return usk_guarded(a, compare_exchange, &c);
+    case kCmdCopyOut: return usk_guarded(a, copy_out, &c);
+    case kCmdRestoreFpu: return usk_guarded(a, restore_fpu, &c);
+    case kCmdSaveFpu: usk_xsave(buffer(a), c.args[0]); return 0;
+    default: return call(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5]);
+  }
+}
+
+// The answer plus one that the thread holds itself; 0: it must ask.
+uint32_t known_answer(const Area* a) {
+  switch (a->nr) {
+    case SYS_getpid: return a->identity[kPid];
+    case SYS_gettid: return a->identity[kTid];
+    case SYS_getuid: return a->identity[kUid];
+    case SYS_geteuid: return a->identity[kEuid];
+    case SYS_getgid: return a->identity[kGid];
+    case SYS_getegid: return a->identity[kEgid];
+    default: return 0;
+  }
+}
+
+enum class Copy { kNothing, kString, kBuffer };
+struct CopyRule {
+  Copy what;
+  uint8_t address, length;  // Which arguments; of a buffer of fixed size: 0x80 + size / 8.
+};
+
+// What a call will want from memory: copied along with its post. Only a hint, since the kernel
+// process copies by itself what is missing.
+CopyRule copy_rule(uint32_t nr) {
+  switch (nr) {
+    case SYS_open:
+    case SYS_stat:
+    case SYS_lstat:
+    case SYS_access:
+    case SYS_chdir:
+    case SYS_mkdir:
+    case SYS_rmdir:
+    case SYS_creat:
+    case SYS_unlink:
+    case SYS_readlink:
+    case SYS_chmod:
+    case SYS_statfs: return {Copy::kString, 0, 0};
+    case SYS_openat:
+    case SYS_newfstatat:
+    case SYS_faccessat:
+    case SYS_faccessat2:
+    case SYS_readlinkat:
+    case SYS_statx:
+    case SYS_unlinkat:
+    case SYS_mkdirat: return {Copy::kString, 1, 0};
+    case SYS_write:
+    case SYS_pwrite64:
+    case SYS_sendto: return {Copy::kBuffer, 1, 2};
+    case SYS_rt_sigprocmask: return {Copy::kBuffer, 1, 0x81};
+    case SYS_rt_sigaction: return {Copy::kBuffer, 1, 0x84};
+    case SYS_nanosleep: return {Copy::kBuffer, 0, 0x82};
+    case SYS_clock_nanosleep: return {Copy::kBuffer, 2, 0x82};
+    case SYS_futex: return {Copy::kBuffer, 3, 0x82};
+    case SYS_epoll_ctl: return {Copy::kBuffer, 3, 0x82};
+    default: return {Copy::kNothing, 0, 0};
+  }
+}
+
+long copy_string(Area* a, const Command*) {
+  const char* from = reinterpret_cast<const char*>(a->copied);
+  char* to = reinterpret_cast<char*>(buffer(a));
+  uint32_t i = 0;
+  while (i < 4095 && from[i]) to[i] = from[i], i++;
+  if (from[i]) return i;  // Longer than a path may be.
+  to[i] = 0;
+  return i + 1;
+}
+long copy_buffer(Area* a, const Command* c) {
+  memcpy(buffer(a), reinterpret_cast<const void*>(a->copied), c->args[0]);
+  return long(c->args[0]);
+}
+
+void copy_in(Area* a) {
+  a->copied_length = 0;
+  const CopyRule rule = copy_rule(a->nr);
+  if (rule.what == Copy::kNothing) return;
+  const uint64_t operation = a->args[1] & 127;
+  if (a->nr == SYS_futex && operation != FUTEX_WAIT && operation != FUTEX_WAIT_BITSET) return;
+  a->copied = a->args[rule.address];
+  if (!a->copied) return;
+  Command c{};
+  c.args[0] = rule.length & 0x80 ? (rule.length & 0x7f) * 8u : a->args[rule.length];
+  if (rule.what == Copy::kBuffer && (c.args[0] == 0 || c.args[0] > USK_AREA_BUFFER_SIZE)) return;
+  const long n = usk_guarded(a, rule.what == Copy::kString ? copy_string : copy_buffer, &c);
+  if (n > 0) a->copied_length = uint32_t(n);
+}
+
+// Runs the order's commands until one fails. False: one did.
+bool run_commands(Area* a) {
+  const uint32_t count = a->command_count;
+  for (uint32_t i = 0; i < count && i < kMaxCommands; i++) {
+    const Command c = a->commands[i];
+    const long r = run(a, c);
+    a->commands[i].result = r;
+    if (r >= 0 || r < -4095) continue;
+    if (c.nr != kCmdCopyOut) return false;
+    a->result = r;  // What the call would have met itself.
+  }
+  a->command_count = 0;
+  __atomic_store_n(&a->done, a->sequence, __ATOMIC_RELEASE);
+  return true;
+}
+
+// Obeys until guest code is to run on.
+void obey(Area* a) {
+  for (;;) {
+    const auto order = Order(load(a->order));
+    const bool ok = a->command_count == 0 || run_commands(a);
+    if (order == Order::kCommands) {
+      post(a, Post::kDone);
+      continue;
+    }
+    if (!ok) {
+      post(a, Post::kFailed);
+      continue;
+    }
+    switch (order) {
+      case Order::kReturn: a->regs.rax = uint64_t(a->result); return;
+      case Order::kStep: a->regs.eflags |= 0x100; [[fallthrough]];
+      case Order::kRegs: set_fs_base(a->regs.fs_base); return;
+      case Order::kExit: call(SYS_exit, 0); break;
+      default: post(a, Post::kFailed);
+    }
+  }
+}
+
+void set_signal_stack(Area* a) {
+  stack_t s{};
+  s.ss_sp = reinterpret_cast<std::byte*>(a) + USK_AREA_SIGNAL_STACK;
+  s.ss_size = USK_AREA_SIZE - USK_AREA_SIGNAL_STACK;
+  call(SYS_sigaltstack, &s, 0);
+}
+
+bool in_blob(uint64_t ip) { return ip >= USK_BLOB_BASE && ip < USK_BLOB_END; }
+
+bool in_thunks(uint64_t ip) { return ip >= USK_THUNKS && ip < USK_THUNKS_END; }
+uint64_t thunk_word(const greg_t* g, uint64_t offset) {
+  const uint64_t thunk = uint64_t(g[REG_RIP]) & ~uint64_t(USK_THUNK_SIZE - 1);
+  return *reinterpret_cast<const uint64_t*>(thunk + offset);
+}
+
+void save_registers(Area* a, const greg_t* g) {
+  StubRegs& r = a->regs;
+  r.r15 = g[REG_R15], r.r14 = g[REG_R14], r.r13 = g[REG_R13], r.r12 = g[REG_R12];
+  r.rbp = g[REG_RBP], r.rbx = g[REG_RBX], r.r11 = g[REG_R11], r.r10 = g[REG_R10];
+  r.r9 = g[REG_R9], r.r8 = g[REG_R8], r.rax = g[REG_RAX], r.rcx = g[REG_RCX];
+  r.rdx = g[REG_RDX], r.rsi = g[REG_RSI], r.rdi = g[REG_RDI], r.rip = g[REG_RIP];
+  r.eflags = g[REG_EFL], r.rsp = g[REG_RSP];
+  r.fs_base = fs_base();
+  const uint64_t gs = gs_base();
+  r.gs_base = gs == a->self ? 0 : gs;
+}
+
+// Lets the handler return to blob code that hands the thread to the kernel process.
+void go_post(Area* a, greg_t* g, Post kind) {
+  set_gs_base(a->self);
+  g[REG_RDI] = greg_t(a);
+  g[REG_RSI] = greg_t(kind);
+  g[REG_RSP] = greg_t(a->stack_top);
+  g[REG_RIP] = greg_t(usk_guest_trapped);
+  g[REG_EFL] &= ~0x40500;  // TF, DF and AC are the guest's.
+}
+
+struct SigsysInfo {  // siginfo_t's _sigsys
+  uint64_t call_address;
+  int32_t nr;
+  uint32_t arch;
+};
+
+void on_call(Area* a, const siginfo_t* info, greg_t* g) {
+  const auto* sys =
+      reinterpret_cast<const SigsysInfo*>(reinterpret_cast<const std::byte*>(info) + 16);
+  save_registers(a, g);
+  StubRegs& r = a->regs;
+  if (in_thunks(r.rip)) r.rip = thunk_word(g, USK_THUNK_RETURN);
+  if (sys->arch != 0xc000003e) return go_post(a, g, Post::kSyscall32);
+  if ((sys->call_address & ~0xfffull) == 0xffffffffff600000) {
+    r.rip = a->fault.address = sys->call_address;
+    r.rsp -= 8;  // The host has emulated the return from the page.
+    return go_post(a, g, Post::kVsyscall);
+  }
+  a->nr = uint32_t(r.rax);
+  a->args[0] = r.rdi, a->args[1] = r.rsi, a->args[2] = r.rdx;
+  a->args[3] = r.r10, a->args[4] = r.r8, a->args[5] = r.r9;
+  r.rcx = r.rip;
+  r.r11 = r.eflags;
+  go_post(a, g, Post::kSyscall);
+}
+
+// The kernel process wants the thread: where it is decides how.
+void on_kick(Area* a, greg_t* g) {
+  // A thunk has changed nothing that its site's call would not change: back to the site.
+  if (in_thunks(uint64_t(g[REG_RIP]))) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SITE));
+  const auto ip = uint64_t(g[REG_RIP]);
+  auto within = [ip](const char* from, const char* to) {
+    return ip >= uint64_t(from) && ip < uint64_t(to);
+  };
+  if (within(usk_exit_window, usk_exit_window_end) ||
+      (ip >= uint64_t(usk_slow_window) && ip <= uint64_t(usk_slow_window_end))) {
+    set_gs_base(a->self);
+    a->interrupt = 1;
+    g[REG_RIP] = greg_t(usk_exit_window);
+  } else if (in_blob(ip) || a->fixup) {
+    a->interrupt = 1;
+  } else {
+    save_registers(a, g);
+    go_post(a, g, Post::kInterrupted);
+  }
+}
+
+void on_fault(Area* a, int signal, const siginfo_t* info, greg_t* g) {
+  if (a->fixup) {
+    g[REG_RIP] = greg_t(usk_guard_fault);
+    return;
+  }
+  if (in_blob(uint64_t(g[REG_RIP]))) call(SYS_exit_group, 125);  // Only a guest can do that.
+  // A thunk's look at a gs of the guest's own: it makes the call the slow way.
+  if (in_thunks(uint64_t(g[REG_RIP]))) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SLOW));
+  if (in_thunks(uint64_t(g[REG_RIP]))) return;
+  save_registers(a, g);
+  a->fault.signal = uint32_t(signal);
+  a->fault.code = info->si_code;
+  a->fault.address = uint64_t(info->si_addr);
+  a->fault.error = uint64_t(g[REG_ERR]);
+  a->fault.trap = uint64_t(g[REG_TRAPNO]);
+  go_post(a, g, Post::kFault);
+}
+
+void on_signal(int signal, siginfo_t* info, void* context) {
+  greg_t* g = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  auto* a =
+      reinterpret_cast<Area*>(uint64_t(__builtin_frame_address(0)) & ~uint64_t(USK_AREA_SIZE - 1));
+  if (signal == SIGUSR1) return on_kick(a, g);
+  if (signal == SIGSYS && in_blob(uint64_t(g[REG_RIP]))) {
+    g[REG_RAX] = -38;
+    return;
+  }
+  if (info->si_code <= 0) return;  // From outside: none of the guest's business.
+  if (signal == SIGSYS) return on_call(a, info, g);
+  on_fault(a, signal, info, g);
+}
+
+struct HostAction {
+  void (*handler)(int, siginfo_t*, void*);
+  unsigned long flags;
+  const char* restorer;
+  unsigned long mask;
+};
+
+void install_handlers() {
+  const HostAction action{on_signal, SA_SIGINFO | SA_ONSTACK | SA_RESTART | 0x04000000,
+                          usk_restorer, ~0ul};
+  static constexpr int kSignals[] = {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGUSR1};
+  for (int s : kSignals) {
+    call(SYS_rt_sigaction, s, &action, 0, 8);
+  }
+}
+
+// The first stub: makes itself what all others are copies of.
+void zygote(Area* a) {
+  set_signal_stack(a);
+  install_handlers();
+  // Nobody hears notifications yet: the kernel process waits for this word. Its order empties the
+  // address space and installs the filter.
+  __atomic_store_n(&a->post, uint32_t(Post::kReady), __ATOMIC_SEQ_CST);
+  call(SYS_futex, &a->post, FUTEX_WAKE, 1);
+  a->waiting = 1;
+  while (!load(a->order)) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
+  a->waiting = 0;
+  obey(a);
+}
+
+}  // namespace
+
+extern "C" {
+
+void usk_trapped(Area* a, Post kind) {
+  if (kind == Post::kSyscall || kind == Post::kPatched) copy_in(a);
+  post(a, kind);
+  obey(a);
+}
+
+void usk_patched(Area* a) {
+  // Sites of libc's syscall(3) come here with any number; the others' thunks have looked already.
+  if (const uint32_t answer = known_answer(a)) {
+    a->regs.rax = answer - 1;
+    return;
+  }
+  usk_trapped(a, Post::kPatched);
+}
+
+void usk_kicked(Area* a) { usk_trapped(a, Post::kInterrupted); }
+
+void usk_thread_start(Area* a) {
+  set_signal_stack(a);
+  usk_trapped(a, Post::kReady);
+}
+
+void usk_child_start(Area* a) {
+  call(SYS_prctl, 1, SIGKILL);  // PR_SET_PDEATHSIG is not inherited.
+  usk_trapped(a, Post::kReady);
+}
+
+[[noreturn]] void usk_zygote_start() {
+  call(SYS_mmap, USK_POLICY, 0x1000, 1, 0x11, 0, USK_FILE_POLICY);
+  const uint64_t index = policy().zygote_index;
+  const long offset = USK_FILE_AREAS + long(index) * USK_AREA_SIZE;
+  call(SYS_mmap, USK_AREAS, USK_BLOCK_SIZE, 3, 0x11, 0, offset);
+  usk_on_stack(reinterpret_cast<Area*>(USK_AREAS), zygote);
+}
+
+// A host signal frame with the registers of the area, for rt_sigreturn(2): what popfq and jmp
+// cannot restore.
+void* usk_build_frame(Area* a) {
+  struct Frame {
+    uint64_t return_address;
+    uint64_t flags, link;
+    stack_t stack;
+    greg_t gregs[23];
+    uint64_t fpu, reserved[8];
+    uint64_t mask;
+  };
+  auto* f = reinterpret_cast<Frame*>(buffer(a));
+  std::byte* fpu = buffer(a) + 1024;
+  memset(f, 0, sizeof *f);
+  memset(fpu + 512, 0, 64);
+  usk_xsave(fpu, policy().xsave_mask);
+  uint32_t* software = reinterpret_cast<uint32_t*>(fpu + 464);
+  const uint32_t size = policy().xsave_size;
+  software[0] = 0x46505853;
+  software[1] = size + 4;
+  *reinterpret_cast<uint64_t*>(software + 2) = policy().xsave_mask;
+  software[4] = size;
+  *reinterpret_cast<uint32_t*>(fpu + size) = 0x46505845;
+  f->flags = 7;
+  f->stack.ss_sp = reinterpret_cast<std::byte*>(a) + USK_AREA_SIGNAL_STACK;
+  f->stack.ss_size = USK_AREA_SIZE - USK_AREA_SIGNAL_STACK;
+  const StubRegs& r = a->regs;
+  greg_t* g = f->gregs;
+  g[REG_R8] = r.r8, g[REG_R9] = r.r9, g[REG_R10] = r.r10, g[REG_R11] = r.r11;
+  g[REG_R12] = r.r12, g[REG_R13] = r.r13, g[REG_R14] = r.r14, g[REG_R15] = r.r15;
+  g[REG_RDI] = r.rdi, g[REG_RSI] = r.rsi, g[REG_RBP] = r.rbp, g[REG_RBX] = r.rbx;
+  g[REG_RDX] = r.rdx, g[REG_RAX] = r.rax, g[REG_RCX] = r.rcx, g[REG_RSP] = r.rsp;
+  g[REG_RIP] = r.rip, g[REG_EFL] = r.eflags;
+  g[REG_CSGSFS] = 0x33 | greg_t(0x2b) << 48;
+  f->fpu = uint64_t(fpu);
+  return f;
+}
+}

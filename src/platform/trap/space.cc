@@ -1,0 +1,246 @@
+#include "platform/trap/space.h"
+
+#include <fmt/format.h>
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/log.h"
+#include "host/file_io.h"
+#include "host/process.h"
+#include "platform/trap/trap_platform.h"
+
+namespace usk::platform {
+
+using namespace host;
+
+namespace {
+
+TrapThread& as_trap(Thread& t) { return static_cast<TrapThread&>(t); }
+
+// Ranges come checked from the area map; this is the last fence before the stub's own pages.
+bool in_guest(uint64_t addr, uint64_t length) {
+  return addr < kGuestEnd && length <= kGuestEnd - addr;
+}
+
+template <class Bytes>
+Result<Bytes> within_guest(uint64_t addr, Bytes bytes) {
+  if (addr >= kGuestEnd) return Err(EFAULT);
+  return bytes.first(std::min<uint64_t>(bytes.size(), kGuestEnd - addr));
+}
+
+}  // namespace
+
+TrapSpace::~TrapSpace() {
+  TrapPlatform::Ending e;
+  for (const Block& b : blocks) {
+    if (b.number != UINT32_MAX) e.blocks.emplace_back(b.number, b.used);
+  }
+  platform_.end_process(lost_ ? 0 : pid_, std::move(e));
+}
+
+void TrapSpace::remove_thread(TrapThread& t) {
+  std::erase(threads_, &t);
+  if (unsettled_ == &t) unsettled_ = nullptr;
+}
+
+void TrapSpace::lose() {
+  lost_ = true;
+  for (TrapThread* t : threads_) {
+    const bool running = t->state() == TrapThread::State::kRunning;
+    t->lose();
+    if (running) platform_.report_lost(*t);
+  }
+}
+
+void TrapSpace::kill(const char* why) {
+  if (lost_) return;
+  LOG_INFO("a stub process is killed: {}", why);
+  kill_process(pid_, SIGKILL);
+}
+
+uint32_t TrapSpace::index_of(uint32_t slot) const {
+  return blocks[slot / USK_AREAS_PER_BLOCK].number * USK_AREAS_PER_BLOCK +
+         slot % USK_AREAS_PER_BLOCK;
+}
+
+Result<void> TrapSpace::take_first_slot(uint32_t slot) {
+  const auto block = platform_.areas().take_block();
+  if (!block) return Err(EAGAIN);
+  const uint32_t place = slot / USK_AREAS_PER_BLOCK;
+  blocks.assign(place + 1, {UINT32_MAX, 0});
+  blocks[place] = {*block, USK_AREAS_PER_BLOCK};
+  for (uint32_t s = place * USK_AREAS_PER_BLOCK; s < (place + 1) * USK_AREAS_PER_BLOCK; s++) {
+    if (s != slot) free_slots_.push_back(s);
+  }
+  next_slot_ = (place + 1) * USK_AREAS_PER_BLOCK;
+  return {};
+}
+
+Result<uint32_t> TrapSpace::take_slot(TrapThread& by) {
+  for (size_t i = free_slots_.size(); i-- > 0;) {
+    const uint32_t slot = free_slots_[i];
+    if (platform_.areas().area(index_of(slot)).alive) continue;  // Its thread is still ending.
+    free_slots_.erase(free_slots_.begin() + i);
+    return slot;
+  }
+  if (next_slot_ >= USK_MAX_SLOTS) return Err(EAGAIN);
+  const auto block = platform_.areas().take_block();
+  if (!block) return Err(EAGAIN);
+  const uint64_t place = next_slot_ / USK_AREAS_PER_BLOCK;
+  const uint64_t at = USK_AREAS + place * USK_BLOCK_SIZE;
+  TRY(by.call_later({SYS_mmap,
+                     {at, USK_BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0,
+                      AreaPool::file_offset(*block)}}));
+  const auto mapped = by.call({SYS_madvise, {at, USK_BLOCK_SIZE, MADV_DONTFORK}});
+  if (!mapped) {
+    kill("its areas could not be mapped");
+    return std::unexpected(mapped.error());
+  }
+  blocks.resize(place + 1, {UINT32_MAX, 0});
+  blocks[place] = {*block, USK_AREAS_PER_BLOCK};
+  const uint32_t first = next_slot_;
+  next_slot_ += USK_AREAS_PER_BLOCK;
+  for (uint32_t s = next_slot_ - 1; s > first; s--) free_slots_.push_back(s);
+  return first;
+}
+
+Result<void> TrapSpace::settle(const TrapThread* by) {
+  if (!unsettled_ || unsettled_ == by) return {};
+  return std::exchange(unsettled_, nullptr)->settle();
+}
+
+Result<void> TrapSpace::map(Thread& by, const Mapping& m) {
+  if (!in_guest(m.addr, m.length)) return Err(ENOMEM);
+  TRY(settle(&as_trap(by)));
+  StubCall c{SYS_mmap, {m.addr, m.length, uint64_t(m.prot), uint64_t(m.flags) | MAP_FIXED}};
+  if (m.fd) {
+    c.file = m.fd;
+    c.args[4] = USK_STUB_FILE_FD;
+    c.args[5] = m.offset;
+    TRY(as_trap(by).call(c));
+    return {};
+  }
+  c.args[3] |= MAP_ANONYMOUS;
+  c.args[4] = uint64_t(-1);
+  if (m.flags & MAP_SHARED) {
+    TRY(as_trap(by).call(c));
+    return {};
+  }
+  return as_trap(by).call_later(c);
+}
+
+Result<void> TrapSpace::unmap(Thread& by, uint64_t addr, uint64_t length) {
+  if (!in_guest(addr, length)) return Err(EINVAL);
+  TRY(settle(&as_trap(by)));
+  return as_trap(by).call_later({SYS_munmap, {addr, length}});
+}
+
+Result<void> TrapSpace::protect(Thread& by, uint64_t addr, uint64_t length, int prot) {
+  if (!in_guest(addr, length)) return Err(EINVAL);
+  TRY(settle(&as_trap(by)));
+  return as_trap(by).call_later({SYS_mprotect, {addr, length, uint64_t(prot)}});
+}
+
+Result<void> TrapSpace::move(Thread& by, uint64_t from, uint64_t length, uint64_t to,
+                             uint64_t new_length, int flags) {
+  if (!in_guest(from, length) || !in_guest(to, new_length)) return Err(EINVAL);
+  TRY(settle(&as_trap(by)));
+  unpatch(from, length);
+  TRY(as_trap(by).call({SYS_mremap, {from, length, new_length, uint64_t(flags), to}}));
+  return {};
+}
+
+Result<void> TrapSpace::advise(Thread& by, uint64_t addr, uint64_t length, int advice) {
+  if (!in_guest(addr, length)) return Err(EINVAL);
+  TRY(settle(&as_trap(by)));
+  TRY(as_trap(by).call({SYS_madvise, {addr, length, uint64_t(advice)}}));
+  return {};
+}
+
+Result<void> TrapSpace::sync(Thread& by, uint64_t addr, uint64_t length, int flags) {
+  if (!in_guest(addr, length)) return Err(EINVAL);
+  TRY(settle(&as_trap(by)));
+  TRY(as_trap(by).call({SYS_msync, {addr, length, uint64_t(flags)}}));
+  return {};
+}
+
+Result<size_t> TrapSpace::read(uint64_t addr, std::span<std::byte> dst) {
+  TRY(settle(nullptr));
+  auto n = process_read(pid_, addr, TRY(within_guest(addr, dst)));
+  if (n) patches_->hide(addr, dst.first(*n));
+  return n;
+}
+
+Result<size_t> TrapSpace::write(uint64_t addr, std::span<const std::byte> src) {
+  TRY(settle(nullptr));
+  unpatch(addr, src.size());
+  return process_write(pid_, addr, TRY(within_guest(addr, src)));
+}
+
+Result<int> TrapSpace::memory_fd() {
+  if (!memory_) memory_ = TRY(open_process_memory(pid_));
+  return memory_.get();
+}
+
+Result<size_t> TrapSpace::read_forced(uint64_t addr, std::span<std::byte> dst) {
+  TRY(settle(nullptr));
+  auto n = host::pread(TRY(memory_fd()), TRY(within_guest(addr, dst)), addr);
+  if (!n || *n == 0) return Err(EFAULT);
+  patches_->hide(addr, dst.first(*n));
+  return n;
+}
+
+Result<size_t> TrapSpace::write_forced(uint64_t addr, std::span<const std::byte> src) {
+  TRY(settle(nullptr));
+  unpatch(addr, src.size());
+  auto n = host::pwrite(TRY(memory_fd()), TRY(within_guest(addr, src)), addr);
+  if (!n || *n == 0) return Err(EFAULT);
+  return n;
+}
+
+Result<uint32_t> TrapSpace::compare_exchange(Thread& by, uint64_t addr, uint32_t expected,
+                                             uint32_t desired) {
+  if (!in_guest(addr, sizeof(uint32_t))) return Err(EFAULT);
+  TRY(settle(&as_trap(by)));
+  return uint32_t(TRY(as_trap(by).call({trap::kCmdCompareExchange, {addr, expected, desired}})));
+}
+
+Result<void> TrapSpace::barrier(Thread& by, int command) {
+  TrapThread& thread = as_trap(by);
+  // The host wants a registration first; it is one for the whole process and kept.
+  if (command != MEMBARRIER_CMD_GLOBAL && !(barriers_ & command)) {
+    TRY(thread.call({SYS_membarrier, {uint64_t(command) << 1}}));
+    barriers_ |= command;
+  }
+  TRY(thread.call({SYS_membarrier, {uint64_t(command)}}));
+  return {};
+}
+
+Result<void> TrapSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
+                                      uint32_t signature) {
+  if (!in_guest(addr, length)) return Err(EFAULT);
+  TRY(as_trap(by).call({SYS_rseq, {addr, length, uint64_t(flags), signature}}));
+  return {};
+}
+
+Result<void> TrapSpace::residency(uint64_t addr, std::span<uint8_t> pages) {
+  TRY(settle(nullptr));
+  if (!pagemap_) pagemap_ = TRY(host::open_readonly(fmt::format("/proc/{}/pagemap", pid_)));
+  constexpr uint64_t kPresent = 1ull << 63;
+  std::vector<uint64_t> entries(std::min<size_t>(pages.size(), 4096));
+  for (size_t done = 0; done < pages.size(); done += entries.size()) {
+    const size_t n = std::min(entries.size(), pages.size() - done);
+    const auto bytes = std::as_writable_bytes(std::span(entries.data(), n));
+    TRY(host::pread(pagemap_.get(), bytes, (addr / kPageSize + done) * 8));
+    for (size_t i = 0; i < n; i++) pages[done + i] = entries[i] & kPresent ? 1 : 0;
+  }
+  return {};
+}
+
+uint64_t TrapSpace::resident_bytes() {
+  auto usage = process_usage(pid_);
+  return usage ? usage->resident_pages * kPageSize : 0;
+}
+
+}  // namespace usk::platform

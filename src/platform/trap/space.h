@@ -1,0 +1,95 @@
+// A guest address space on the trap platform: one stub process.
+#pragma once
+#include <sys/types.h>
+
+#include <vector>
+
+#include "platform/platform.h"
+#include "platform/trap/patches.h"
+#include "platform/trap/thread.h"
+
+namespace usk::platform {
+
+class TrapSpace final : public Space {
+ public:
+  TrapSpace(TrapPlatform& platform, Ref<Patches> patches)
+      : platform_(platform), patches_(std::move(patches)) {}
+  ~TrapSpace() override;
+
+  Result<void> map(Thread& by, const Mapping& m) override;
+  Result<void> unmap(Thread& by, uint64_t addr, uint64_t length) override;
+  Result<void> protect(Thread& by, uint64_t addr, uint64_t length, int prot) override;
+  Result<void> move(Thread& by, uint64_t from, uint64_t length, uint64_t to, uint64_t new_length,
+                    int flags) override;
+  Result<void> advise(Thread& by, uint64_t addr, uint64_t length, int advice) override;
+  Result<void> sync(Thread& by, uint64_t addr, uint64_t length, int flags) override;
+  Result<size_t> read(uint64_t addr, std::span<std::byte> dst) override;
+  Result<size_t> write(uint64_t addr, std::span<const std::byte> src) override;
+  Result<size_t> read_forced(uint64_t addr, std::span<std::byte> dst) override;
+  Result<size_t> write_forced(uint64_t addr, std::span<const std::byte> src) override;
+  Result<uint32_t> compare_exchange(Thread& by, uint64_t addr, uint32_t expected,
+                                    uint32_t desired) override;
+  Result<void> barrier(Thread& by, int command) override;
+  Result<void> register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
+                             uint32_t signature) override;
+  Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
+  uint64_t resident_bytes() override;
+
+  pid_t pid() const { return pid_; }
+  void set_pid(pid_t pid) { pid_ = pid; }
+  bool lost() const { return lost_; }
+  const std::vector<TrapThread*>& threads() const { return threads_; }
+  void add_thread(TrapThread& t) { threads_.push_back(&t); }
+  void remove_thread(TrapThread& t);
+  // Every thread of it is lost: the process has ended.
+  void lose();
+  // Commands of one thread are made before those of another are given, and before memory is read.
+  Result<void> settle(const TrapThread* by);
+  // The thread whose commands may not have been made yet.
+  void set_unsettled(TrapThread* t) { unsettled_ = t; }
+  // Kills the process, whose guest cannot be trusted to go on.
+  void kill(const char* why);
+
+  // --- Patched call sites.
+  void set_code_query(CodeQuery q) override { is_private_code_ = std::move(q); }
+  const Ref<Patches>& patches() const { return patches_; }
+  // `by` trapped at the call instruction before `ret`: patches it once that pays.
+  void consider_patch(TrapThread& by, uint64_t ret, uint32_t nr);
+  bool is_patched(uint64_t site);
+  // Where code goes on that is to make a call again: at the site's beginning, if it is patched.
+  uint64_t restart_address(const Regs& r);
+
+  // --- Slots of areas: the block that holds `slot` is mapped at its place in this process.
+  struct Block {
+    uint32_t number;  // In the memory file.
+    uint32_t used;    // Areas that were ever in use.
+  };
+  std::vector<Block> blocks;  // By place; number UINT32_MAX: not mapped.
+  uint32_t index_of(uint32_t slot) const;
+  // A slot that no thread uses; a new block is mapped for it by `by` when there is none.
+  Result<uint32_t> take_slot(TrapThread& by);
+  void release_slot(uint32_t slot) { free_slots_.push_back(slot); }
+  // The only slot of a fresh process, in a block of its own.
+  Result<void> take_first_slot(uint32_t slot);
+
+ private:
+  Result<int> memory_fd();
+  // Puts the original code back: somebody is about to change or move it.
+  void unpatch(uint64_t addr, uint64_t length);
+  bool alone(const TrapThread& by) const;
+
+  TrapPlatform& platform_;
+  const Ref<Patches> patches_;
+  CodeQuery is_private_code_;
+  pid_t pid_ = 0;
+  bool lost_ = false;
+  std::vector<TrapThread*> threads_;
+  TrapThread* unsettled_ = nullptr;
+  std::vector<uint32_t> free_slots_;  // Their last thread may still be ending.
+  uint32_t next_slot_ = 0;
+  UniqueFd memory_;
+  UniqueFd pagemap_;
+  int barriers_ = 0;  // membarrier(2) commands the stub is registered for.
+};
+
+}  // namespace usk::platform

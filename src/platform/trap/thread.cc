@@ -1,0 +1,383 @@
+#include "platform/trap/thread.h"
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <atomic>
+#include <cstring>
+
+#include "arch/x86_64/xstate.h"
+#include "host/cpu.h"
+#include "host/poll.h"
+#include "host/process.h"
+#include "host/shared_memory.h"
+#include "platform/trap/trap_platform.h"
+
+namespace usk::platform {
+
+using trap::Area;
+using trap::Command;
+using trap::Order;
+using trap::Post;
+
+namespace {
+
+constexpr uint64_t kMaxSyscalls = 1024;  // Above every number of a system call.
+
+// The host call of a command that the filter asks about.
+std::optional<StubCall> asked_call(const StubCall& c) {
+  switch (c.nr) {
+    case trap::kCmdClone: return StubCall{SYS_clone, {c.args[0], 0, 0, c.args[2]}};
+    case trap::kCmdFork: return StubCall{SYS_clone, {c.args[0]}};
+    case SYS_mmap:
+      if (c.args[3] & MAP_ANONYMOUS && c.args[3] & MAP_PRIVATE) return std::nullopt;
+      return c;
+    case SYS_mremap:
+    case SYS_msync:
+    case SYS_membarrier:
+    case SYS_close: return c;
+    default: return std::nullopt;
+  }
+}
+
+}  // namespace
+
+TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t slot, uint32_t index)
+    : platform_(platform), space_(std::move(space)), slot_(slot), index_(index) {
+  Area& a = area();
+  memset(static_cast<void*>(&a), 0, sizeof a);
+  a.index = index;
+  a.alive = 1;
+  a.self = area_address();
+  a.minus_self = -area_address();
+  a.stack_top = area_address() + USK_AREA_STACK_TOP;
+  space_->add_thread(*this);
+  platform_.add_thread(*this);
+}
+
+TrapThread::~TrapThread() {
+  space_->remove_thread(*this);
+  // A running thread ends with its space; so does the last one.
+  if (state_ == State::kStopped && !space_->threads().empty()) {
+    order(Order::kExit);
+    space_->release_slot(slot_);
+  }
+  platform_.remove_thread(*this);
+}
+
+Space& TrapThread::space() { return *space_; }
+Area& TrapThread::area() { return platform_.areas().area(index_); }
+
+bool TrapThread::take_post() {
+  if (state_ != State::kRunning && state_ != State::kStarting) return false;
+  std::atomic_ref word(area().post);
+  if (word.load(std::memory_order_relaxed) == 0) return false;
+  const auto kind = Post(word.exchange(0));
+  state_ = State::kStopped;
+  post_ = kind;
+  expected_.clear();
+  result_.reset();
+  in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
+  copied_length_ = buffer_used_ = 0;
+  if (in_call_) {
+    copied_ = area().copied;
+    copied_length_ = std::min<uint64_t>(area().copied_length, USK_AREA_BUFFER_SIZE);
+    buffer_used_ = (copied_length_ + 63) & ~uint64_t(63);
+  }
+  platform_.left_guest(*this);
+  platform_.took_post(int64_t((host::ticks() - ordered_at_) * 1000 / host::ticks_per_us()),
+                      area().cpu);
+  return true;
+}
+
+std::optional<Trap> TrapThread::trap() {
+  const Area& a = area();
+  switch (post_) {
+    case Post::kSyscall: space_->consider_patch(*this, a.regs.rip, a.nr); [[fallthrough]];
+    case Post::kPatched: {
+      Trap t{.kind = Trap::Kind::kSyscall};
+      t.nr = nr_ = a.nr;
+      memcpy(t.args.data(), a.args, sizeof a.args);
+      return t;
+    }
+    case Post::kSyscall32: return Trap{.kind = Trap::Kind::kSyscall32};
+    case Post::kVsyscall: return Trap{.kind = Trap::Kind::kVsyscall, .address = a.fault.address};
+    case Post::kFault: {
+      Trap t{.kind = Trap::Kind::kFault,
+             .signal = int(a.fault.signal),
+             .code = a.fault.code,
+             .address = a.fault.address};
+      t.error = a.fault.error, t.number = a.fault.trap;
+      const int s = t.signal;
+      if (s == SIGILL) {
+        if (auto call = into_patched_site()) return call;
+      }
+      const bool known = s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE || s == SIGTRAP;
+      return known && t.code > 0 ? t : Trap{.kind = Trap::Kind::kLost};
+    }
+    case Post::kFailed:
+      space_->kill("a mapping that was promised could not be made");
+      return Trap{.kind = Trap::Kind::kLost};
+    default: return Trap{.kind = Trap::Kind::kInterrupted};
+  }
+}
+
+// A jump into the middle of a patched site, to what was its system call instruction.
+std::optional<Trap> TrapThread::into_patched_site() {
+  constexpr uint64_t kInside = kPatchSize - Regs::kSyscallLength;
+  const uint64_t site = area().regs.rip - kInside;
+  if (!space_->is_patched(site)) return std::nullopt;
+  Regs& r = regs();
+  if (r.rax >= kMaxSyscalls) {  // It met a patch half made: what it loaded was no number.
+    r.rip = site;
+    return Trap{.kind = Trap::Kind::kInterrupted};
+  }
+  r.rip = r.rcx = site + kPatchSize;
+  r.r11 = r.eflags;
+  r.orig_rax = nr_ = r.rax;
+  in_call_ = true;
+  Trap t{.kind = Trap::Kind::kSyscall};
+  t.nr = nr_;
+  t.args = r.syscall_args();
+  return t;
+}
+
+void TrapThread::fetch_regs() {
+  const trap::StubRegs s = area().regs;
+  Regs& r = regs_;
+  r.r15 = s.r15, r.r14 = s.r14, r.r13 = s.r13, r.r12 = s.r12, r.rbp = s.rbp, r.rbx = s.rbx;
+  r.r11 = s.r11, r.r10 = s.r10, r.r9 = s.r9, r.r8 = s.r8, r.rax = s.rax, r.rcx = s.rcx;
+  r.rdx = s.rdx, r.rsi = s.rsi, r.rdi = s.rdi, r.rip = s.rip, r.rsp = s.rsp;
+  r.eflags = (s.eflags & kUserFlags) | kFlagsInitial;
+  r.fs_base = s.fs_base, r.gs_base = s.gs_base;
+  r.cs = kUserCs, r.ss = kUserSs;
+  r.ds = r.es = r.fs = r.gs = 0;
+  r.orig_rax = in_call_ ? nr_ : uint64_t(-1);
+}
+
+void TrapThread::store_regs() {
+  trap::StubRegs s;
+  const Regs& r = regs_;
+  s.r15 = r.r15, s.r14 = r.r14, s.r13 = r.r13, s.r12 = r.r12, s.rbp = r.rbp, s.rbx = r.rbx;
+  s.r11 = r.r11, s.r10 = r.r10, s.r9 = r.r9, s.r8 = r.r8, s.rax = r.rax, s.rcx = r.rcx;
+  s.rdx = r.rdx, s.rsi = r.rsi, s.rdi = r.rdi, s.rip = r.rip, s.rsp = r.rsp;
+  s.eflags = (r.eflags & kUserFlags) | kFlagsInitial;
+  s.fs_base = r.fs_base, s.gs_base = r.gs_base;
+  area().regs = s;
+}
+
+Regs& TrapThread::regs() {
+  if (!regs_valid_) {
+    fetch_regs();
+    if (result_) regs_.set_result(*result_);
+    regs_valid_ = true;
+  }
+  return regs_;
+}
+
+void TrapThread::set_result(int64_t value) {
+  if (regs_valid_) regs_.set_result(value);
+  result_ = value;
+}
+
+void TrapThread::write_commands() {
+  Area& a = area();
+  for (size_t i = 0; i < queued_.size(); i++) {
+    const StubCall& q = queued_[i];
+    Command c{.nr = q.nr, .args = {}, .result = 0};
+    memcpy(c.args, q.args.data(), sizeof c.args);
+    a.commands[i] = c;
+    if (auto asked = asked_call(q)) expected_.push_back(*asked);
+  }
+  a.command_count = uint32_t(queued_.size());
+  if (!queued_.empty()) a.sequence = ++sequence_;
+  queued_.clear();
+}
+
+void TrapThread::order(Order o) {
+  write_commands();
+  state_ = State::kRunning;
+  platform_.entered_guest(*this);
+  ordered_at_ = host::ticks();
+  Area& a = area();
+  std::atomic_ref(a.order).store(uint32_t(o));
+  if (notice_) {
+    answer_notice();
+  } else if (std::atomic_ref(a.waiting).load()) {
+    host::wake_word(a.order);
+  }
+}
+
+void TrapThread::answer_notice() { platform_.listener().answer(std::exchange(notice_, 0)); }
+
+void TrapThread::resume(Mode mode) {
+  if (state_ == State::kLost) return platform_.report_lost(*this);
+  (void)space_->settle(this);  // It is to see what others of the space were given.
+  Order o = Order::kReturn;
+  if (mode == Mode::kStep && !regs_valid_) regs();
+  if (regs_valid_) {
+    regs_.rip = space_->restart_address(regs_);
+    store_regs();
+    o = mode == Mode::kStep ? Order::kStep : Order::kRegs;
+  } else if (result_) {
+    area().result = *result_;
+  } else {
+    o = Order::kRegs;  // As they are.
+  }
+  regs_valid_ = false;
+  order(o);
+}
+
+void TrapThread::interrupt() {
+  if (state_ == State::kRunning) {
+    (void)host::send_thread_signal(space_->pid(), tid_, SIGUSR1);
+  }
+}
+
+void TrapThread::set_identity(const std::optional<Identity>& identity) {
+  uint32_t* const to = area().identity;
+  if (!identity) {
+    std::fill_n(to, trap::kIdentities, 0);
+    return;
+  }
+  const Identity& i = *identity;
+  to[trap::kPid] = i.pid + 1, to[trap::kTid] = i.tid + 1;
+  to[trap::kUid] = i.uid + 1, to[trap::kEuid] = i.euid + 1;
+  to[trap::kGid] = i.gid + 1, to[trap::kEgid] = i.egid + 1;
+}
+
+uint64_t TrapThread::cpu_time_ns() { return host::thread_cpu_time(tid_).value_or(0); }
+
+Result<void> TrapThread::set_affinity(const cpu_set_t& cpus) {
+  return host::set_affinity(tid_, cpus);
+}
+
+const StubCall* TrapThread::expected(const host::Listener::Notice& n) const {
+  if (expected_.empty()) return nullptr;
+  const StubCall& e = expected_.front();
+  const size_t compared = e.nr == SYS_clone ? 5 : 6;  // The sixth register is nobody's.
+  const bool same =
+      e.nr == n.nr && std::equal(e.args.begin(), e.args.begin() + compared, n.args.begin());
+  return same ? &e : nullptr;
+}
+
+Result<int64_t> TrapThread::run_commands() {
+  if (state_ == State::kLost) return Err(ESRCH);
+  forget_copies();  // Commands may use the buffer.
+  const auto shown = std::make_tuple(post_, result_, in_call_);
+  const size_t count = queued_.size();
+  // Registers that were fetched stay here: the stub's own are not touched meanwhile.
+  order(Order::kCommands);
+  const bool ok = platform_.await(*this);
+  const Post end = post_;
+  buffer_used_ = 0;
+  std::tie(post_, result_, in_call_) = shown;
+  if (!ok) return Err(ESRCH);
+  if (end != Post::kDone) {
+    space_->kill("its stub does not obey");
+    return Err(ESRCH);
+  }
+  const Area& a = area();
+  int64_t r = 0;
+  for (size_t i = 0; i < count; i++) {
+    r = a.commands[i].result;
+    if (r < 0 && r >= -4095 && a.commands[i].nr != trap::kCmdCopyOut) return Err(int(-r));
+  }
+  return r;
+}
+
+Result<int64_t> TrapThread::call(const StubCall& c) {
+  if (queued_.size() == trap::kMaxCommands) TRY(run_commands());
+  queued_.push_back(c);
+  return run_commands();
+}
+
+int64_t TrapThread::start_calls(std::span<const StubCall> calls, int64_t deadline_ns) {
+  queued_.assign(calls.begin(), calls.end());
+  order(Order::kCommands);
+  expected_.clear();
+  Area& a = area();
+  while (std::atomic_ref(a.done).load() != sequence_) {
+    if (host::monotonic_now() >= deadline_ns) return -ETIMEDOUT;
+    const int64_t result = a.commands[calls.size() - 1].result;
+    if (result < 0) return result;
+    host::wait_word(a.done, sequence_ - 1, 100'000);
+  }
+  return a.commands[calls.size() - 1].result;
+}
+
+Result<void> TrapThread::call_later(const StubCall& c) {
+  if (state_ == State::kLost) return Err(ESRCH);
+  if (queued_.size() == trap::kMaxCommands) TRY(run_commands());
+  queued_.push_back(c);
+  space_->set_unsettled(this);
+  return {};
+}
+
+Result<void> TrapThread::settle() {
+  if (state_ == State::kLost) return {};
+  if (!queued_.empty()) {
+    TRY(run_commands());
+    return {};
+  }
+  // Under way: the stub makes them before anything else.
+  Area& a = area();
+  for (int i = 0; std::atomic_ref(a.done).load() != sequence_; i++) {
+    if (i > 2000) {
+      space_->kill("its stub does not obey");
+      return Err(ESRCH);
+    }
+    if (i > 10) host::wait_word(a.done, a.done, i < 100 ? 20'000 : 1'000'000);
+  }
+  return {};
+}
+
+Result<size_t> TrapThread::read_memory(uint64_t addr, std::span<std::byte> dst) {
+  const uint64_t skip = addr - copied_;
+  if (skip >= copied_length_) return space_->read(addr, dst);
+  const size_t n = std::min<uint64_t>(dst.size(), copied_length_ - skip);
+  memcpy(dst.data(), platform_.areas().buffer(index_).data() + skip, n);
+  space_->patches()->hide(addr, dst.first(n));
+  return n;
+}
+
+// Small results go into the buffer; the stub copies them on when it runs again.
+Result<size_t> TrapThread::write_memory(uint64_t addr, std::span<const std::byte> src, bool known) {
+  constexpr uint64_t kSmall = 8192;
+  if (!known || src.size() > kSmall || state_ != State::kStopped ||
+      space_->patches()->touches(addr, src.size())) {
+    return space_->write(addr, src);
+  }
+  if (queued_.size() == trap::kMaxCommands || buffer_used_ + src.size() > USK_AREA_BUFFER_SIZE) {
+    TRY(settle());
+  }
+  TRY(space_->settle(this));
+  memcpy(platform_.areas().buffer(index_).data() + buffer_used_, src.data(), src.size());
+  TRY(call_later({trap::kCmdCopyOut, {addr, src.size(), buffer_used_}}));
+  buffer_used_ += (src.size() + 15) & ~uint64_t(15);
+  return src.size();
+}
+
+Result<std::vector<std::byte>> TrapThread::fpu_state() {
+  TRY(call({trap::kCmdSaveFpu, {xstate_mask()}}));
+  std::vector<std::byte> state(xstate_size());
+  memcpy(state.data(), platform_.areas().buffer(index_).data(), state.size());
+  make_ptrace_xstate(state);
+  return state;
+}
+
+Result<void> TrapThread::set_fpu_state(std::span<const std::byte> state) {
+  if (state.size() > xstate_size()) return Err(EINVAL);
+  memcpy(platform_.areas().buffer(index_).data(), state.data(), state.size());
+  TRY(call({trap::kCmdRestoreFpu, {}}));
+  return {};
+}
+
+void TrapThread::lose() {
+  platform_.left_guest(*this);
+  state_ = State::kLost;
+  notice_ = 0;
+  queued_.clear();
+}
+
+}  // namespace usk::platform

@@ -1,0 +1,114 @@
+// A guest thread on the trap platform.
+#pragma once
+#include <sys/types.h>
+
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "host/listener.h"
+#include "platform/platform.h"
+#include "platform/trap/area.h"
+
+namespace usk::platform {
+
+class TrapPlatform;
+class TrapSpace;
+
+// A call that the stub is to make. `file` is mapped: it becomes the stub's descriptor
+// USK_STUB_FILE_FD first.
+struct StubCall {
+  uint64_t nr = 0;
+  std::array<uint64_t, 6> args{};
+  HostFd* file = nullptr;
+};
+
+class TrapThread final : public Thread {
+ public:
+  TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t slot, uint32_t index);
+  ~TrapThread() override;
+
+  Space& space() override;
+  Regs& regs() override;
+  void set_result(int64_t value) override;
+  Result<std::vector<std::byte>> fpu_state() override;
+  Result<void> set_fpu_state(std::span<const std::byte> state) override;
+  void resume(Mode mode) override;
+  void interrupt() override;
+  void set_identity(const std::optional<Identity>& identity) override;
+  uint64_t cpu_time_ns() override;
+  Result<void> set_affinity(const cpu_set_t& cpus) override;
+
+  Result<size_t> read_memory(uint64_t addr, std::span<std::byte> dst) override;
+  Result<size_t> write_memory(uint64_t addr, std::span<const std::byte> src, bool known) override;
+  void flush_memory() override { (void)settle(); }
+  void forget_copies() override { copied_length_ = 0; }
+
+  // Makes one call in the stub, after those that are queued: its result, or the host's error.
+  Result<int64_t> call(const StubCall& c);
+  // Begins calls and waits for the result of the last, or until the deadline: when the end of the
+  // order cannot be heard yet. A negative number of an error.
+  int64_t start_calls(std::span<const StubCall> calls, int64_t deadline_ns);
+  // Makes it before guest code runs on; it cannot fail in a way that the guest should see.
+  Result<void> call_later(const StubCall& c);
+  // Until everything that was queued or is under way has been made.
+  Result<void> settle();
+
+  uint32_t slot() const { return slot_; }
+  uint32_t index() const { return index_; }
+  pid_t tid() const { return tid_; }
+  uint64_t area_address() const { return USK_AREAS + uint64_t(slot_) * USK_AREA_SIZE; }
+  const Ref<TrapSpace>& trap_space() const { return space_; }
+  trap::Area& area();
+
+  // --- For the platform.
+  enum class State { kStarting, kStopped, kRunning, kLost };
+  State state() const { return state_; }
+  void set_tid(pid_t tid) { tid_ = tid; }
+  // Takes what the stub posted, if it runs and did. True: it is stopped now.
+  bool take_post();
+  trap::Post post() const { return post_; }
+  // What the post means; nothing for a post that is none of the guest's.
+  std::optional<Trap> trap();
+  // The call under way that the notice is about, if it is the one that was commanded.
+  const StubCall* expected(const host::Listener::Notice& n) const;
+  void expect(const StubCall& c) { expected_.push_back(c); }
+  void take_expected() { expected_.pop_front(); }
+  bool asks() const { return !expected_.empty(); }  // A notice will come.
+  // Who posted before the thread had a name.
+  pid_t claimed_tid() const { return claimed_tid_; }
+  void claim(pid_t tid) { claimed_tid_ = tid; }
+  // A notice of the thread that is to be answered with the next order.
+  void set_notice(uint64_t id) { notice_ = id; }
+  void answer_notice();
+  void lose();
+
+ private:
+  void order(trap::Order order);
+  void write_commands();
+  void fetch_regs();
+  std::optional<Trap> into_patched_site();
+  void store_regs();
+  Result<int64_t> run_commands();
+
+  TrapPlatform& platform_;
+  Ref<TrapSpace> space_;
+  const uint32_t slot_, index_;  // Of its area: in the stub process, in the memory file.
+  pid_t tid_ = 0, claimed_tid_ = 0;
+  State state_ = State::kStarting;
+  trap::Post post_ = trap::Post::kNone;
+  uint64_t notice_ = 0;
+  uint64_t nr_ = 0;  // Of the call that was posted.
+  bool in_call_ = false;
+  std::optional<int64_t> result_;
+  Regs regs_;
+  bool regs_valid_ = false;  // regs_ holds the guest's registers; they go back with the order.
+  // What the stub copied into its buffer with the post, and how much of the buffer is in use.
+  uint64_t copied_ = 0, copied_length_ = 0, buffer_used_ = 0;
+  std::vector<StubCall> queued_;
+  std::deque<StubCall> expected_;  // Calls under way that the stub asks for.
+  uint64_t ordered_at_ = 0;        // In host ticks.
+  uint32_t sequence_ = 0;          // Of the last batch of commands.
+};
+
+}  // namespace usk::platform

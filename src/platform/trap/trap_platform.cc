@@ -1,0 +1,296 @@
+#include "platform/trap/trap_platform.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <atomic>
+
+#include "base/log.h"
+#include "host/cpu.h"
+#include "host/machine.h"
+#include "host/poll.h"
+#include "host/process.h"
+
+namespace usk::platform {
+
+using namespace host;
+
+namespace {
+
+constexpr uint64_t kForkFlags = CLONE_PARENT | CLONE_FILES | SIGCHLD;
+constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+                                  CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+// What a stub may take for commands before it is taken for hostile.
+constexpr int64_t kObeyNs = 20'000'000'000;
+// While it polls: how long the end of a command is polled for, and how often notices, children and
+// other descriptors are looked at.
+constexpr uint64_t kAwaitUs = 20;
+constexpr int64_t kLookEveryNs = 50'000;
+
+}  // namespace
+
+TrapPlatform::TrapPlatform(AreaPool areas)
+    : areas_(std::move(areas)), thunks_(areas_), hand_off_(host::machine().cpus) {}
+
+TrapPlatform::~TrapPlatform() { zygote_.reset(); }
+
+void TrapPlatform::add_thread(TrapThread& t) { by_index_[t.index()] = &t; }
+
+void TrapPlatform::remove_thread(TrapThread& t) {
+  by_index_.erase(t.index());
+  if (auto it = by_tid_.find(t.tid()); it != by_tid_.end() && it->second == &t) by_tid_.erase(it);
+  std::erase(posted_, &t);
+  left_guest(t);
+  std::erase(expected_children_, &t);
+}
+
+void TrapPlatform::name_thread(TrapThread& t, pid_t tid) {
+  t.set_tid(tid);
+  by_tid_[tid] = &t;
+}
+
+void TrapPlatform::report_lost(TrapThread& t) {
+  if (std::find(posted_.begin(), posted_.end(), &t) == posted_.end()) posted_.push_back(&t);
+}
+
+void TrapPlatform::end_process(pid_t pid, Ending what) {
+  if (pid == 0) {  // It has ended already.
+    for (auto [block, used] : what.blocks) areas_.release_block(block, used);
+    return;
+  }
+  kill_process(pid, SIGKILL);
+  ending_.emplace(pid, std::move(what));
+}
+
+void TrapPlatform::process_ended(pid_t pid) {
+  if (auto it = ending_.find(pid); it != ending_.end()) {
+    for (auto [block, used] : it->second.blocks) areas_.release_block(block, used);
+    ending_.erase(it);
+    return;
+  }
+  for (auto& [index, t] : by_index_) {
+    if (t->trap_space()->pid() != pid) continue;
+    t->trap_space()->lose();
+    return;
+  }
+}
+
+void TrapPlatform::reap() {
+  while (const pid_t pid = next_ended_child()) process_ended(pid);
+}
+
+// The first call of a fork's child names its process: it maps the area that was made for it.
+bool TrapPlatform::let_child_map(const Listener::Notice& n) {
+  for (TrapThread* child : expected_children_) {
+    const StubCall* e = child->expected(n);
+    if (!e) continue;
+    child->trap_space()->set_pid(n.tid);
+    name_thread(*child, n.tid);
+    std::erase(expected_children_, child);
+    listener_.let_through(n.id);
+    return true;
+  }
+  return false;
+}
+
+void TrapPlatform::on_post_notice(const Listener::Notice& n) {
+  auto it = by_index_.find(uint32_t(n.args[0]));
+  if (it == by_index_.end()) return listener_.answer(n.id, EPERM);
+  TrapThread& t = *it->second;
+  // A fresh thread is named by its maker's result, which may come later than its first post.
+  if (t.tid() != 0 && t.tid() != n.tid) return listener_.answer(n.id, EPERM);
+  if (t.tid() == 0) t.claim(n.tid);
+  t.set_notice(n.id);
+  if (t.take_post()) {
+    if (&t != awaited_ && t.post() != trap::Post::kReady) posted_.push_back(&t);
+  } else if (t.state() == TrapThread::State::kRunning) {
+    t.answer_notice();  // The order was there before the stub had slept.
+  }
+}
+
+void TrapPlatform::on_notice(const Listener::Notice& n) {
+  if (n.nr == USK_NR_NOTIFY) return on_post_notice(n);
+  auto it = by_tid_.find(n.tid);
+  if (it == by_tid_.end()) {
+    if (!let_child_map(n)) listener_.answer(n.id, EPERM);
+    return;
+  }
+  TrapThread& t = *it->second;
+  const StubCall* c = t.expected(n);
+  if (!c) return listener_.answer(n.id, EPERM);
+  if (c->file && !listener_.install(n.id, c->file->get(), USK_STUB_FILE_FD)) {
+    return listener_.answer(n.id, EMFILE);
+  }
+  t.take_expected();
+  listener_.let_through(n.id);
+}
+
+bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
+  const int fds[] = {listener_.fd(), children_, fd};
+  const unsigned ready = wait_for_any(fds, deadline_ns);
+  if (ready & 2) reap();
+  if (ready & 1) {
+    if (auto n = listener_.receive()) on_notice(*n);
+  }
+  looked_at_ = monotonic_now();
+  return ready & 4;
+}
+
+bool TrapPlatform::await(TrapThread& t) {
+  using State = TrapThread::State;
+  TrapThread* const outer = std::exchange(awaited_, &t);
+  const int64_t give_up = monotonic_now() + kObeyNs;
+  bool told = false;
+  if (polling_ && !t.asks()) {  // Its post comes without a notice, and soon.
+    const uint64_t end = ticks() + kAwaitUs * ticks_per_us();
+    while (!t.take_post() && ticks() < end) __builtin_ia32_pause();
+  }
+  if (t.state() != State::kStopped) stop_polling();
+  t.take_post();
+  while (t.state() != State::kStopped && t.state() != State::kLost) {
+    pump(-1, give_up);
+    if (!told && monotonic_now() >= give_up) {
+      told = true;
+      t.trap_space()->kill("its stub does not answer");
+    }
+    if (monotonic_now() >= give_up + kObeyNs) break;
+  }
+  awaited_ = outer;
+  return t.state() == State::kStopped;
+}
+
+bool TrapPlatform::take_posts() {
+  bool any = false;
+  for (size_t i = 0; i < running_.size();) {
+    TrapThread& t = *running_[i];
+    if (!t.take_post()) {
+      i++;
+      continue;
+    }
+    any = true;  // It has left running_.
+    if (t.post() != trap::Post::kReady) posted_.push_back(&t);
+  }
+  return any;
+}
+
+void TrapPlatform::start_polling() {
+  if (current_cpu() == last_cpu_ && !leave_cpu(last_cpu_)) return;
+  polling_ = true;
+  polled_ = 0;
+  trap::Policy& p = areas_.policy();
+  p.polling_cpu = current_cpu();
+  std::atomic_ref(p.polling).store(1);
+}
+
+// Stubs that saw us poll have posted without a notice: they are looked for once more.
+void TrapPlatform::stop_polling() {
+  if (!polling_) return;
+  polling_ = false;
+  std::atomic_ref(areas_.policy().polling).store(0);
+  hand_off_.stopped(monotonic_now(), polled_);
+  take_posts();
+}
+
+bool TrapPlatform::spin(int64_t deadline_ns) {
+  if (!polling_) {
+    if (!hand_off_.should_poll(running_.size(), looked_at_)) return false;
+    start_polling();
+    if (!polling_) return false;
+  }
+  const uint64_t begin = ticks(), idle = HandOff::kIdleNs / 1000 * ticks_per_us();
+  for (unsigned i = 0;; i++) {
+    if (take_posts()) {
+      polled_++;
+      break;
+    }
+    __builtin_ia32_pause();
+    if (i % 16 != 15) continue;
+    if (running_.empty() || ticks() - begin > idle) {
+      stop_polling();
+      return !posted_.empty();
+    }
+    if (deadline_ns != INT64_MAX && monotonic_now() >= deadline_ns) return true;
+  }
+  return true;
+}
+
+bool TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
+  bool readable = false;
+  if (posted_.empty() && !spin(until.ns)) {
+    readable = pump(fd, until.ns);
+  } else if (monotonic_now() - looked_at_ > kLookEveryNs) {
+    readable = pump(fd, 0);
+  }
+  for (size_t n = posted_.size(); n > 0 && !posted_.empty(); n--) {
+    TrapThread& t = *posted_.front();
+    posted_.pop_front();
+    if (t.state() == TrapThread::State::kLost) {
+      on_trap(t, {.kind = Trap::Kind::kLost});
+    } else if (auto trap = t.trap()) {
+      on_trap(t, *trap);
+    }
+  }
+  return readable;
+}
+
+Result<NewSpace> TrapPlatform::copy_space(TrapThread& by) {
+  // A fork has the code of its parent at the same places; a fresh space will have its own.
+  auto patches = &by == zygote_.get() ? make_ref<Patches>(thunks_) : by.trap_space()->patches();
+  auto space = make_ref<TrapSpace>(*this, std::move(patches));
+  TRY(space->take_first_slot(by.slot()));
+  auto thread = std::make_unique<TrapThread>(*this, space, by.slot(), space->index_of(by.slot()));
+  const uint32_t place = by.slot() / USK_AREAS_PER_BLOCK;
+  const uint64_t at = USK_AREAS + uint64_t(place) * USK_BLOCK_SIZE;
+  const uint64_t offset = AreaPool::file_offset(space->blocks[place].number);
+  thread->expect(
+      {SYS_mmap, {at, USK_BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0, offset}});
+  expected_children_.push_back(thread.get());
+  TRY(by.call({trap::kCmdFork, {kForkFlags, at, offset}}));
+  if (!await(*thread)) return Err(EAGAIN);
+  return NewSpace{space, std::move(thread)};
+}
+
+Result<NewSpace> TrapPlatform::new_space() {
+  auto s = copy_space(*zygote_);
+  if (!s && zygote_->state() == TrapThread::State::kLost) {  // Killed from outside: begin anew.
+    if (!start_zygote()) return Err(EAGAIN);
+    s = copy_space(*zygote_);
+  }
+  if (!s) return s;
+  Regs& r = s->thread->regs();
+  r = Regs();
+  r.cs = kUserCs, r.ss = kUserSs, r.eflags = kFlagsInitial;
+  r.orig_rax = -1;
+  return s;
+}
+
+Result<NewSpace> TrapPlatform::fork(Thread& by) {
+  NewSpace s = TRY(copy_space(static_cast<TrapThread&>(by)));
+  s.thread->regs() = by.regs();
+  return s;
+}
+
+Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
+  auto& parent = static_cast<TrapThread&>(by);
+  const Ref<TrapSpace>& space = parent.trap_space();
+  const uint32_t slot = TRY(space->take_slot(parent));
+  auto thread = std::make_unique<TrapThread>(*this, space, slot, space->index_of(slot));
+  const uint64_t area = thread->area_address();
+  const auto tid =
+      parent.call({trap::kCmdClone, {kThreadFlags, area, area + offsetof(trap::Area, alive)}});
+  const pid_t claimed = thread->claimed_tid();
+  if (!tid || (claimed && claimed != *tid) || !send_thread_signal(space->pid(), pid_t(*tid), 0)) {
+    thread->lose();
+    thread->area().alive = 0;
+    space->release_slot(slot);
+    return Err(EAGAIN);
+  }
+  name_thread(*thread, pid_t(*tid));
+  if (!await(*thread)) return Err(EAGAIN);
+  thread->regs() = by.regs();
+  return thread;
+}
+
+}  // namespace usk::platform

@@ -1,0 +1,94 @@
+// The trap platform: guest code runs as ordinary host threads; seccomp turns their system calls
+// into signals, and the stub's handler hands them to the kernel process through shared memory.
+#pragma once
+#include <deque>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "host/listener.h"
+#include "platform/platform.h"
+#include "platform/trap/area_pool.h"
+#include "platform/trap/hand_off.h"
+#include "platform/trap/patches.h"
+#include "platform/trap/space.h"
+#include "platform/trap/thread.h"
+
+namespace usk::platform {
+
+class TrapPlatform final : public Platform {
+ public:
+  // Fails where the host lacks something: the message says what.
+  static OrFailure<std::unique_ptr<Platform>> make();
+  ~TrapPlatform() override;
+
+  std::string_view name() const override { return "trap"; }
+  Result<NewSpace> new_space() override;
+  Result<NewSpace> fork(Thread& by) override;
+  Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
+  bool poll(int fd, Deadline until, const OnTrap& on_trap) override;
+  uint64_t host_clock_gettime() override { return host_clock_gettime_; }
+
+  // --- For spaces and threads.
+  AreaPool& areas() { return areas_; }
+  host::Listener& listener() { return listener_; }
+  void add_thread(TrapThread& t);
+  void remove_thread(TrapThread& t);
+  void entered_guest(TrapThread& t) { running_.push_back(&t); }
+  void left_guest(TrapThread& t) { std::erase(running_, &t); }
+  void took_post(int64_t think_ns, uint32_t cpu) {
+    hand_off_.posted(think_ns);
+    last_cpu_ = cpu;
+  }
+  void name_thread(TrapThread& t, pid_t tid);  // Its host thread is known now.
+  // The thread is dead and poll() is to say so.
+  void report_lost(TrapThread& t);
+  // Runs the platform until `t` has posted. False: it is lost.
+  bool await(TrapThread& t);
+  // The process is being killed: its blocks are free once it has ended.
+  struct Ending {
+    std::vector<std::pair<uint32_t, uint32_t>> blocks;  // Block, areas in use.
+  };
+  void end_process(pid_t pid, Ending what);
+
+ private:
+  explicit TrapPlatform(AreaPool areas);
+  OrFailure<void> start_zygote();
+  OrFailure<void> write_filter(uint32_t index);
+  OrFailure<void> empty_zygote(TrapThread& zygote);
+  Result<NewSpace> copy_space(TrapThread& by);
+
+  // Sleeps until something came, and takes it in. Whether `fd` is readable.
+  bool pump(int fd, int64_t deadline_ns);
+  // Polls for posts while that pays. True: there is one.
+  bool spin(int64_t deadline_ns);
+  void start_polling();
+  void stop_polling();
+  bool take_posts();
+  void on_notice(const host::Listener::Notice& n);
+  void on_post_notice(const host::Listener::Notice& n);
+  bool let_child_map(const host::Listener::Notice& n);
+  void reap();
+  void process_ended(pid_t pid);
+
+  AreaPool areas_;
+  ThunkPool thunks_;
+  host::Listener listener_;
+  int children_ = -1;
+  uint64_t host_clock_gettime_ = 0;
+  std::unordered_map<uint32_t, TrapThread*> by_index_;  // Of the area.
+  std::unordered_map<pid_t, TrapThread*> by_tid_;
+  std::unordered_map<pid_t, Ending> ending_;
+  std::vector<TrapThread*> expected_children_;  // Of fork, without a host process yet.
+  std::deque<TrapThread*> posted_;              // Have something to report.
+  TrapThread* awaited_ = nullptr;
+  std::vector<TrapThread*> running_;  // May post.
+  HandOff hand_off_;
+  bool polling_ = false;
+  uint64_t polled_ = 0;     // Posts taken since polling began.
+  uint32_t last_cpu_ = 0;   // Where the last post came from.
+  int64_t looked_at_ = 0;   // When the descriptors were last looked at.
+  std::unique_ptr<TrapThread> zygote_;  // An empty space, copied for each new one.
+};
+
+}  // namespace usk::platform
