@@ -3,7 +3,6 @@
 Each case says what it runs and what must come of it. In every case the sandbox must end within its
 time limit and leave no process behind (leftovers.py).
 """
-import fnmatch
 import os
 import re
 import signal
@@ -11,7 +10,8 @@ import subprocess
 import sys
 import time
 
-from outcome import OUT_OF_TIME, Outcome, run_limited
+import hosts
+from outcome import OUT_OF_TIME, run_limited
 from paths import HERE
 
 LIMIT_SECONDS = 60
@@ -26,32 +26,14 @@ def case(function):
 
 
 def jobs(build, options):
-    for name, function in CASES.items():
-        yield f"abuse.{name}", lambda n=name, f=function: run(n, f, build, options)
-
-
-def run(name, function, build, options):
-    if not fnmatch.fnmatchcase(name, options.filter):
-        return Outcome()
-    if not (build / "usk").exists():
-        return Outcome(skipped=1)
-    begin = time.monotonic()
-    try:
-        problem = function(Sandbox(build))
-    except (OSError, subprocess.SubprocessError) as error:
-        problem = repr(error)
-    outcome = Outcome(seconds=time.monotonic() - begin)
-    if problem:
-        outcome.failed = 1
-        outcome.notes.append(f"FAIL {name}: {problem}")
-    else:
-        outcome.passed = 1
-    return outcome
+    def with_sandbox(function):
+        return lambda host: function(Sandbox(host.usk_path))
+    return hosts.case_jobs("abuse", {n: with_sandbox(f) for n, f in CASES.items()}, build, options)
 
 
 class Sandbox:
-    def __init__(self, build):
-        self.usk = str(build / "usk")
+    def __init__(self, usk):
+        self.usk = usk
 
     def run(self, *command, flags=(), limit=LIMIT_SECONDS):
         return run_limited([sys.executable, HERE / "leftovers.py", self.usk, "run", *flags, "--",
@@ -231,6 +213,117 @@ refused = sum(os.waitstatus_to_exitcode(os.wait()[1]) != 0 for i in range(8))
 print(refused > 0)
 """, flags=["--memory", "64M"])
     return wrong(done, "True")
+
+
+# What a child says before it touches `megabytes` that it reserved only.
+TOUCH = """
+import mmap, os, sys, time
+def touch(megabytes, flags=mmap.MAP_PRIVATE):
+    area = mmap.mmap(-1, megabytes << 20, flags | mmap.MAP_ANONYMOUS | 0x4000)  # MAP_NORESERVE
+    for at in range(0, megabytes << 20, 4096): area[at] = 1
+    return area
+def child(function):
+    pid = os.fork()
+    if pid == 0:
+        function()
+        os._exit(0)
+    return pid
+def end(pid): return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+"""
+
+
+@case
+def touched_memory_is_limited(sandbox):
+    """Private and shared memory that was only reserved: who touches too much is killed, alone."""
+    done = sandbox.python(TOUCH + """
+bystander = child(lambda: time.sleep(3))
+print(end(child(lambda: touch(1024))), end(child(lambda: touch(1024, mmap.MAP_SHARED))))
+print(end(child(lambda: touch(20))), end(bystander))
+""", flags=["--memory", "64M", "-v"])
+    if "out of memory" not in done.errors:
+        return "no line tells: " + done.errors
+    return wrong(done, "-9 -9\n0 0")
+
+
+@case
+def greedy_command_is_killed(sandbox):
+    done = sandbox.python(TOUCH + "touch(1024)", flags=["--memory", "64M"])
+    return wrong(done, code=128 + signal.SIGKILL)
+
+
+@case
+def shared_pages_count_once(sandbox):
+    """Twenty processes that share 30 MiB use little more than that."""
+    done = sandbox.python(TOUCH + """
+area = touch(30)
+def look():
+    total = sum(area[at] for at in range(0, len(area), 4096))
+    time.sleep(1)
+    if total != 7680: os._exit(1)
+print([end(pid) for pid in [child(look) for i in range(20)]] == [0] * 20)
+""", flags=["--memory", "96M"])
+    return wrong(done, "True")
+
+
+@case
+def score_chooses_who_is_killed(sandbox):
+    """A small process with a high oom_score_adj goes before a larger one."""
+    done = sandbox.python(TOUCH + """
+def volunteer():
+    open('/proc/self/oom_score_adj', 'w').write('1000')
+    kept = touch(30)
+    time.sleep(20)
+def greedy():
+    kept = touch(45)
+    time.sleep(1)
+    more = touch(25)
+    time.sleep(1)
+first, second = child(volunteer), child(greedy)
+print(end(first), end(second))
+""", flags=["--memory", "96M"])
+    return wrong(done, "-9 0")
+
+
+@case
+def files_in_memory_are_limited(sandbox):
+    done = sandbox.python("""
+import errno, os
+def fill(path):
+    try:
+        with open(path, 'wb', 0) as file:
+            for i in range(200): file.write(b'x' * (1 << 20))
+        return 'no limit'
+    except OSError as error: return errno.errorcode[error.errno]
+    finally: os.remove(path)
+print(fill('/tmp/a'), fill('/etc/b'), fill('/dev/shm/c'))
+""", flags=["--memory", "64M"])
+    # Such files are killed for like other memory, when the two together are too much.
+    return None if done.code == 137 else wrong(done, "ENOSPC ENOSPC ENOSPC")
+
+
+@case
+def idle_sandbox_costs_nothing(sandbox):
+    process = sandbox.start("python3", "-c", "import time; a = b'x' * (20 << 20); "
+                            "print(1, flush=True); time.sleep(100)", flags=["--memory", "64M"])
+    first_line(process)
+    kernel = kernel_of(process)
+    time.sleep(0.5)
+
+    def ticks():
+        with open(f"/proc/{kernel}/stat") as file:
+            return sum(int(n) for n in file.read().rsplit(")", 1)[1].split()[11:13])
+
+    def wakeups():
+        with open(f"/proc/{kernel}/status") as file:
+            return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read(), re.M)[1])
+
+    before = ticks(), wakeups()
+    time.sleep(2)
+    after = ticks(), wakeups()
+    os.kill(kernel, signal.SIGKILL)
+    finish(process)
+    return None if before == after else f"idle, it used {after[0] - before[0]} ticks and woke " \
+        f"{after[1] - before[1]} times"
 
 
 @case

@@ -3,21 +3,20 @@
 Each case has a runtime directory of its own, so that sandboxes of others are not seen.
 """
 import contextlib
-import fnmatch
 import json
 import os
+import pty
 import re
-import shutil
 import signal
 import socket
 import struct
 import subprocess
-import tempfile
+import termios
 import time
 
-from outcome import Outcome
+import hosts
+from hosts import LIMIT_SECONDS
 
-LIMIT_SECONDS = 20
 CASES = {}
 
 
@@ -27,79 +26,7 @@ def case(function):
 
 
 def jobs(build, options):
-    for name, function in CASES.items():
-        yield f"control.{name}", lambda n=name, f=function: run(n, f, build, options)
-
-
-def run(name, function, build, options):
-    if not fnmatch.fnmatchcase(name, options.filter):
-        return Outcome()
-    if not (build / "usk").exists():
-        return Outcome(skipped=1)
-    begin = time.monotonic()
-    host = Host(build)
-    try:
-        function(host)
-        outcome = Outcome(passed=1)
-    except (AssertionError, OSError, subprocess.SubprocessError, ValueError) as error:
-        outcome = Outcome(failed=1, notes=[f"FAIL {name}: {error!r}"])
-    finally:
-        host.clean()
-    outcome.seconds = time.monotonic() - begin
-    return outcome
-
-
-class Host:
-    """A user's session: a runtime directory and the sandboxes started in it."""
-
-    def __init__(self, build):
-        self.usk_path = str(build / "usk")
-        self.runtime = tempfile.mkdtemp(prefix="usk-control-")
-        self.environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime)
-        self.started = []
-
-    def usk(self, *arguments, code=0, **more):
-        """Runs a command to its end, which must have this code. Its output and errors."""
-        if "input" not in more:
-            more["stdin"] = subprocess.DEVNULL
-        done = subprocess.run([self.usk_path, *arguments], env=self.environment, text=True,
-                              capture_output=True, timeout=LIMIT_SECONDS, **more)
-        assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
-        return done.stdout, done.stderr
-
-    def start(self, *arguments):
-        process = subprocess.Popen([self.usk_path, *arguments], env=self.environment, text=True,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
-        self.started.append(process)
-        return process
-
-    def sandbox(self, *command, name="box", flags=()):
-        """A running sandbox that has begun to serve."""
-        process = self.start("run", "--name", name, *flags, "--", *command)
-        self.until(lambda: any(s["name"] == name for s in self.list()))
-        return process
-
-    def list(self):
-        return json.loads(self.usk("list", "--json")[0])
-
-    def until(self, condition):
-        limit = time.monotonic() + LIMIT_SECONDS
-        while not condition():
-            assert time.monotonic() < limit, "out of time"
-            time.sleep(0.02)
-
-    def entries(self):
-        return sorted(set(os.listdir(os.path.join(self.runtime, "usk"))) - {"lock"})
-
-    def clean(self):
-        for process in self.started:
-            with contextlib.suppress(OSError):
-                process.kill()
-            process.wait()
-            for stream in (process.stdout, process.stderr):
-                stream.close()
-        shutil.rmtree(self.runtime)
+    return hosts.case_jobs("control", CASES, build, options)
 
 
 def ended(process, code):
@@ -219,6 +146,8 @@ def wait_sees_a_killed_kernel(host):
 @case
 def stats_are_numbers(host):
     host.sandbox("sleep", "100", flags=["--memory", "64M", "--pids", "9"])
+    asleep = re.compile(r" S +\S+ sleep 100$", re.M)
+    host.until(lambda: asleep.search(host.usk("ps", "box")[0]))
     stats = json.loads(host.usk("stats", "box", "--json")[0])
     assert stats["tasks"] == 1 and stats["task_limit"] == 9, stats
     assert stats["memory_limit_bytes"] == 64 << 20 and stats["memory_bytes"] > 0, stats
@@ -248,6 +177,80 @@ def exec_flags(host):
     text, _ = host.usk("exec", "-e", "TWO=3", "--cwd", "/usr", "--user", "7", "box", "sh", "-c",
                        "echo $ONE $TWO $PWD; id -u")
     assert text == "1 3 /usr\n7\n", text
+
+
+@case
+def exec_passes_input_on(host):
+    """Every byte, and the end, with and without docker's -i."""
+    host.sandbox("sleep", "100")
+    program = "import sys; print(sum(sys.stdin.buffer.read()))"
+    for flags in ([], ["-i"], ["--interactive"]):
+        done = subprocess.run([host.usk_path, "exec", *flags, "box", "python3", "-c", program],
+                              env=host.environment, input=bytes(range(256)) * 1000,
+                              capture_output=True, timeout=LIMIT_SECONDS)
+        assert done.stdout == b"%d\n" % (sum(range(256)) * 1000), done
+
+
+@case
+def exec_terminal_needs_one(host):
+    host.sandbox("sleep", "100")
+    _, errors = host.usk("exec", "-t", "box", "true", code=125)
+    assert errors.count("\n") == 1 and "not a terminal" in errors, errors
+
+
+@case
+def exec_terminal(host):
+    """As another user; unless asked otherwise with the terminal's kind; all output, then the code."""
+    host.sandbox("sleep", "100")
+    master, slave = pty.openpty()
+    program = "stat -c %u $(tty); echo $TERM; seq 20000; exit 4"
+    client = subprocess.Popen([host.usk_path, "exec", "-it", "--user", "7", "box", "sh", "-c", program],
+                              env=dict(host.environment, TERM="vt52"), stdin=slave, stdout=slave,
+                              stderr=slave, start_new_session=True)
+    host.started.append(client)
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError), os.fdopen(master, "rb", 0) as terminal:
+        while part := terminal.read(65536):
+            shown += part
+    lines = shown.decode().split("\r\n")
+    assert lines[:2] == ["7", "vt52"] and lines[2:-1] == [str(n + 1) for n in range(20000)], lines
+    assert client.wait(LIMIT_SECONDS) == 4
+    host.until(lambda: len(host.usk("ps", "box")[0].splitlines()) == 2)
+    assert host.usk("exec", "box", "ls", "/dev/pts")[0] == "ptmx\n"
+
+
+@case
+def exec_terminal_comes_back(host):
+    """The caller's terminal has its settings again when nothing ran, and when the sandbox died."""
+    process = host.sandbox("sleep", "100")
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+
+    def client(*command):
+        started = subprocess.Popen([host.usk_path, "exec", "-t", "box", *command],
+                                   env=host.environment, stdin=slave, stdout=slave, stderr=slave,
+                                   start_new_session=True)
+        host.started.append(started)
+        return started
+
+    assert client("no-such").wait(LIMIT_SECONDS) == 127
+    assert termios.tcgetattr(slave) == before
+    for end, code in ((lambda c: host.usk("kill", "box"), 137), (lambda c: process.kill(), 137)):
+        asleep = client("sleep", "66")
+        host.until(lambda: termios.tcgetattr(slave) != before)
+        end(asleep)
+        assert asleep.wait(LIMIT_SECONDS) == code
+        assert termios.tcgetattr(slave) == before
+        process.wait()
+        process = host.sandbox("sleep", "100")
+    # One that is only told to end passes that on.
+    asleep = client("sleep", "66")
+    host.until(lambda: termios.tcgetattr(slave) != before)
+    asleep.send_signal(signal.SIGTERM)
+    assert asleep.wait(LIMIT_SECONDS) == 143 and termios.tcgetattr(slave) == before
+    os.close(master)
+    os.close(slave)
 
 
 @case
@@ -296,6 +299,51 @@ def busy_sandbox_answers(host):
     host.sandbox("sh", "-c", "while :; do :; done")
     assert host.usk("exec", "box", "echo", "hello")[0] == "hello\n"
     host.usk("kill", "box")
+
+
+@case
+def descriptors_used_up(host):
+    """A guest that leaves the kernel process no descriptor can be looked at and ended, and does not
+    make it spin."""
+    program = """
+import os, time
+kept = []
+try:
+    while True: kept.append(os.open('/usr/bin/env', os.O_RDONLY))
+except OSError as error: print(len(kept) > 50, error.errno, flush=True)
+time.sleep(100)
+"""
+    process = subprocess.Popen(
+        ["prlimit", "--nofile=200:200", host.usk_path, "run", "--name", "box", "--", "python3", "-c",
+         program], env=host.environment, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    host.started.append(process)
+    assert process.stdout.readline().startswith("True"), process.stderr.read()
+    assert "python3" in host.usk("ps", "box")[0]
+    path = os.path.join(host.runtime, "usk", host.entries()[0], "control")
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):  # Only one of them finds a descriptor.
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(path)
+        time.sleep(0.3)
+        before = cpu_ticks(process.pid)
+        time.sleep(1)
+        assert cpu_ticks(process.pid) - before < 10
+    host.usk("kill", "box")
+    ended(process, 137)
+
+
+def cpu_ticks(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return sum(int(n) for n in file.read().rsplit(")", 1)[1].split()[11:13])
+
+
+@case
+def output_that_cannot_be_written(host):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([host.usk_path, "list"], env=host.environment, stdout=full, text=True,
+                              stderr=subprocess.PIPE, timeout=LIMIT_SECONDS)
+    assert done.returncode == 125 and done.stderr.count("\n") == 1, done
 
 
 @case

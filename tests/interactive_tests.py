@@ -3,9 +3,10 @@
 A session is a list of lines: `$ COMMAND` starts the program, `> TEXT` types (with \\n, \\x03 and the
 like), `< REGEX` waits until the terminal has shown it since the last wait, `size ROWS COLUMNS`
 resizes the terminal, `kill` kills the program at the terminal with SIGKILL and `sane` expects the
-terminal's settings to be what they were at the start. Everything must come within seconds, outside
-as well as inside.
+terminal's settings to be what they were at the start. Everything must come within seconds: outside,
+as the command of a sandbox (inside), and beside that of another (exec: usk exec -t).
 """
+import contextlib
 import fcntl
 import fnmatch
 import os
@@ -15,6 +16,7 @@ import select
 import signal
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 
@@ -22,7 +24,7 @@ from outcome import Outcome
 from paths import HERE
 
 WAIT_SECONDS = 15
-SIDES = ["native", "inside"]
+SIDES = ["native", "inside", "exec"]
 
 
 def jobs(build, options):
@@ -35,10 +37,36 @@ def jobs(build, options):
 def run(path, name, side, build, options):
     if not fnmatch.fnmatchcase(name, options.filter):
         return Outcome()
-    if side == "inside" and not (build / "usk").exists():
+    if side != "native" and not (build / "usk").exists():
         return Outcome(skipped=1)
     begin = time.monotonic()
-    session = Session([build / "usk", "run", "--"] if side == "inside" else [])
+    with contextlib.ExitStack() as stack:
+        session = Session(*stack.enter_context(beginning(side, build / "usk")))
+        stack.callback(session.end)
+        return follow(session, path, name, begin)
+
+
+@contextlib.contextmanager
+def beginning(side, usk):
+    """What stands before the command on this side, and the environment that it needs."""
+    if side != "exec":
+        yield ([usk, "run", "--"] if side == "inside" else []), {}
+        return
+    with tempfile.TemporaryDirectory(prefix="usk-interactive-") as runtime:
+        place = {"XDG_RUNTIME_DIR": runtime}
+        box = subprocess.Popen([usk, "run", "--name", "box", "--", "sh", "-c", "echo up; sleep 100"],
+                               env=dict(os.environ, **place), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE)
+        try:
+            box.stdout.readline()
+            yield [usk, "exec", "-t", "box"], place
+        finally:
+            box.kill()
+            box.wait()
+            box.stdout.close()
+
+
+def follow(session, path, name, begin):
     try:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if line.strip() and not line.startswith("#"):
@@ -48,8 +76,6 @@ def run(path, name, side, build, options):
         return Outcome(failed=1, seconds=time.monotonic() - begin, notes=[
             f"FAIL {name} at line {number}: {line}", f"  {failure}",
             *("  | " + shown for shown in session.everything.splitlines()[-15:])])
-    finally:
-        session.end()
 
 
 class Failed(Exception):
@@ -57,8 +83,9 @@ class Failed(Exception):
 
 
 class Session:
-    def __init__(self, prefix):
+    def __init__(self, prefix, environment):
         self.prefix = prefix
+        self.environment = environment
         self.master, self.slave = pty.openpty()
         self.process = None
         self.fresh = ""  # Shown since the last wait.
@@ -88,7 +115,7 @@ class Session:
 
     def start(self, command):
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TERM": "dumb",
-                       "HOME": "/tmp"}
+                       "HOME": "/tmp", **self.environment}
         self.process = subprocess.Popen([*self.prefix, "env", "PS1=ready$ ", *command.split()], stdin=self.slave,
                                         stdout=self.slave, stderr=self.slave, env=environment,
                                         start_new_session=True,

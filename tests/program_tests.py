@@ -11,6 +11,7 @@ import shutil
 import abuse_tests
 import interactive_tests
 import python_tests
+import tmux_tests
 from outcome import OUT_OF_TIME, Outcome, run_limited
 from paths import HERE
 
@@ -31,6 +32,7 @@ def jobs(build, options):
             name = f"{script.parent.name}.{script.stem}"
             yield "programs", name, lambda s=script, n=name: run(s, n, build, options)
     yield from (("programs", *job) for job in interactive_tests.jobs(build, options))
+    yield from (("programs", *job) for job in tmux_tests.jobs(build, options))
     yield from (("python", *job) for job in python_tests.jobs(build, options))
     yield from (("abuse", *job) for job in abuse_tests.jobs(build, options))
 

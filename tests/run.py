@@ -3,7 +3,8 @@
 
 Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in the sandbox),
 programs, python, abuse (tests/programs), hostile (tests/guest/hostile: attacks on the stub), control
-(commands on running sandboxes). A name is a group
+(commands on running sandboxes), root (archives and images as --root), errors (what cannot be run). A
+name is a group
 or one program of a group; -f selects cases by a glob.
 """
 import argparse
@@ -18,13 +19,15 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 import control_tests  # noqa: E402
+import error_tests  # noqa: E402
 import guest_tests  # noqa: E402
 import hostile_tests  # noqa: E402
 import program_tests  # noqa: E402
+import root_tests  # noqa: E402
 import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
-GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "control"]
+GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "control", "root", "errors"]
 
 
 def parse(argv):
@@ -47,6 +50,8 @@ def all_jobs(options, build):
     yield from program_tests.jobs(build, options)
     yield from (("hostile", *job) for job in hostile_tests.jobs(build, options))
     yield from (("control", *job) for job in control_tests.jobs(build, options))
+    yield from (("root", *job) for job in root_tests.jobs(build, options))
+    yield from (("errors", *job) for job in error_tests.jobs(build, options))
 
 
 def selected(group, name, wanted):

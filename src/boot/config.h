@@ -15,12 +15,14 @@ struct MountSpec {
 };
 
 struct SandboxConfig {
-  std::vector<std::string> command;
-  std::string root;  // Empty: the host's system directories, copy-on-write.
+  std::vector<std::string> command;  // Empty: what the image of the root says.
+  // Empty: the host's system directories, copy-on-write. A directory, a tar archive or an image.
+  std::string root;
   std::vector<MountSpec> mounts;
-  std::string cwd;  // In the sandbox; empty: the caller's.
-  std::vector<std::string> env;
-  std::string user;  // "", "name", "uid" or "uid:gid".
+  std::string cwd;               // In the sandbox; empty: the caller's, or what the image says.
+  std::vector<std::string> env;  // From the caller's; an image's own goes before.
+  std::vector<std::string> given_env;  // --env, before all.
+  std::string user;                    // "", "name", "uid" or "uid:gid".
   std::string hostname = "usk";
   uint64_t memory = UINT64_MAX;
   uint64_t pids = 0;  // 0: no limit but the kernel's own.

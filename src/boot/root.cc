@@ -31,7 +31,8 @@ constexpr std::array<std::string_view, 12> kSecrets = {
 
 class RootBuilder {
  public:
-  RootBuilder(Kernel& kernel, const SandboxConfig& config) : kernel_(kernel), config_(config) {}
+  RootBuilder(Kernel& kernel, const SandboxConfig& config, const std::optional<RootImage>& image)
+      : kernel_(kernel), config_(config), image_(image) {}
 
   OrFailure<WalkContext> build() {
     TRY(make_base());
@@ -39,6 +40,9 @@ class RootBuilder {
     TRY(make_devices());
     if (config_.root.empty()) TRY(show_cwd());
     for (const MountSpec& m : config_.mounts) TRY(add_mount(m));
+    if (image_ && image_->config && !image_->config->cwd.empty()) {
+      TRY(make_directory(image_->config->cwd));
+    }
     if (overlay_) overlay_->settle();
     return ctx_;
   }
@@ -58,7 +62,8 @@ class RootBuilder {
         if (name.ends_with("_key")) options.hidden.push_back("etc/ssh/" + name);
       }
     }
-    FsTree tree = TRY(copy_on_write(dir, options));
+    FsTree tree =
+        TRY(image_ ? copy_on_write(image_->tree, dir, options) : copy_on_write(dir, options));
     overlay_ = ref_cast<OverlayFs>(tree.fs);
     auto creds = root_creds(kernel_.root_user_ns);
     ctx_.mounts = MountNamespace::make(Mount::make(tree, MS_RELATIME, "usk"), kernel_.root_user_ns);
@@ -79,7 +84,11 @@ class RootBuilder {
   }
 
   OrFailure<FsTree> copy_on_write(const std::string& dir, const OverlayOptions& options) {
-    FsTree lower = TRY(host_tree(dir, false));
+    return copy_on_write(TRY(host_tree(dir, false)), dir, options);
+  }
+
+  OrFailure<FsTree> copy_on_write(const FsTree& lower, const std::string& dir,
+                                  const OverlayOptions& options) {
     auto tree = make_overlay({lower}, options);
     if (!tree) return fail(fmt::format("{}: {}", dir, strerror(int(tree.error()))));
     return *tree;
@@ -195,14 +204,16 @@ class RootBuilder {
 
   Kernel& kernel_;
   const SandboxConfig& config_;
+  const std::optional<RootImage>& image_;
   WalkContext ctx_;
   Ref<OverlayFs> overlay_;
 };
 
 }  // namespace
 
-OrFailure<WalkContext> build_root(Kernel& kernel, const SandboxConfig& config) {
-  return RootBuilder(kernel, config).build();
+OrFailure<WalkContext> build_root(Kernel& kernel, const SandboxConfig& config,
+                                  const std::optional<RootImage>& image) {
+  return RootBuilder(kernel, config, image).build();
 }
 
 }  // namespace usk

@@ -8,6 +8,7 @@
 #include "boot/choose_platform.h"
 #include "boot/root.h"
 #include "boot/start.h"
+#include "boot/user.h"
 #include "fs/dev/memory_devices.h"
 #include "fs/hostio/epoll_poller.h"
 #include "fs/pipe/pipe_file.h"
@@ -16,6 +17,7 @@
 #include "host/file.h"
 #include "host/file_io.h"
 #include "kernel/ipc/ipc_namespace.h"
+#include "host/process.h"
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/pid_file.h"
@@ -43,6 +45,17 @@ Namespaces initial_namespaces(Kernel& k, const WalkContext& root, const std::str
   return ns;
 }
 
+// openat2(2), close_range(2), MADV_POPULATE_WRITE and more are taken for granted. Who asks for the
+// ptrace platform by name may try an older host: it works with what tracing had there.
+OrFailure<void> check_host(const std::string& platform) {
+  if (platform == "ptrace") return {};
+  constexpr int kOldest = 5013;
+  const int release = host::kernel_release();
+  if (release >= kOldest) return {};
+  return fail(fmt::format("this host has Linux {}.{}; Usk needs 5.13 or newer (or try --platform=ptrace)", release / 1000,
+                          release % 1000));
+}
+
 }  // namespace
 
 OrFailure<std::unique_ptr<Sandbox>> Sandbox::make(const SandboxConfig& config) {
@@ -53,10 +66,15 @@ OrFailure<std::unique_ptr<Sandbox>> Sandbox::make(const SandboxConfig& config) {
 
 Sandbox::~Sandbox() {
   control_.reset();
-  if (kernel_) kernel_->poller = nullptr;
+  if (!kernel_) return;
+  kernel_->poller = nullptr;
+  // Tasks may only go while the kernel that they belong to is whole.
+  if (main_) end_all();
 }
 
 OrFailure<void> Sandbox::assemble() {
+  TRY(check_host(config_.platform));
+  TRY(load_root());
   TRY(register_self());
   host::raise_max_open_files();
   KernelOptions options;
@@ -71,12 +89,47 @@ OrFailure<void> Sandbox::assemble() {
   register_tty_devices(terminal_ ? terminal_->tty() : Ref<Tty>());
   register_fifo_opener(fifo_open);
   TRY(start_trace());
-  root_ = TRY(build_root(*kernel_, config_));
+  root_ = TRY(build_root(*kernel_, config_, image_));
+  find_home();
   TRY(make_init(root_));
-  main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get(), nullptr}));
-  auto controlled = start_control();
-  if (!controlled) end_all();
-  return controlled;
+  main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get()}));
+  return start_control();
+}
+
+// What was asked for goes before what the image says, and that before what the caller has.
+OrFailure<void> Sandbox::load_root() {
+  if (!config_.root.empty()) image_ = TRY(load_root_image(config_.root));
+  if (image_ && image_->config) {
+    const ImageConfig& image = *image_->config;
+    if (config_.command.empty()) {
+      config_.command = image.entrypoint;
+      config_.command.insert(config_.command.end(), image.command.begin(), image.command.end());
+    }
+    if (config_.cwd.empty()) config_.cwd = image.cwd;
+    if (config_.user.empty()) config_.user = image.user;
+    // The caller's home and search path mean nothing in an image.
+    std::erase_if(config_.env, [](const std::string& e) {
+      return e.starts_with("PATH=") || e.starts_with("HOME=") || e.starts_with("USER=") ||
+             e.starts_with("LOGNAME=");
+    });
+    merge_environment(config_.env,
+                      {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"});
+    merge_environment(config_.env, image.env);
+  }
+  merge_environment(config_.env, config_.given_env);
+  if (config_.cwd.empty()) config_.cwd = "/";
+  if (!config_.command.empty()) return {};
+  return fail(image_ && image_->config ? "the image names no command; give one behind --"
+                                       : "give a command, as in: usk run -- ls");
+}
+
+// An image names a user; where that one lives stands in its /etc/passwd.
+void Sandbox::find_home() {
+  if (!image_ || !image_->config) return;
+  for (const std::string& e : config_.env) {
+    if (e.starts_with("HOME=")) return;
+  }
+  config_.env.push_back("HOME=" + user_home(root_, config_.user));
 }
 
 OrFailure<void> Sandbox::make_host_side() {
@@ -130,13 +183,28 @@ CommandSpec Sandbox::command_spec() const {
           .limits = default_limits(config_.pids)};
 }
 
-OrFailure<Ref<ThreadGroup>> Sandbox::exec(ExecRequest request) {
+OrFailure<ExecStarted> Sandbox::exec(ExecRequest request) {
   CommandSpec spec = command_spec();
   spec.argv = std::move(request.argv);
   merge_environment(spec.env, request.env);
   if (!request.cwd.empty()) spec.cwd = request.cwd;
   if (!request.user.empty()) spec.user = request.user;
-  return start_command(*kernel_, root_, spec, {poller_, nullptr, &request.streams});
+  StreamSource source{.poller = poller_, .streams = &request.streams};
+  ExecStarted started;
+  if (request.terminal) {
+    WalkContext ctx = root_;
+    ctx.creds = TRY(user_creds(root_, spec.user));
+    auto terminal =
+        RemoteTerminal::make(poller_, request.streams[0]->get(), ctx, *request.terminal);
+    if (!terminal) {
+      return fail(fmt::format("cannot make a terminal: {}", strerror(int(terminal.error()))));
+    }
+    started.terminal = std::move(*terminal);
+    source.remote = started.terminal.get();
+  }
+  started.program = TRY(start_command(*kernel_, root_, spec, source));
+  if (started.terminal) started.terminal->start();
+  return started;
 }
 
 // A sandbox that nobody named may do without: where no directory can be had, it only runs.

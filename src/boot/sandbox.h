@@ -7,6 +7,7 @@
 #include "boot/start.h"
 #include "control/server.h"
 #include "fs/hostio/host_terminal.h"
+#include "image/root_image.h"
 #include "kernel/kernel.h"
 
 namespace usk {
@@ -23,16 +24,19 @@ class Sandbox {
  private:
   explicit Sandbox(const SandboxConfig& config) : config_(config) {}
   OrFailure<void> assemble();
+  OrFailure<void> load_root();
+  void find_home();
   OrFailure<void> make_host_side();
   OrFailure<void> start_trace();
   OrFailure<void> make_init(const WalkContext& root);
   OrFailure<void> register_self();
   OrFailure<void> start_control();
   CommandSpec command_spec() const;
-  OrFailure<Ref<ThreadGroup>> exec(ExecRequest request);
+  OrFailure<ExecStarted> exec(ExecRequest request);
   void end_all();
 
-  SandboxConfig config_;
+  SandboxConfig config_;  // With what an image adds to it.
+  std::optional<RootImage> image_;
   UniqueFd trace_file_;
   Ref<TimerClient> timeout_;
   std::shared_ptr<HostPoller> poller_;

@@ -44,6 +44,11 @@ OrFailure<std::string> find_command(const WalkContext& ctx, const std::string& n
   return fail(fmt::format("{}: command not found in the sandbox's PATH", name), 127);
 }
 
+Tty* controlling_terminal(const StreamSource& source) {
+  if (source.remote) return &source.remote->tty();
+  return source.terminal ? source.terminal->tty().get() : nullptr;
+}
+
 }  // namespace
 
 std::array<rlimit64, RLIM_NLIMITS> default_limits(uint64_t pids) {
@@ -94,7 +99,9 @@ OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& roo
   }
   ProcessSpec process;
   process.fds = make_ref<FdTable>();
-  if (source.streams) {
+  if (source.remote) {
+    TRY(install_terminal(*source.remote, *process.fds, ctx));
+  } else if (source.streams) {
     TRY(install_streams(source.poller, *source.streams, *process.fds, ctx));
   } else {
     TRY(install_stdio(source.poller, source.terminal, *process.fds, ctx));
@@ -112,9 +119,9 @@ OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& roo
   (*task)->cpu = std::move((*image)->cpu);
   (*task)->cpu->owner = task->get();
   (*task)->set_name((*image)->comm);
-  if (source.terminal) {
+  if (Tty* tty = controlling_terminal(source)) {
     TaskCaller caller(**task);
-    source.terminal->tty()->adopt_leader(caller);
+    tty->adopt_leader(caller);
   }
   kernel.scheduler.add(**task);
   return (*task)->group;

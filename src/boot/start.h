@@ -14,8 +14,9 @@ namespace usk {
 // Where a program's standard streams come from.
 struct StreamSource {
   std::shared_ptr<HostPoller> poller;
-  HostTerminal* terminal;     // Becomes its console and controlling terminal, or null.
-  const StdStreams* streams;  // Null: this process's own.
+  HostTerminal* terminal = nullptr;     // Becomes its console and controlling terminal, or null.
+  const StdStreams* streams = nullptr;  // Null: this process's own.
+  RemoteTerminal* remote = nullptr;     // If given, all three and the controlling terminal.
 };
 
 struct CommandSpec {

@@ -37,6 +37,16 @@ OrFailure<void> install_streams(const std::shared_ptr<HostPoller>& poller,
   return {};
 }
 
+OrFailure<void> install_terminal(const RemoteTerminal& terminal, FdTable& fds,
+                                 const WalkContext& ctx) {
+  auto file = terminal.open(ctx.creds);
+  if (!file) return fail(fmt::format("the new terminal: {}", strerror(int(file.error()))));
+  for (int fd = 0; fd < 3; fd++) {
+    if (!fds.replace(fd, *file, false, 1024)) return fail("cannot install the standard streams");
+  }
+  return {};
+}
+
 OrFailure<void> install_stdio(const std::shared_ptr<HostPoller>& poller, HostTerminal* terminal,
                               FdTable& fds, const WalkContext& ctx) {
   for (int fd = 0; fd < 3; fd++) {

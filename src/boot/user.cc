@@ -89,4 +89,12 @@ OrFailure<Ref<const Creds>> user_creds(const WalkContext& root, const std::strin
   return Ref<const Creds>(c);
 }
 
+std::string user_home(const WalkContext& root, const std::string& user) {
+  const std::string name = user.empty() ? "0" : user.substr(0, user.find(':'));
+  const std::string passwd = read_file(root, "/etc/passwd");
+  const auto line = find_line(passwd, number(name) ? 2 : 0, name);
+  if (!line || line->size() < 6 || (*line)[5].empty()) return name == "0" ? "/root" : "/";
+  return std::string((*line)[5]);
+}
+
 }  // namespace usk

@@ -10,4 +10,7 @@ namespace usk {
 // supplementary groups.
 OrFailure<Ref<const Creds>> user_creds(const WalkContext& root, const std::string& user);
 
+// The home directory of `user`, by the same /etc/passwd; "/" where that does not tell.
+std::string user_home(const WalkContext& root, const std::string& user);
+
 }  // namespace usk

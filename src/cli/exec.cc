@@ -5,9 +5,12 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/exec_terminal.h"
 #include "control/client.h"
+#include "host/environment.h"
 #include "host/event_poll.h"
 #include "host/file_io.h"
+#include "host/terminal.h"
 
 namespace usk {
 namespace {
@@ -17,6 +20,7 @@ struct Asked {
   std::vector<std::string> env;
   std::string cwd, user;
   bool terminal = false;
+  bool interactive = false;  // As docker has it; changes nothing.
 };
 
 // What arrives until the program's end; signals sent to us go to the program.
@@ -33,17 +37,34 @@ OrFailure<int> attend(ControlClient& client, int signals) {
   }
 }
 
+// The environment of a program on a terminal says which kind the terminal is.
+std::vector<std::string> asked_environment(const Asked& a) {
+  std::vector<std::string> env = given_environment(a.env);
+  std::string term;
+  if (a.terminal && host::environment("TERM", term)) env.insert(env.begin(), "TERM=" + term);
+  return env;
+}
+
 OrFailure<int> exec(Asked& a) {
-  if (a.terminal) return fail("exec: -t is not there yet; leave it out");
+  if (a.terminal && !host::terminal_attributes(0)) {
+    return fail(
+        "exec -t: standard input is not a terminal; leave -t out to pass input on as it is");
+  }
   const std::string sandbox = a.command[0];
   a.command.erase(a.command.begin());
   if (!a.command.empty() && a.command[0] == "--") a.command.erase(a.command.begin());
   if (a.command.empty()) {
     return fail(fmt::format("exec: give a command, as in: usk exec {} ls", sandbox));
   }
+  ControlClient client = TRY(ControlClient::open(sandbox));
+  Json request = {{"op", "exec"},
+                  {"argv", a.command},
+                  {"env", asked_environment(a)},
+                  {"cwd", a.cwd},
+                  {"user", a.user}};
+  if (a.terminal) return exec_on_terminal(client, std::move(request));
   auto signals = host::signals_as_fd({SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2});
   if (!signals) return fail(fmt::format("signalfd: {}", strerror(int(signals.error()))));
-  ControlClient client = TRY(ControlClient::open(sandbox));
   // A terminal belongs to our session: reading it from the sandbox's could stop the whole sandbox.
   UniqueFd no_input;
   if (isatty(0)) {
@@ -51,11 +72,6 @@ OrFailure<int> exec(Asked& a) {
     if (!null) return fail(fmt::format("/dev/null: {}", strerror(int(null.error()))));
     no_input = std::move(*null);
   }
-  const Json request = {{"op", "exec"},
-                        {"argv", a.command},
-                        {"env", given_environment(a.env)},
-                        {"cwd", a.cwd},
-                        {"user", a.user}};
   TRY(client.send(request, {no_input ? no_input.get() : 0, 1, 2}));
   return attend(client, signals->get());
 }
@@ -65,7 +81,9 @@ OrFailure<int> exec(Asked& a) {
 void add_exec_command(CLI::App& app, Action& chosen, const Command& command) {
   auto a = std::make_shared<Asked>();
   auto* cmd = app.add_subcommand("exec", "Run another command in a running sandbox");
-  cmd->add_flag("-t,--tty", a->terminal, "On a terminal of its own");
+  cmd->add_flag("-t,--tty", a->terminal, "On a terminal of its own, joined to this one");
+  cmd->add_flag("-i,--interactive", a->interactive,
+                "Standard input is passed on with and without this flag");
   cmd->add_option("--env,-e", a->env, "NAME=VALUE, or NAME to pass it on")->take_all()->expected(1);
   cmd->add_option("--cwd", a->cwd, "Working directory inside");
   cmd->add_option("--user,-u", a->user, "UID or UID:GID");

@@ -1,5 +1,9 @@
 // usk: run programs in a sandbox. See `usk --help`.
+#include <fmt/format.h>
+#include <string.h>
+
 #include <algorithm>
+#include <system_error>
 
 #include "cli/commands.h"
 #include "host/stream.h"
@@ -40,7 +44,12 @@ int main_function(int argc, char** argv) {
     fprintf(stderr, "usk: %s (see usk --help)\n", e.what());
     return kUsageError;
   }
-  return chosen();
+  try {
+    const int code = chosen();
+    if (fflush(stdout) == 0) return code;
+  } catch (const std::system_error&) {  // What fmt::print does when it cannot write.
+  }
+  return report({fmt::format("cannot write to standard output: {}", strerror(errno))});
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ int exit_code(int status) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-// What a program needs to know of its surroundings and nothing secret; then what was asked for.
-std::vector<std::string> environment(const std::vector<std::string>& given) {
+// What a program needs to know of its surroundings and nothing secret.
+std::vector<std::string> environment() {
   std::string value;
   std::vector<std::string> env;
   for (const char* name : {"PATH", "HOME", "TERM", "LANG", "USER", "LOGNAME", "TZ", "COLORTERM"}) {
@@ -27,23 +27,23 @@ std::vector<std::string> environment(const std::vector<std::string>& given) {
       env.push_back(name + "=" + value);
     }
   }
-  merge_environment(env, given_environment(given));
   return env;
 }
 
 void report_unsupported() {
   for (auto [nr, n] : unsupported_calls()) {
-    fmt::print(stderr, "usk: unsupported: {} ({} times)\n", kSyscalls[nr].name, n);
+    LOG_ERROR("unsupported: {} ({} times)", kSyscalls[nr].name, n);
   }
   for (auto& [what, n] : unsupported_features()) {
-    fmt::print(stderr, "usk: unsupported: {} ({} times)\n", what, n);
+    LOG_ERROR("unsupported: {} ({} times)", what, n);
   }
 }
 
 int run(SandboxConfig c) {
   if (c.verbose) set_log_level(c.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
-  c.env = environment(c.env);
-  if (c.cwd.empty()) c.cwd = c.root.empty() ? host::current_directory() : "/";
+  c.env = environment();
+  c.given_env = given_environment(c.given_env);
+  if (c.cwd.empty() && c.root.empty()) c.cwd = host::current_directory();
   auto sandbox = Sandbox::make(c);
   if (!sandbox) return report(sandbox.error());
   const int status = (*sandbox)->run();
@@ -114,7 +114,7 @@ void add_limits(CLI::App* cmd, SandboxConfig& c) {
       [&c](const std::string& v) {
         if (auto e = parse_size(v, c.memory); !e.empty()) throw CLI::ValidationError("--memory", e);
       },
-      "Memory of all processes together (64M)");
+      "Memory of all processes together (64M); beyond it the largest is killed");
   cmd->add_option("--pids", c.pids, "Most processes and threads at once");
   cmd->add_option_function<std::string>(
       "--timeout",
@@ -129,7 +129,7 @@ void add_limits(CLI::App* cmd, SandboxConfig& c) {
 }  // namespace
 
 int report(const Failure& failure) {
-  fmt::print(stderr, "usk: {}\n", failure.message);
+  LOG_ERROR("{}", failure.message);
   return failure.exit_code;
 }
 
@@ -149,12 +149,13 @@ std::vector<std::string> given_environment(const std::vector<std::string>& given
 void add_run_command(CLI::App& app, Action& chosen, const Command& command) {
   auto c = std::make_shared<SandboxConfig>();
   auto* cmd = app.add_subcommand("run", "Run a command in a new sandbox");
-  cmd->add_option("--root", c->root, "Directory to use as root (copy-on-write)");
+  cmd->add_option("--root", c->root,
+                  "Directory, tar archive or OCI image to use as root (copy-on-write)");
   add_mount_flag(cmd, *c, "--ro", MountSpec::Kind::kReadOnly, "Show host DIR[:TARGET] read-only");
   add_mount_flag(cmd, *c, "--rw", MountSpec::Kind::kReadWrite, "Share host DIR[:TARGET]");
   add_mount_flag(cmd, *c, "--tmpfs", MountSpec::Kind::kTmpfs, "Fresh empty directory at TARGET");
   cmd->add_option("--cwd", c->cwd, "Working directory inside");
-  cmd->add_option("--env,-e", c->env, "NAME=VALUE, or NAME to pass it on")
+  cmd->add_option("--env,-e", c->given_env, "NAME=VALUE, or NAME to pass it on")
       ->take_all()
       ->expected(1)
       ->allow_extra_args(false);
@@ -177,7 +178,7 @@ void add_run_command(CLI::App& app, Action& chosen, const Command& command) {
   cmd->add_flag("-v,--verbose", c->verbose, "Say what Usk does; twice for more");
   cmd->footer("Usage: usk run [OPTIONS] [--] CMD [ARGS...]");
   cmd->final_callback([c, &command, &chosen] {
-    if (command.empty()) throw CLI::RequiredError("a command");
+    if (command.empty() && c->root.empty()) throw CLI::RequiredError("a command");
     c->command = command;
     chosen = [c] { return run(*c); };
   });

@@ -89,7 +89,8 @@ int stats(const std::string& wanted, bool as_json) {
              limited("task_limit", [](int64_t n) { return std::to_string(n); }));
   fmt::print("{:10} {}{}\n", "memory", mebibytes(number_of(s, "memory_bytes")),
              limited("memory_limit_bytes", mebibytes));
-  for (const char* key : {"syscalls", "traps", "faults", "forks", "signals", "wakes"}) {
+  for (const char* key :
+       {"syscalls", "traps", "faults", "forks", "signals", "wakes", "oom_kills"}) {
     fmt::print("{:10} {}\n", key, number_of(s, key));
   }
   return 0;

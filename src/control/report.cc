@@ -79,6 +79,8 @@ Json stats_report(Kernel& kernel) {
     Lock lock(task_mutex);
     tasks = kernel.task_count() - 1;  // Without init.
   }
+  MemoryWatch* watch = kernel.memory_watch();
+  const uint64_t memory = watch ? watch->measure() : MemoryWatch(kernel, UINT64_MAX).measure();
   Json memory_limit, task_limit;
   const KernelOptions& o = kernel.options();
   if (o.memory_limit != UINT64_MAX) memory_limit = o.memory_limit;
@@ -91,8 +93,9 @@ Json stats_report(Kernel& kernel) {
           {"wakes", c.wakes.load()},
           {"tasks", tasks},
           {"task_limit", task_limit},
-          {"memory_bytes", kernel.resident_bytes()},
+          {"memory_bytes", memory},
           {"memory_limit_bytes", memory_limit},
+          {"oom_kills", watch ? watch->kills() : 0},
           {"uptime_ns", kernel.time.now(CLOCK_REALTIME) - kernel.boot_realtime_ns}};
 }
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "control/report.h"
 #include "host/file.h"
+#include "host/file_io.h"
 #include "host/local_socket.h"
 #include "kernel/signal/send.h"
 
@@ -17,6 +18,13 @@ constexpr size_t kMaxClients = 64;
 
 int exit_code(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
+winsize size_of(const Json& object) {
+  winsize size{};
+  size.ws_row = static_cast<unsigned short>(number_of(object, "rows"));
+  size.ws_col = static_cast<unsigned short>(number_of(object, "columns"));
+  return size;
 }
 
 Json error_reply(const Failure& f) { return {{"error", f.message}, {"code", f.exit_code}}; }
@@ -36,10 +44,11 @@ class ControlServer::ExitEvent final : public Waiter {
 struct ControlServer::Client {
   explicit Client(UniqueFd socket) : stream(std::move(socket), kMaxRequest) {}
   MessageStream stream;
-  bool waits = false;        // Is told when the sandbox has ended.
-  bool closing = false;      // Once all is written.
-  bool lost = false;         // To be forgotten.
-  Ref<ThreadGroup> program;  // What it started.
+  bool waits = false;            // Is told when the sandbox has ended.
+  bool closing = false;          // Once all is written.
+  bool lost = false;             // To be forgotten.
+  Ref<ThreadGroup> program;      // What it started.
+  Ref<RemoteTerminal> terminal;  // ... and on what.
 };
 
 ControlServer::ControlServer(Kernel& kernel, Watcher& watcher, std::unique_ptr<Registration> entry,
@@ -63,24 +72,56 @@ OrFailure<std::unique_ptr<ControlServer>> ControlServer::make(Kernel& kernel, Wa
     s->exit_event_ = make_ref<ExitEvent>(s->exit_event_fd_.get());
     ok = watcher.watch(s->exit_event_fd_.get(), EPOLLIN, [p = s.get()] { p->report_exits(); });
   }
-  if (ok) {
-    ok = watcher.watch(s->entry_->socket(), EPOLLIN, [p = s.get()] { p->accept_clients(); });
-  }
+  if (ok) ok = s->watch_listener();
   if (!ok)
     return fail(fmt::format("cannot serve the control socket: {}", strerror(int(ok.error()))));
   return s;
 }
 
 ControlServer::~ControlServer() {
+  if (retry_) kernel_.time.disarm(*retry_);
   for (auto& c : clients_) close_client(*c);
   if (entry_) watcher_.unwatch(entry_->socket());
   watcher_.unwatch(exit_event_fd_.get());
 }
 
-void ControlServer::accept_clients() {
-  std::erase_if(clients_, [](const auto& c) { return c->lost; });
+// Looks at the listening socket again when there may be a descriptor for who waits there.
+class ControlServer::Retry final : public TimerClient {
+ public:
+  explicit Retry(ControlServer& server) : server_(server) {}
+  void expired() override { (void)server_.watch_listener(); }
+
+ private:
+  ControlServer& server_;
+};
+
+Result<void> ControlServer::watch_listener() {
+  if (!entry_) return {};  // The sandbox has ended meanwhile.
+  return watcher_.watch(entry_->socket(), EPOLLIN, [this] { accept_clients(); });
+}
+
+Result<UniqueFd> ControlServer::accept_one() {
+  if (!spare_) {
+    if (auto null = host::open_readonly("/dev/null")) spare_ = std::move(*null);
+  }
   auto socket = host::accept_local(entry_->socket());
-  if (!socket) return;
+  if (!failed_with(socket, EMFILE) && !failed_with(socket, ENFILE)) return socket;
+  spare_.reset();
+  return host::accept_local(entry_->socket());
+}
+
+void ControlServer::accept_clients() {
+  constexpr int64_t kPause = 100'000'000;
+  std::erase_if(clients_, [](const auto& c) { return c->lost; });
+  auto socket = accept_one();
+  if (!socket) {
+    if (failed_with(socket, EAGAIN) || failed_with(socket, ECONNABORTED)) return;
+    // It stays readable: looking at once would go on for ever.
+    watcher_.unwatch(entry_->socket());
+    if (!retry_) retry_ = make_ref<Retry>(*this);
+    kernel_.time.arm(retry_, CLOCK_MONOTONIC, kernel_.time.monotonic() + kPause);
+    return;
+  }
   auto uid = host::peer_uid(socket->get());
   if (!uid || *uid != host::effective_uid() || clients_.size() >= kMaxClients) {
     LOG_WARNING("a control connection was refused");
@@ -111,6 +152,7 @@ void ControlServer::serve(Client& c) {
 void ControlServer::answer(Client& c, const Json& request) {
   const std::string op = text_of(request, "op");
   if (op == "signal" && c.program) return forward_signal(c, int(number_of(request, "signal")));
+  if (op == "resize" && c.terminal) return c.terminal->resize(size_of(request));
   if (c.program || c.waits) {
     c.closing = true;
     return reply(c, error_reply({"one request at a time"}));
@@ -160,8 +202,10 @@ void ControlServer::run_exec(Client& c, const Json& request) {
                 .cwd = text_of(request, "cwd"),
                 .user = text_of(request, "user")};
   std::vector<UniqueFd> fds = c.stream.take_fds();
-  if (q.argv.empty() || fds.size() != q.streams.size()) {
-    return reply(c, error_reply({"exec needs a command and three descriptors"}));
+  const auto terminal = request.find("terminal");
+  if (terminal != request.end() && terminal->is_object()) q.terminal = size_of(*terminal);
+  if (q.argv.empty() || fds.size() != (q.terminal ? 1 : q.streams.size())) {
+    return reply(c, error_reply({"exec needs a command and its streams"}));
   }
   {
     Lock lock(task_mutex);
@@ -170,7 +214,8 @@ void ControlServer::run_exec(Client& c, const Json& request) {
   for (size_t i = 0; i < fds.size(); i++) q.streams[i] = make_ref<HostFd>(std::move(fds[i]));
   auto started = exec_(std::move(q));
   if (!started) return reply(c, error_reply(started.error()));
-  c.program = *started;
+  c.program = std::move(started->program);
+  c.terminal = std::move(started->terminal);
   c.program->pid->exit_queue.add(exit_event_, POLLIN);
   reply(c, {{"started", c.program->pid->root_nr()}});
 }
@@ -187,6 +232,7 @@ void ControlServer::report_exits() {
       c->program->pid->exit_queue.remove(exit_event_.get());
       c->program.reset();
     }
+    if (c->terminal) c->terminal->finish();
     reply(*c, {{"exit", exit_code(status)}});
   }
 }
@@ -211,6 +257,8 @@ void ControlServer::close_client(Client& c) {
   c.lost = true;
   watcher_.unwatch(c.stream.fd());
   c.stream.close();
+  if (c.terminal) c.terminal->close();
+  c.terminal.reset();
   if (!c.program) return;
   forward_signal(c, SIGHUP);
   Lock lock(task_mutex);  // The last count of a pid gives its number back.

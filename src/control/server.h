@@ -6,6 +6,9 @@
 //   wait                  {exit} when the sandbox has ended
 //   exec {argv, env, cwd, user} and three descriptors: {started}, later {exit}; in between,
 //     signal {signal} goes to the program. A lost connection is a hang-up (SIGHUP).
+//     With terminal {rows, columns} there is one descriptor, a socket that carries what is typed
+//     and shown on a new terminal, and closes behind the last that was shown; resize {rows,
+//     columns} changes its size.
 // "exit" is an exit code as a shell shows it.
 #pragma once
 #include <array>
@@ -14,9 +17,11 @@
 #include <memory>
 
 #include "base/failure.h"
+#include "base/timer.h"
 #include "control/message.h"
 #include "control/registry.h"
 #include "control/watcher.h"
+#include "fs/hostio/remote_terminal.h"
 #include "kernel/kernel.h"
 
 namespace usk {
@@ -26,8 +31,13 @@ struct ExecRequest {
   std::vector<std::string> env;  // Beside the sandbox's own, which it overrides.
   std::string cwd, user;         // Empty: the sandbox's own.
   std::array<Ref<HostFd>, 3> streams;
+  std::optional<winsize> terminal;  // The first of `streams` carries a terminal of this size.
 };
-using ExecHook = std::function<OrFailure<Ref<ThreadGroup>>(ExecRequest)>;
+struct ExecStarted {
+  Ref<ThreadGroup> program;
+  Ref<RemoteTerminal> terminal;  // Null without one.
+};
+using ExecHook = std::function<OrFailure<ExecStarted>(ExecRequest)>;
 
 class ControlServer {
  public:
@@ -42,8 +52,11 @@ class ControlServer {
  private:
   struct Client;
   class ExitEvent;
+  class Retry;
   ControlServer(Kernel& kernel, Watcher& watcher, std::unique_ptr<Registration> entry,
                 Ref<ThreadGroup> main, ExecHook exec);
+  Result<void> watch_listener();
+  Result<UniqueFd> accept_one();
   void accept_clients();
   void serve(Client& c);
   void answer(Client& c, const Json& request);
@@ -60,6 +73,10 @@ class ControlServer {
   std::unique_ptr<Registration> entry_;
   Ref<ThreadGroup> main_;
   const ExecHook exec_;
+  // One descriptor is kept back: a guest that uses up all others shall not keep us from a person
+  // who wants to end it.
+  UniqueFd spare_;
+  Ref<TimerClient> retry_;
   UniqueFd exit_event_fd_;
   Ref<ExitEvent> exit_event_;
   std::list<std::unique_ptr<Client>> clients_;

@@ -1,6 +1,5 @@
 #include "host/event_poll.h"
 
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -61,6 +60,13 @@ Result<int> next_signal(int fd) {
   signalfd_siginfo info;
   if (::read(fd, &info, sizeof info) != sizeof info) return Err(errno);
   return int(info.ssi_signo);
+}
+
+bool wait_ready(std::span<pollfd> fds, int timeout_ms) {
+  int n;
+  do n = ::poll(fds.data(), nfds_t(fds.size()), timeout_ms);
+  while (n < 0 && errno == EINTR);
+  return n > 0;
 }
 
 ReadableOf wait_readable(int first, int second) {

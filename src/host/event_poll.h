@@ -1,10 +1,12 @@
 // Waiting for many host descriptors: epoll(7), eventfd(2), signalfd(2).
 #pragma once
+#include <poll.h>
 #include <signal.h>
 
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -40,6 +42,9 @@ void clear_event(int event);
 Result<UniqueFd> signals_as_fd(std::initializer_list<int> signals);
 // The next one; EAGAIN.
 Result<int> next_signal(int fd);
+// Sleeps until one of `fds` is ready (poll(2), negative ones are left out) or `timeout_ms` is over
+// (-1: never). Whether one is.
+bool wait_ready(std::span<pollfd> fds, int timeout_ms);
 // Sleeps until one of the two is readable.
 enum class ReadableOf { kFirst, kSecond };
 ReadableOf wait_readable(int first, int second);

@@ -53,6 +53,10 @@ Result<Ref<HostFd>> open_dir(const std::string& path) {
   return make_ref<HostFd>(TRY(checked(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC))));
 }
 
+Result<Ref<HostFd>> open_place(const std::string& path) {
+  return make_ref<HostFd>(TRY(checked(::open(path.c_str(), O_PATH | O_CLOEXEC))));
+}
+
 Result<struct statx> stat_at(const HostFd& dir, const std::string& name) {
   struct statx st{};
   const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name.empty() ? AT_EMPTY_PATH : 0);

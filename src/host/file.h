@@ -21,6 +21,8 @@ Result<Ref<HostFd>> open_beneath(const HostFd& dir, const std::string& path, int
                                  uint32_t mode = 0);
 // The start of everything else: a directory the user named. Follows links; O_PATH.
 Result<Ref<HostFd>> open_dir(const std::string& path);
+// The same for anything that a user may have named; O_PATH.
+Result<Ref<HostFd>> open_place(const std::string& path);
 
 // statx(2) of `name` in `dir` (links not followed), or of `dir` itself when it is empty.
 Result<struct statx> stat_at(const HostFd& dir, const std::string& name);

@@ -53,6 +53,14 @@ Result<UniqueFd> accept_local(int listener) {
   return s;
 }
 
+Result<std::pair<UniqueFd, UniqueFd>> local_pair() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    return Err(errno);
+  }
+  return std::pair(UniqueFd(ends[0]), UniqueFd(ends[1]));
+}
+
 Result<uint32_t> peer_uid(int socket) {
   ucred peer{};
   socklen_t size = sizeof peer;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -17,6 +18,8 @@ Result<UniqueFd> listen_local(const HostFd& dir, const std::string& name);
 Result<UniqueFd> connect_local(const HostFd& dir, const std::string& name);
 // The next connection, non-blocking. EAGAIN: there is none.
 Result<UniqueFd> accept_local(int listener);
+// Two connected ends, non-blocking.
+Result<std::pair<UniqueFd, UniqueFd>> local_pair();
 // Who connected: SO_PEERCRED.
 Result<uint32_t> peer_uid(int socket);
 

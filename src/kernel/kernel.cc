@@ -1,6 +1,7 @@
 #include "kernel/kernel.h"
 
 #include "base/log.h"
+#include "fs/mem/quota.h"
 #include "kernel/signal/send.h"
 
 namespace usk {
@@ -13,6 +14,9 @@ Kernel::Kernel(std::unique_ptr<platform::Platform> platform, KernelOptions optio
   boot_realtime_ns = time.now(CLOCK_REALTIME);
   time.page().set_host_function(platform_->host_clock_gettime());
   set_timer_service(&time);
+  if (options_.memory_limit == UINT64_MAX) return;
+  memory_watch_ = std::make_unique<MemoryWatch>(*this, options_.memory_limit);
+  MemQuota::limit_all(std::max<uint64_t>(options_.memory_limit / 4096, 1));
 }
 
 Kernel::~Kernel() { set_timer_service(nullptr); }
@@ -37,13 +41,10 @@ std::vector<Ref<Task>> Kernel::all_tasks() {
   return out;
 }
 
-// What processes hold is sampled where they ask for more: the host does not tell at each fault.
+// What they have asked for and not touched yet is not known here: that is the watch's business.
 Result<void> Kernel::check_memory(Task& t, uint64_t bytes, uint32_t prot, uint32_t flags) {
-  if (options_.memory_limit == UINT64_MAX || !(prot & PROT_WRITE) || (flags & MAP_NORESERVE)) {
-    return {};
-  }
-  if (bytes > options_.memory_limit) return Err(ENOMEM);
-  if (resident_bytes() + bytes > options_.memory_limit) return Err(ENOMEM);
+  if (!memory_watch_ || !(prot & PROT_WRITE) || (flags & MAP_NORESERVE)) return {};
+  if (!memory_watch_->fits(bytes)) return Err(ENOMEM);
   return {};
 }
 
@@ -90,21 +91,29 @@ void Kernel::on_trap(platform::Thread& thread, const platform::Trap& trap) {
   scheduler.trapped(*t);
 }
 
+bool Kernel::advance_some() {
+  for (int i = 0; i < 64; i++) {
+    Ref<Task> t = scheduler.next();
+    if (!t) return i > 0;
+    // What the kernel does for a task is its system time.
+    const int64_t begin = time.monotonic();
+    advance(*t);
+    t->usage.system_ns += time.monotonic() - begin;
+  }
+  return true;
+}
+
 void Kernel::run(const std::function<bool()>& done) {
   while (!done()) {
-    // A bounded round: timers and traps are looked at under load, too.
-    for (int i = 0; i < 64; i++) {
-      Ref<Task> t = scheduler.next();
-      if (!t) break;
-      // What the kernel does for a task is its system time.
-      const int64_t begin = time.monotonic();
-      advance(*t);
-      t->usage.system_ns += time.monotonic() - begin;
-    }
+    // Timers and traps are looked at under load, too.
+    const bool advanced = advance_some();
     hang_up_terminals();
     auto dropped = std::exchange(dropped_, {});
     dropped.clear();
     Deadline next = time.expire();
+    if (memory_watch_) {
+      next.ns = std::min(next.ns, memory_watch_->look(advanced || scheduler.guest_runs()).ns);
+    }
     if (!scheduler.idle()) next = {0};
     if (done()) return;
     const bool readable = platform_->poll(

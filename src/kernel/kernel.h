@@ -8,6 +8,7 @@
 #include "base/failure.h"
 #include "base/host_poller.h"
 #include "kernel/run/load_average.h"
+#include "kernel/memory/memory_watch.h"
 #include "kernel/run/scheduler.h"
 #include "kernel/task/task.h"
 #include "kernel/time/timekeeper.h"
@@ -53,6 +54,8 @@ class Kernel {
   Result<void> check_memory(Task& t, uint64_t bytes, uint32_t prot, uint32_t flags);
   std::vector<Ref<Task>> all_tasks() EXCLUDES(task_mutex);
   uint64_t resident_bytes() EXCLUDES(task_mutex);
+  // Null without --memory.
+  MemoryWatch* memory_watch() { return memory_watch_.get(); }
   uint64_t count_tasks_of(Uid uid) REQUIRES(task_mutex);
   // A session leader ended: its terminal hangs up once no task lock is held.
   void leader_exits(Ref<Terminal> terminal, SessionId session) REQUIRES(task_mutex);
@@ -76,10 +79,13 @@ class Kernel {
 
  private:
   void advance(Task& t);
+  // A bounded number of steps of tasks; whether there was any.
+  bool advance_some();
   void on_trap(platform::Thread& thread, const platform::Trap& trap);
 
   std::unique_ptr<platform::Platform> platform_;
   const KernelOptions options_;
+  std::unique_ptr<MemoryWatch> memory_watch_;
   std::map<Task*, Ref<Task>> tasks_ GUARDED_BY(task_mutex);
   struct HangUp {
     Ref<Terminal> terminal;

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "base/check.h"
+#include "base/lock.h"
 #include "host/file.h"
 #include "host/file_io.h"
 
@@ -18,9 +20,49 @@ uint64_t page_end(uint64_t offset) { return offset / kPage + (offset % kPage != 
 
 }  // namespace
 
+// All memfds that hold contents. A mapping keeps its file, and so the FileData.
+class FileData::Memfds {
+ public:
+  void add(Ref<HostFd> fd) {
+    Lock lock(mu_);
+    all_.insert(std::move(fd));
+  }
+  void remove(const Ref<HostFd>& fd) {
+    Lock lock(mu_);
+    all_.erase(fd);
+  }
+  uint64_t blocks() {
+    uint64_t n = 0;
+    Lock lock(mu_);
+    for (const Ref<HostFd>& fd : all_) {
+      if (auto st = host::stat_at(*fd, "")) n += st->stx_blocks;
+    }
+    return n;
+  }
+
+ private:
+  struct ByAddress {
+    bool operator()(const Ref<HostFd>& a, const Ref<HostFd>& b) const {
+      return std::less<>()(a.get(), b.get());
+    }
+  };
+  Mutex<Rank::kLeaf> mu_;
+  std::set<Ref<HostFd>, ByAddress> all_ GUARDED_BY(mu_);
+};
+
+FileData::Memfds& FileData::memfds() {
+  static Memfds& all = *new Memfds;  // Never destroyed: files may outlive statics.
+  return all;
+}
+
+uint64_t FileData::memory_in_use() { return heap_pages_ * kPage + memfds().blocks() * 512; }
+
 FileData::FileData(Ref<MemQuota> quota) : quota_(std::move(quota)) {}
 
-FileData::~FileData() { quota_->uncharge_pages(pages()); }
+FileData::~FileData() {
+  quota_->uncharge_pages(pages());
+  if (memfd_) memfds().remove(memfd_);
+}
 
 uint64_t FileData::pages() const {
   if (memfd_) return present_.count();
@@ -239,6 +281,7 @@ Result<void> FileData::move_to_memfd() {
     present.add(i, i + 1);
   }
   memfd_ = std::move(made);
+  memfds().add(memfd_);
   present_ = std::move(present);
   heap_.clear();
   heap_.shrink_to_fit();

@@ -1,6 +1,7 @@
 // The contents of a file that lives in memory.
 #pragma once
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -50,12 +51,21 @@ class FileData {
   bool is_mapped() const { return mapped_; }
   void sync_pages();
 
+  // What the contents of all files hold of the host's memory, in bytes; written through mappings or
+  // not.
+  static uint64_t memory_in_use();
+
   USK_FIELDS(size_, heap_, memfd_, present_, mapped_, quota_)
 
  private:
   struct Page {
+    Page() { heap_pages_++; }
+    ~Page() { heap_pages_--; }
     std::array<std::byte, kPage> bytes{};
   };
+  inline static std::atomic<uint64_t> heap_pages_{0};
+  class Memfds;
+  static Memfds& memfds();
   Result<void> move_to_memfd();
   Result<uint64_t> make_present(uint64_t first, uint64_t last);
   size_t read_heap(uint64_t offset, std::span<std::byte> dst) const;

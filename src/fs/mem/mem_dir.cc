@@ -130,9 +130,9 @@ Result<void> MemDir::link(std::string_view name, Inode& target) {
   TRY(before_change());
   // Linux: each further name counts as an inode, for it takes memory too.
   const bool first = node->nlink() == 0;
-  if (!first && !mem_fs().quota()->charge_inode()) return Err(ENOSPC);
+  if (!first) TRY(node->charge_name());
   if (auto r = put(name, node); !r) {
-    if (!first) mem_fs().quota()->uncharge_inode();
+    if (!first) node->uncharge_name();
     return r;
   }
   return {};
@@ -151,7 +151,7 @@ Result<void> MemDir::unlink(std::string_view name, Inode& victim) {
     touch_locked(kTouchMtime | kTouchCtime);
   }
   gone->change_links(-1);
-  if (gone->nlink() > 0) mem_fs().quota()->uncharge_inode();
+  if (gone->nlink() > 0) gone->uncharge_name();
   return {};
 }
 
@@ -240,7 +240,7 @@ Result<void> MemDir::rename(std::string_view name, Inode& source, Inode& new_dir
   mem_fs().placed(*moved, *to, new_name);
   if (over) {
     over->change_links(over_dir ? -2 : -1);
-    if (!over_dir && over->nlink() > 0) mem_fs().quota()->uncharge_inode();
+    if (!over_dir && over->nlink() > 0) over->uncharge_name();
   }
   return {};
 }

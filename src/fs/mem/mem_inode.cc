@@ -27,6 +27,21 @@ MemInode::~MemInode() {
   MemQuota& quota = *mem_fs().quota();
   for (const auto& [name, value] : xattrs_) quota.uncharge_pages(xattr_pages(name, value));
   if (charged_) quota.uncharge_inode();
+  for (; charged_names_ > 0; charged_names_--) quota.uncharge_inode();
+}
+
+Result<void> MemInode::charge_name() {
+  Lock lock(mu_);
+  if (!mem_fs().quota()->charge_inode()) return Err(ENOSPC);
+  charged_names_++;
+  return {};
+}
+
+void MemInode::uncharge_name() {
+  Lock lock(mu_);
+  if (charged_names_ == 0) return;
+  charged_names_--;
+  mem_fs().quota()->uncharge_inode();
 }
 
 void MemInode::last_unref() {

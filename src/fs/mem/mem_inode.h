@@ -32,6 +32,9 @@ class MemInode : public Inode {
   // A name came or went (two for a directory's own). Keeps nlink, ctime.
   void change_links(int delta) EXCLUDES(mu_);
   uint32_t nlink() EXCLUDES(mu_);
+  // A further name counts as an inode: ENOSPC. Names that a layer below gave it were not counted.
+  Result<void> charge_name() EXCLUDES(mu_);
+  void uncharge_name() EXCLUDES(mu_);
   // What changed now.
   enum : uint32_t { kTouchAtime = 1, kTouchMtime = 2, kTouchCtime = 4 };
   void touch(uint32_t what) EXCLUDES(mu_);
@@ -45,7 +48,7 @@ class MemInode : public Inode {
   // Takes over attributes of an inode that this one stands for, all but its number and device.
   void adopt_attr(const Attr& attr) EXCLUDES(mu_);
 
-  USK_FIELDS(attr_, xattrs_, charged_)
+  USK_FIELDS(attr_, xattrs_, charged_, charged_names_)
 
  protected:
   // Before xattrs are looked at: an overlay fetches those of the layer below.
@@ -67,6 +70,7 @@ class MemInode : public Inode {
 
   std::map<std::string, std::string, std::less<>> xattrs_ GUARDED_BY(mu_);
   bool charged_ GUARDED_BY(mu_);
+  uint32_t charged_names_ GUARDED_BY(mu_) = 0;
 };
 
 class MemSymlink final : public MemInode {

@@ -18,18 +18,18 @@ class MemQuota final : public RefCounted {
   // False, and nothing is counted, when that is more than allowed.
   bool charge_pages(uint64_t n) {
     if (!charge(pages_, max_pages_, n)) return false;
-    if (!above_ || above_->charge_pages(n)) return true;
+    if (above_ ? above_->charge_pages(n) : charge(all_pages_, max_all_pages_, n)) return true;
     pages_.fetch_sub(n);
     return false;
   }
   void uncharge_pages(uint64_t n) {
     pages_.fetch_sub(n);
-    if (above_) above_->uncharge_pages(n);
+    above_ ? above_->uncharge_pages(n) : void(all_pages_.fetch_sub(n));
   }
   // Counts pages that exist already, whatever the limit: written through mappings.
   void force_pages(uint64_t n) {
     pages_.fetch_add(n);
-    if (above_) above_->force_pages(n);
+    above_ ? above_->force_pages(n) : void(all_pages_.fetch_add(n));
   }
   bool charge_inode() {
     if (!charge(inodes_, max_inodes_, 1)) return false;
@@ -41,6 +41,10 @@ class MemQuota final : public RefCounted {
     inodes_.fetch_sub(1);
     if (above_) above_->uncharge_inode();
   }
+
+  // All quotas together, and a limit on that.
+  static uint64_t all_pages() { return all_pages_; }
+  static void limit_all(uint64_t max_pages) { max_all_pages_ = max_pages; }
 
   uint64_t pages() const { return pages_; }
   uint64_t inodes() const { return inodes_; }
@@ -68,6 +72,7 @@ class MemQuota final : public RefCounted {
   std::atomic<uint64_t> max_pages_, max_inodes_;
   std::atomic<uint64_t> pages_{0}, inodes_{0};
   Ref<MemQuota> above_;
+  inline static std::atomic<uint64_t> all_pages_{0}, max_all_pages_{0};
 };
 
 }  // namespace usk

@@ -88,14 +88,14 @@ Result<void> OverlayFs::before_change(MemInode& inode) {
     if (it == known_.end()) return {};
     Known& k = it->second;
     if (at == inode.ino()) k.changed = true;
-    if (k.pin) return {};
+    // The root is held by those who see the file system; pinned, it would hold that for ever.
+    if (k.pin || k.parent == at) return {};
     if (!quota()->charge_inode()) return Err(ENOSPC);
     if (!k.inode->try_ref()) {
       quota()->uncharge_inode();
       return {};
     }
     k.pin = Ref<MemInode>::adopt(k.inode);
-    if (k.parent == at) return {};  // The root.
     at = k.parent;
   }
 }

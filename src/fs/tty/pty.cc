@@ -102,12 +102,17 @@ Result<int64_t> PtyMaster::ioctl_own(Caller& caller, uint32_t cmd, uint64_t arg)
   }
 }
 
-Result<int64_t> PtyMaster::open_peer(Caller& caller, int flags) {
+void PtyMaster::unlock() { fs_->set_locked(index_, false); }
+
+Result<Ref<File>> PtyMaster::open_program_side(int flags, Ref<const Creds> creds) {
   Ref<Dentry> name = TRY(mount_->root()->lookup(std::to_string(index_)));
   if (name->is_negative()) return Err(EIO);
   const Path path(mount_, name);
-  auto creds = Ref<const Creds>::share(&caller.creds());
-  Ref<File> file = TRY(path.inode().open(path, flags, std::move(creds)));
+  return path.inode().open(path, flags, std::move(creds));
+}
+
+Result<int64_t> PtyMaster::open_peer(Caller& caller, int flags) {
+  Ref<File> file = TRY(open_program_side(flags, Ref<const Creds>::share(&caller.creds())));
   file = TRY(file->finish_open(caller, flags));
   return TRY(caller.add_fd(std::move(file), flags & O_CLOEXEC));
 }

@@ -18,6 +18,9 @@ class PtyMaster final : public File {
 
   Tty& tty() const { return *tty_; }
   uint32_t index() const { return index_; }
+  void unlock();  // unlockpt(3)
+  // The program's side (TIOCGPTPEER), wherever its name may be.
+  Result<Ref<File>> open_program_side(int flags, Ref<const Creds> creds);
 
   // What programs wrote. EIO when all of them have closed the terminal.
   Result<size_t> read(IoOut& dst, uint64_t& pos) override;

@@ -47,6 +47,11 @@ bool Scheduler::is_active(const Task& t) {
   return t.where != Where::kParked && t.where != Where::kGone;
 }
 
+bool Scheduler::guest_runs() {
+  Lock lock(mu_);
+  return in_guest_ > 0;
+}
+
 bool Scheduler::park(Task& t) {
   Lock lock(mu_);
   if (t.wake_pending) {
@@ -64,6 +69,7 @@ bool Scheduler::enter_guest(Task& t) {
     return false;
   }
   t.where = Where::kInGuest;
+  in_guest_++;
   return true;
 }
 
@@ -74,7 +80,9 @@ void Scheduler::finish(Task& t) {
 
 void Scheduler::trapped(Task& t) {
   Lock lock(mu_);
-  if (t.where == Where::kInGuest) queue_locked(t);
+  if (t.where != Where::kInGuest) return;
+  in_guest_--;
+  queue_locked(t);
 }
 
 void Scheduler::yield(Task& t) {

@@ -21,6 +21,8 @@ class Scheduler {
   bool idle() EXCLUDES(mu_);
   // Whether it runs or is ready to.
   bool is_active(const Task& t) EXCLUDES(mu_);
+  // Whether a task is in the guest.
+  bool guest_runs() EXCLUDES(mu_);
 
   // By the worker that runs it. False: a wake-up came meanwhile, go on.
   bool park(Task& t) EXCLUDES(mu_);
@@ -35,6 +37,7 @@ class Scheduler {
   void queue_locked(Task& t) REQUIRES(mu_);
   Mutex<Rank::kRunQueue> mu_;
   std::deque<Ref<Task>> ready_ GUARDED_BY(mu_);
+  size_t in_guest_ GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace usk

@@ -1,0 +1,84 @@
+#include "host/child_memory.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "host/environment.h"
+#include "host/process.h"
+
+namespace usk::host {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+
+std::string read_text(const std::string& path) {
+  std::string text;
+  FILE* f = fopen(path.c_str(), "re");
+  if (!f) return text;
+  char part[4096];
+  while (const size_t n = fread(part, 1, sizeof part, f)) text.append(part, n);
+  fclose(f);
+  return text;
+}
+
+std::optional<uint64_t> kib_after(std::string_view text, std::string_view key) {
+  const size_t at = text.find(key);
+  if (at == text.npos) return std::nullopt;
+  return strtoull(text.data() + at + key.size(), nullptr, 10) * 1024;
+}
+
+// mmap(2) with MAP_SHARED | MAP_ANONYMOUS is a file without a name.
+uint64_t shared_anonymous(pid_t pid) {
+  const std::string text = read_text(fmt::format("/proc/{}/smaps", pid));
+  constexpr std::string_view kName = "/dev/zero (deleted)\n";
+  uint64_t sum = 0;
+  for (size_t at = text.find(kName); at != text.npos; at = text.find(kName, at)) {
+    at += kName.size();
+    sum += kib_after(std::string_view(text).substr(at), "\nPss:").value_or(0);
+  }
+  return sum;
+}
+
+}  // namespace
+
+std::vector<pid_t> children() {
+  std::vector<pid_t> out;
+  for (const std::string& tid : list_directory("/proc/self/task")) {
+    const std::string text = read_text("/proc/self/task/" + tid + "/children");
+    for (const char* p = text.c_str(); *p;) {
+      char* end;
+      const long pid = strtol(p, &end, 10);
+      if (end == p) break;
+      out.push_back(pid_t(pid));
+      p = end + (*end == ' ');
+    }
+  }
+  return out;
+}
+
+std::string command_name(pid_t pid) {
+  std::string name = read_text(fmt::format("/proc/{}/comm", pid));
+  if (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
+uint64_t resident_of(pid_t pid) {
+  const auto usage = process_usage(pid);
+  return usage ? usage->resident_pages * kPage : 0;
+}
+
+uint64_t anonymous_share_of(pid_t pid) {
+  const std::string text = read_text(fmt::format("/proc/{}/smaps_rollup", pid));
+  const auto anonymous = kib_after(text, "\nPss_Anon:");
+  // A host that does not tell: more than it is, rather than less.
+  if (!anonymous) return resident_of(pid);
+  uint64_t sum = *anonymous;
+  // Shared anonymous memory is among that of files in memory.
+  if (kib_after(text, "\nPss_Shmem:").value_or(1) > 0) sum += shared_anonymous(pid);
+  return sum;
+}
+
+}  // namespace usk::host

@@ -1,0 +1,129 @@
+#include "kernel/memory/memory_watch.h"
+
+#include <signal.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "fs/mem/file_data.h"
+#include "host/child_memory.h"
+#include "kernel/kernel.h"
+#include "kernel/signal/send.h"
+
+namespace usk {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+constexpr int64_t kMs = 1'000'000;
+// How fast programs may touch fresh memory; the host clears some GiB in a second.
+constexpr uint64_t kBytesPerMs = 4 << 20;
+constexpr int64_t kSoonest = 1 * kMs, kLatest = 100 * kMs;
+constexpr int64_t kShareOfTime = 20;
+// A killed process has this long to go before another is killed.
+constexpr int64_t kPatience = 1000 * kMs;
+
+// Whoever guards the terminal is a child, too.
+std::vector<pid_t> stubs() {
+  std::vector<pid_t> all = host::children();
+  std::erase_if(all, [](pid_t pid) { return host::command_name(pid) == "usk-terminal"; });
+  return all;
+}
+
+}  // namespace
+
+MemoryWatch::~MemoryWatch() {
+  Lock lock(task_mutex);  // The last count of a pid gives its number back.
+  victim_.reset();
+}
+
+uint64_t MemoryWatch::measure() {
+  uint64_t quick = MemQuota::all_pages() * kPage;
+  exact_ = FileData::memory_in_use();
+  for (const pid_t pid : stubs()) {
+    quick += host::resident_of(pid);
+    exact_ += host::anonymous_share_of(pid);
+  }
+  quick_then_ = quick;
+  measured_ = true;
+  return exact_;
+}
+
+uint64_t MemoryWatch::estimate() {
+  uint64_t quick = MemQuota::all_pages() * kPage;
+  for (const pid_t pid : host::children()) quick += host::resident_of(pid);
+  if (!measured_) return quick;
+  return exact_ + (quick > quick_then_ ? quick - quick_then_ : 0);
+}
+
+bool MemoryWatch::fits(uint64_t bytes) {
+  if (bytes > limit_) return false;
+  return estimate() <= limit_ - bytes || measure() <= limit_ - bytes;
+}
+
+Deadline MemoryWatch::look(bool active) {
+  active_ |= active;
+  if (!active_) return {};
+  const int64_t begin = kernel_.time.monotonic();
+  if (begin < due_) return {due_};
+  active_ = false;
+  uint64_t used = estimate();
+  if (used > limit_) used = measure();
+  if (used > limit_ && !has_killed_recently(begin)) kill_largest(used);
+  const int64_t end = kernel_.time.monotonic();
+  const uint64_t left = limit_ - std::min(used, limit_);
+  const int64_t wait = std::clamp(int64_t(left / kBytesPerMs) * kMs, kSoonest, kLatest);
+  due_ = end + std::max(wait, (end - begin) * kShareOfTime);
+  // Who is killed runs no more; whether that was enough is looked at all the same.
+  active_ = used > limit_;
+  return active || active_ ? Deadline{due_} : Deadline{};
+}
+
+bool MemoryWatch::has_killed_recently(int64_t now) {
+  Lock lock(task_mutex);
+  if (!victim_) return false;
+  if (!victim_->zombie && !victim_->reaped && now < killed_at_ + kPatience) return true;
+  victim_.reset();
+  return false;
+}
+
+// Linux: mm/oom_kill.c's oom_badness(), with the limit for the memory. Unlike Linux: who may not be
+// killed (oom_score_adj of -1000) is spared only while there is somebody else; root in the sandbox
+// may set that, and the limit is not root's.
+void MemoryWatch::kill_largest(uint64_t used) {
+  struct Candidate {
+    ThreadGroup* group = nullptr;
+    int64_t points = 0;
+    bool spared = false;
+  } worst;
+  Lock lock(task_mutex);
+  for (const Ref<Pid>& pid : kernel_.root_pid_ns->all()) {
+    ThreadGroup* g = pid->group;
+    if (!g || g == kernel_.init.get() || g->zombie || g->exiting || !g->leader) continue;
+    const auto owner = std::ranges::find_if(g->tasks, [](Task* t) { return t->mm != nullptr; });
+    if (owner == g->tasks.end()) continue;
+    const int64_t size = int64_t((*owner)->mm->space().resident_bytes() / kPage);
+    const int64_t points = size + g->oom_score_adj * int64_t(limit_ / kPage / 1000);
+    const bool spared = g->oom_score_adj == -1000;
+    const bool worse = worst.spared != spared ? worst.spared : points > worst.points;
+    if (!worst.group || worse) worst = {g, points, spared};
+  }
+  if (!worst.group) return;
+  ThreadGroup& g = *worst.group;
+  LOG_INFO("out of memory: {} of {} MiB are used; killing process {} ({})", used >> 20,
+           limit_ >> 20, g.pid->root_nr(), g.leader->name());
+  const AddressSpace* mm = nullptr;
+  for (Task* t : g.tasks) mm = t->mm ? t->mm.get() : mm;
+  // Linux: whoever shares the memory goes, too.
+  for (const Ref<Pid>& pid : kernel_.root_pid_ns->all()) {
+    ThreadGroup* other = pid->group;
+    if (!other || other->zombie) continue;
+    if (std::ranges::any_of(other->tasks, [&](Task* t) { return t->mm && t->mm.get() == mm; })) {
+      begin_group_exit(*other, SIGKILL);
+    }
+  }
+  victim_ = Ref<ThreadGroup>::share(&g);
+  killed_at_ = kernel_.time.monotonic();
+  kills_++;
+}
+
+}  // namespace usk
