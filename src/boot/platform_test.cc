@@ -147,8 +147,8 @@ TEST_P(PlatformTest, StepsOneInstruction) {
 // its system call instruction works as before.
 TEST_P(PlatformTest, AHotCallSiteStaysWhatItIs) {
   // 0: mov $39, %eax; 5: syscall; 7: dec %ebx; jnz 0; int3; 12: mov $40, %eax; jmp 5
-  const uint8_t code[] = {0xb8, 39, 0, 0,    0,  0x0f, 0x05, 0xff, 0xcb, 0x75, 0xf5,
-                          0xcc, 0xb8, 40, 0, 0,  0,    0xeb, 0xf2};
+  const uint8_t code[] = {0xb8, 39,   0,    0,  0, 0x0f, 0x05, 0xff, 0xcb, 0x75,
+                          0xf5, 0xcc, 0xb8, 40, 0, 0,    0,    0xeb, 0xf2};
   NewSpace s = space_with_code(code);
   s.space->set_code_query([](uint64_t) { return true; });
   s.thread->regs().rbx = 20;

@@ -16,8 +16,8 @@
 #include "fs/vfs/special_open.h"
 #include "host/file.h"
 #include "host/file_io.h"
-#include "kernel/ipc/ipc_namespace.h"
 #include "host/process.h"
+#include "kernel/ipc/ipc_namespace.h"
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/pid_file.h"
@@ -52,8 +52,9 @@ OrFailure<void> check_host(const std::string& platform) {
   constexpr int kOldest = 5013;
   const int release = host::kernel_release();
   if (release >= kOldest) return {};
-  return fail(fmt::format("this host has Linux {}.{}; Usk needs 5.13 or newer (or try --platform=ptrace)", release / 1000,
-                          release % 1000));
+  return fail(
+      fmt::format("this host has Linux {}.{}; Usk needs 5.13 or newer (or try --platform=ptrace)",
+                  release / 1000, release % 1000));
 }
 
 }  // namespace

@@ -5,7 +5,8 @@
 namespace usk::host {
 
 uint32_t current_cpu();
-// Moves the calling thread to another processor than `cpu`, of those it may use. False: it has none.
+// Moves the calling thread to another processor than `cpu`, of those it may use. False: it has
+// none.
 bool leave_cpu(uint32_t cpu);
 // A clock that costs a few cycles, in ticks, and how many of them a microsecond has.
 inline uint64_t ticks() { return __builtin_ia32_rdtsc(); }

@@ -7,8 +7,8 @@
 
 #include "base/failure.h"
 #include "base/host_poller.h"
-#include "kernel/run/load_average.h"
 #include "kernel/memory/memory_watch.h"
+#include "kernel/run/load_average.h"
 #include "kernel/run/scheduler.h"
 #include "kernel/task/task.h"
 #include "kernel/time/timekeeper.h"

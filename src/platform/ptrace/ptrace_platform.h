@@ -117,8 +117,8 @@ class PtraceThread final : public Thread {
 };
 
 // What brings a guest's system call to us. The host looks at the stub's seccomp filter before it
-// looks at the tracer up to Linux 4.7, so that there the filter's SIGSYS is what is seen; from 4.8 on
-// the tracer's stop of PTRACE_SYSEMU comes first (seccomp(2), ptrace(2)).
+// looks at the tracer up to Linux 4.7, so that there the filter's SIGSYS is what is seen; from 4.8
+// on the tracer's stop of PTRACE_SYSEMU comes first (seccomp(2), ptrace(2)).
 enum class CallStop { kSysemu, kSignal };
 CallStop call_stop_of_host();
 

@@ -80,7 +80,7 @@ struct Area {
   uint32_t index;                  // Of this area in the memory file.
   uint32_t alive;                  // Cleared by the host when the thread is gone.
   uint64_t self, stack_top;
-  uint64_t fixup;  // Stack to go back to when a guarded access faults; 0: none is going on.
+  uint64_t fixup;       // Stack to go back to when a guarded access faults; 0: none is going on.
   uint64_t minus_self;  // What gs is checked with, free of flags.
   uint64_t unused3[2];
   StubRegs regs;

@@ -4,9 +4,9 @@
 /* Guest addresses end where the blob begins. */
 #define USK_BLOB_BASE 0x7fffd0000000
 #define USK_BLOB_PATCHED (USK_BLOB_BASE + 0x40) /* Where thunks go. */
-#define USK_BLOB_END 0x7fffd0010000 /* Of what the filter takes for the blob's code. */
-#define USK_POLICY 0x7fffd0100000   /* One page that the kernel process writes and stubs read. */
-#define USK_AREAS 0x7fffd1000000    /* The thread areas of this stub process, by slot. */
+#define USK_BLOB_END 0x7fffd0010000             /* Of what the filter takes for the blob's code. */
+#define USK_POLICY 0x7fffd0100000 /* One page that the kernel process writes and stubs read. */
+#define USK_AREAS 0x7fffd1000000  /* The thread areas of this stub process, by slot. */
 #define USK_AREA_SIZE 0x8000
 #define USK_AREAS_PER_BLOCK 16 /* Areas are mapped by blocks. */
 #define USK_BLOCK_SIZE (USK_AREA_SIZE * USK_AREAS_PER_BLOCK)

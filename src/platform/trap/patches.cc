@@ -60,12 +60,12 @@ void emit_thunk(Emitter& e, const SiteShape& shape, uint64_t at, uint64_t ret) {
     e.bytes({0x4c, 0x8b, 0x4c, 0x24, 0x08});  // mov 8(%rsp), %r9
   }
   // Whose gs this is: the area says what it must be. A gs without memory faults here.
-  e.bytes({0xf3, 0x49, 0x0f, 0xae, 0xcb});        // rdgsbase %r11
-  e.bytes({0x65, 0x48, 0x8b, 0x0c, 0x25});        // mov %gs:minus_self, %rcx
+  e.bytes({0xf3, 0x49, 0x0f, 0xae, 0xcb});  // rdgsbase %r11
+  e.bytes({0x65, 0x48, 0x8b, 0x0c, 0x25});  // mov %gs:minus_self, %rcx
   e.value(uint32_t(USK_O_MINUS_SELF));
-  e.bytes({0x4a, 0x8d, 0x0c, 0x19});              // lea (%rcx,%r11), %rcx
-  e.bytes({0xe3, 0x02});                          // jrcxz over the next
-  e.bytes({0xeb});                                // jmp slow
+  e.bytes({0x4a, 0x8d, 0x0c, 0x19});  // lea (%rcx,%r11), %rcx
+  e.bytes({0xe3, 0x02});              // jrcxz over the next
+  e.bytes({0xeb});                    // jmp slow
   const size_t to_slow = e.short_distance();
   if (auto identity = shape.kind == SiteShape::kNumber ? identity_of(shape.nr) : std::nullopt) {
     e.bytes({0x65, 0x8b, 0x0c, 0x25});  // mov %gs:identity, %ecx
@@ -98,7 +98,8 @@ std::optional<SiteShape> shape_of(std::span<const std::byte> code, uint32_t nr) 
   uint32_t number;
   memcpy(&number, q - 6, sizeof number);
   // 41 b8 and 49 b8 are movs to other registers.
-  if (q[-7] == 0xb8 && number == nr && (q[-8] & 0xf0) != 0x40) return SiteShape{SiteShape::kNumber, nr};
+  if (q[-7] == 0xb8 && number == nr && (q[-8] & 0xf0) != 0x40)
+    return SiteShape{SiteShape::kNumber, nr};
   static constexpr uint8_t kStackArgument[] = {0x4c, 0x8b, 0x4c, 0x24, 0x08, 0x0f, 0x05};
   if (memcmp(q - 7, kStackArgument, sizeof kStackArgument) == 0) {
     return SiteShape{SiteShape::kStackArgument, 0};

@@ -94,9 +94,9 @@ OrFailure<void> TrapPlatform::empty_zygote(TrapThread& zygote) {
   for (auto [from, to] : holes) {
     if (from < to) calls.push_back({SYS_munmap, {from, to - from}});
   }
-  calls.push_back({SYS_mmap,
-                   {USK_TABLE, USK_TABLE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, 0,
-                    USK_FILE_TABLE}});
+  calls.push_back(
+      {SYS_mmap,
+       {USK_TABLE, USK_TABLE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, 0, USK_FILE_TABLE}});
   calls.push_back({SYS_mmap,
                    {USK_THUNKS, USK_THUNKS_END - USK_THUNKS, PROT_READ | PROT_EXEC,
                     MAP_SHARED | MAP_FIXED, 0, USK_FILE_THUNKS}});

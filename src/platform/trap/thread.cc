@@ -325,9 +325,8 @@ Result<void> TrapThread::settle() {
   }
   // Under way: the stub makes them before anything else.
   Area& a = area();
-  const bool done = platform_.wait_until(*this, [&] {
-    return std::atomic_ref(a.done).load() == sequence_;
-  });
+  const bool done =
+      platform_.wait_until(*this, [&] { return std::atomic_ref(a.done).load() == sequence_; });
   if (!done) return Err(ESRCH);
   return {};
 }

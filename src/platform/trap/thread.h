@@ -109,8 +109,8 @@ class TrapThread final : public Thread {
   std::vector<StubCall> queued_;
   std::deque<StubCall> expected_;  // Calls under way that the stub asks for.
   uint64_t runs_ = 0;
-  uint64_t ordered_at_ = 0;        // In host ticks.
-  uint32_t sequence_ = 0;          // Of the last batch of commands.
+  uint64_t ordered_at_ = 0;  // In host ticks.
+  uint32_t sequence_ = 0;    // Of the last batch of commands.
 };
 
 }  // namespace usk::platform

@@ -153,8 +153,8 @@ void TrapPlatform::kicked(TrapThread& t) {
 // over.
 void TrapPlatform::look_after_kicked() {
   std::erase_if(kicked_, [](Kicked& k) {
-    const bool stopped = k.thread->state() != TrapThread::State::kRunning ||
-                         k.run != k.thread->runs();
+    const bool stopped =
+        k.thread->state() != TrapThread::State::kRunning || k.run != k.thread->runs();
     if (stopped || !k.patience.is_over()) return stopped;
     k.thread->trap_space()->kill("it does not stop");
     return true;

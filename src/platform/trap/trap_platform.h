@@ -101,9 +101,9 @@ class TrapPlatform final : public Platform {
   HandOff hand_off_;
   bool quiet_ = false;  // The last pump() met nothing.
   bool polling_ = false;
-  uint64_t polled_ = 0;     // Posts taken since polling began.
-  uint32_t last_cpu_ = 0;   // Where the last post came from.
-  int64_t looked_at_ = 0;   // When the descriptors were last looked at.
+  uint64_t polled_ = 0;                 // Posts taken since polling began.
+  uint32_t last_cpu_ = 0;               // Where the last post came from.
+  int64_t looked_at_ = 0;               // When the descriptors were last looked at.
   std::unique_ptr<TrapThread> zygote_;  // An empty space, copied for each new one.
 };
 

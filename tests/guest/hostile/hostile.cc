@@ -74,11 +74,19 @@ void forbidden_calls() {
   for (long nr = 0; nr < 600; nr++) {
     switch (nr) {
       // Allowed, and harmless: they touch this thread or this process's own memory.
-      case SYS_futex: case SYS_rt_sigreturn: case SYS_sched_yield: case SYS_sigaltstack:
-      case SYS_rseq: case SYS_exit: case SYS_exit_group: case SYS_munmap: case SYS_mprotect:
+      case SYS_futex:
+      case SYS_rt_sigreturn:
+      case SYS_sched_yield:
+      case SYS_sigaltstack:
+      case SYS_rseq:
+      case SYS_exit:
+      case SYS_exit_group:
+      case SYS_munmap:
+      case SYS_mprotect:
       case SYS_madvise: continue;
       // Linux 6.11 lets these two past every filter: the caller gets SIGILL.
-      case 335: case 336: continue;
+      case 335:
+      case 336: continue;
       default: break;
     }
     auto attempt = [=] {
@@ -86,8 +94,8 @@ void forbidden_calls() {
       if (r != -ENOSYS && r != -EPERM) escaped("forbidden call", nr, r);
     };
     // What the stub may be ordered to call costs the process its life.
-    const bool ordered = nr == SYS_mmap || nr == SYS_clone || nr == SYS_mremap ||
-                         nr == SYS_msync || nr == SYS_membarrier || nr == SYS_close;
+    const bool ordered = nr == SYS_mmap || nr == SYS_clone || nr == SYS_mremap || nr == SYS_msync ||
+                         nr == SYS_membarrier || nr == SYS_close;
     ordered ? in_child(attempt) : attempt();
   }
   const long dir = through_blob(gadget, SYS_openat, AT_FDCWD, long(path), O_RDONLY);
@@ -100,10 +108,15 @@ void own_pages_of_the_stub() {
   if (!gadget) _exit(0);
   struct {
     uint64_t at, length;
-  } const ranges[] = {{kBlob, 4096},          {kAreas, kAreaSize},  {kBlob - 4096, 8192},
-                      {0x10000, UINT64_MAX},  {kBlob - 4096, UINT64_MAX - 0x1000},
-                      {0x60000, 4096},        {0x7ffff0000000, 4096},
-                      {0x10000, kBlob - 0xf000}, {UINT64_MAX - 4095, 4096}};
+  } const ranges[] = {{kBlob, 4096},
+                      {kAreas, kAreaSize},
+                      {kBlob - 4096, 8192},
+                      {0x10000, UINT64_MAX},
+                      {kBlob - 4096, UINT64_MAX - 0x1000},
+                      {0x60000, 4096},
+                      {0x7ffff0000000, 4096},
+                      {0x10000, kBlob - 0xf000},
+                      {UINT64_MAX - 4095, 4096}};
   for (auto [at, length] : ranges) {
     for (long nr : {SYS_munmap, SYS_mprotect}) {
       const long r = through_blob(gadget, nr, at, length, PROT_READ | PROT_WRITE | PROT_EXEC);
