@@ -10,7 +10,7 @@ import time
 from outcome import Outcome, run_limited
 from paths import HERE
 
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 60
 PLATFORMS = ["ptrace", "trap"]
 
 
@@ -28,7 +28,7 @@ def run(platform, build, options):
         return Outcome(skipped=1)
     begin = time.monotonic()
     done = run_limited([sys.executable, HERE / "leftovers.py", build / "usk", "run",
-                        f"--platform={platform}", "--ro", program.parent, "--", program],
+                        f"--platform={platform}", "--pids", "200", "--ro", program.parent, "--", program],
                        LIMIT_SECONDS)
     outcome = Outcome(seconds=time.monotonic() - begin)
     lines = done.output.splitlines()

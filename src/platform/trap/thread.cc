@@ -74,6 +74,7 @@ bool TrapThread::take_post() {
   std::atomic_ref word(area().post);
   if (word.load(std::memory_order_relaxed) == 0) return false;
   const auto kind = Post(word.exchange(0));
+  fresh_ = state_ == State::kStarting;
   state_ = State::kStopped;
   post_ = kind;
   expected_.clear();

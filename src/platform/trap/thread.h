@@ -69,6 +69,8 @@ class TrapThread final : public Thread {
   // Takes what the stub posted, if it runs and did. True: it is stopped now.
   bool take_post();
   trap::Post post() const { return post_; }
+  // The post was the thread's first: it only says that it is there.
+  bool is_fresh() const { return fresh_; }
   // What the post means; nothing for a post that is none of the guest's.
   std::optional<Trap> trap();
   // The call under way that the notice is about, if it is the one that was commanded.
@@ -100,6 +102,7 @@ class TrapThread final : public Thread {
   trap::Post post_ = trap::Post::kNone;
   uint64_t notice_ = 0;
   uint64_t nr_ = 0;  // Of the call that was posted.
+  bool fresh_ = false;
   bool in_call_ = false;
   std::optional<int64_t> result_;
   Regs regs_;

@@ -280,7 +280,15 @@ void alternate_stack_elsewhere() {
 // Jumps to every byte of the blob with the registers of an open(2).
 void jump_to(uint64_t at) {
   static char path[] = "/etc/passwd";
-  __asm__ volatile("jmp *%0" ::"r"(at), "a"(SYS_open), "D"(path), "S"(0), "d"(0) : "memory");
+  // A stack of zeroes, and a last call here: what returns or resumes does not run on in the
+  // program.
+  alignas(64) static char stack[65536];
+  register uint64_t target __asm__("r15") = at;
+  __asm__ volatile(
+      "mov %1, %%rsp\n xor %%ebp, %%ebp\n xor %%ebx, %%ebx\n mov $110, %%eax\n syscall\n"
+      "mov $2, %%eax\n jmp *%0" ::"r"(target),
+      "r"(stack + 32768), "D"(path), "S"(0), "d"(0)
+      : "rax", "rcx", "r11", "memory");
 }
 
 int run_limited(void (*attack)(), int seconds) {
@@ -312,8 +320,12 @@ void jump_everywhere() {
       }
     }
     usleep(5000);
-    for (pid_t child : children) kill(child, SIGKILL);
-    for (pid_t child : children) waitpid(child, nullptr, 0);
+    for (pid_t child : children) {
+      if (child < 0) perror("fork");
+      if (child > 0) kill(child, SIGKILL);
+    }
+    while (wait(nullptr) > 0) {
+    }
   }
 }
 
