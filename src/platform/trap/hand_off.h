@@ -9,7 +9,7 @@ namespace usk::platform {
 // while calls come quickly one after the other and a processor is free for it: promoted after
 // kStreak posts that came within kQuick of their order, demoted when nothing came for kIdle, and
 // then not again for a while that grows each time polling brought little. All times in
-// nanoseconds; docs/decisions/0006 has the measurements.
+// nanoseconds; docs/decisions/0008 has the measurements.
 class HandOff {
  public:
   static constexpr int kStreak = 16;

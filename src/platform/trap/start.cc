@@ -26,7 +26,7 @@ using namespace host;
 namespace {
 
 // What stubs may call without being asked. Each touches only the calling thread or its own guest
-// memory; docs/decisions/0006 has the reasons.
+// memory; docs/decisions/0008 has the reasons.
 constexpr uint32_t kAllowed[] = {SYS_futex, SYS_rt_sigreturn, SYS_sched_yield, SYS_sigaltstack,
                                  SYS_rseq,  SYS_exit,         SYS_exit_group};
 constexpr uint32_t kAsked[] = {USK_NR_NOTIFY, SYS_clone,      SYS_mremap,
