@@ -47,6 +47,9 @@ Step blocked(Task& t, const Block& block) {
   {
     Lock lock(task_mutex);
     end = block.killable_only ? t.fatal_signal_pending() : t.has_work();
+    // A signal of the whole process may have been meant for another thread, which did not come to
+    // it yet: this one looks, too, since only Interrupt makes an end of restart codes.
+    if (end) t.interrupted = true;
   }
   if (end) {
     t.waits().give_up();
@@ -72,6 +75,7 @@ Step SyscallInvoke::run(Task& t) {
     t.frame.result = *value;
   } else if (auto* s = std::get_if<Signalled>(&r->v_)) {
     t.frame.result = interrupted_result(t, s->on_signal);
+    t.interrupted = true;
   } else if (std::holds_alternative<RegistersSet>(r->v_)) {
     t.frame.registers_set = true;
   } else {
