@@ -1,5 +1,6 @@
 // wait4(2), waitid(2), exit(2), exit_group(2).
 #include <sys/resource.h>
+#include <sys/utsname.h>
 
 #include "tests/guest/harness.h"
 
@@ -267,6 +268,27 @@ TEST(Exit, FirstThreadMayEndBeforeTheOthers) {
     syscall(SYS_exit, 3);
   });
   EXPECT_EXITED(status, 8);
+}
+
+TEST(Exit, OthersUseMemoryWhenTheFirstThreadHasGone) {
+  int status = run_child([] {
+    static int ends[2];
+    MUST(pipe(ends));
+    auto* thread = new Thread([] {
+      usleep(20000);
+      static char big[32768], back[32768];
+      memset(big, 'x', sizeof big);
+      if (write(ends[1], big, sizeof big) != ssize_t(sizeof big)) syscall(SYS_exit_group, 1);
+      if (read(ends[0], back, sizeof back) != ssize_t(sizeof back)) syscall(SYS_exit_group, 2);
+      if (memcmp(big, back, sizeof big) != 0) syscall(SYS_exit_group, 3);
+      struct utsname name;
+      if (uname(&name) != 0) syscall(SYS_exit_group, 4);
+      syscall(SYS_exit_group, 9);
+    });
+    thread->tid();
+    syscall(SYS_exit, 0);
+  });
+  EXPECT_EXITED(status, 9);
 }
 
 TEST(Exit, LastThreadsCodeWhenTheFirstHasGone) {

@@ -26,6 +26,8 @@ PtraceThread::~PtraceThread() {
   if (lost_ || running_) return;  // A running thread ends with its space.
   // The last thread of a space needs no ending: the space kills its process.
   if (space_->ref_count() == 1) return;
+  // The host finds the memory of a process by its first thread: that one stays, stopped.
+  if (tid_ == space_->pid()) return;
   Regs regs;
   regs.cs = kUserCs, regs.ss = kUserSs, regs.eflags = kFlagsInitial;
   regs.rip = USK_STUB_SYSCALL;

@@ -57,9 +57,11 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t sl
 
 TrapThread::~TrapThread() {
   space_->remove_thread(*this);
-  // A running thread ends with its space; so does the last one.
-  if (state_ == State::kStopped && !space_->threads().empty()) {
-    platform_.told_to_exit(*this);
+  // A running thread ends with its space; so do the last one, and the one whose number names the
+  // process: the host finds the memory of a process by a thread that lives.
+  const bool leads = tid_ == space_->pid();
+  if (state_ == State::kStopped) platform_.let_go(*this, leads);
+  if (state_ == State::kStopped && !space_->threads().empty() && !leads) {
     order(Order::kExit);
     space_->release_slot(slot_);
   }

@@ -36,7 +36,7 @@ TrapPlatform::~TrapPlatform() { zygote_.reset(); }
 
 void TrapPlatform::add_thread(TrapThread& t) {
   by_index_[t.index()] = &t;
-  exiting_.erase(t.index());
+  gone_.erase(t.index());
 }
 
 void TrapPlatform::remove_thread(TrapThread& t) {
@@ -108,10 +108,11 @@ void TrapPlatform::refuse(const Listener::Notice& n) {
 void TrapPlatform::on_post_notice(const Listener::Notice& n) {
   auto it = by_index_.find(uint32_t(n.args[0]));
   if (it == by_index_.end()) {
-    // Told to exit before it had slept: it will see.
-    auto exiting = exiting_.find(uint32_t(n.args[0]));
-    const bool known = exiting != exiting_.end() && exiting->second == n.tid;
-    return known ? listener_.answer(n.id) : refuse(n);
+    auto gone = gone_.find(uint32_t(n.args[0]));
+    if (gone == gone_.end() || gone->second.tid != n.tid) return refuse(n);
+    // Told to exit before it had slept, it will see; or it sleeps for good.
+    if (!gone->second.asleep) listener_.answer(n.id);
+    return;
   }
   TrapThread& t = *it->second;
   // A fresh thread is named by its maker's result, which may come later than its first post.

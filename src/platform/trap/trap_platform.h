@@ -37,7 +37,8 @@ class TrapPlatform final : public Platform {
   void remove_thread(TrapThread& t);
   void entered_guest(TrapThread& t) { running_.push_back(&t); }
   void left_guest(TrapThread& t) { std::erase(running_, &t); }
-  void told_to_exit(TrapThread& t) { exiting_[t.index()] = t.tid(); }
+  // The thread is told to exit, or its host thread stays as it is (`asleep`).
+  void let_go(TrapThread& t, bool asleep) { gone_[t.index()] = {t.tid(), asleep}; }
   // The thread was told to stop; it is looked after that it does.
   void kicked(TrapThread& t);
   void took_post(int64_t think_ns, uint32_t cpu) {
@@ -86,7 +87,11 @@ class TrapPlatform final : public Platform {
   uint64_t host_clock_gettime_ = 0;
   std::unordered_map<uint32_t, TrapThread*> by_index_;  // Of the area.
   std::unordered_map<pid_t, TrapThread*> by_tid_;
-  std::unordered_map<uint32_t, pid_t> exiting_;  // Threads by area that were told to exit.
+  struct Gone {
+    pid_t tid;
+    bool asleep;
+  };
+  std::unordered_map<uint32_t, Gone> gone_;  // By area: let_go().
   std::unordered_map<pid_t, Ending> ending_;
   std::vector<TrapThread*> expected_children_;  // Of fork, without a host process yet.
   std::deque<TrapThread*> posted_;              // Have something to report.
