@@ -153,7 +153,10 @@ Result<UniqueFd> open_process_memory(pid_t pid) {
   return UniqueFd(fd);
 }
 
-void kill_process(pid_t pid, int signal) { kill(pid, signal); }
+void kill_process(pid_t pid, int signal) {
+  // 0 and below name whole groups, ours among them; a process that is not known yet is none.
+  if (pid > 0) kill(pid, signal);
+}
 pid_t own_pid() { return getpid(); }
 
 OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options) {

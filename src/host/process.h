@@ -46,6 +46,7 @@ Result<size_t> process_write(pid_t pid, uint64_t addr, std::span<const std::byte
 // /proc/PID/mem: reaches pages whatever their protection.
 Result<UniqueFd> open_process_memory(pid_t pid);
 
+// Nothing happens for a pid that names no single process (kill(2)).
 void kill_process(pid_t pid, int signal);
 pid_t own_pid();
 

@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <initializer_list>
 
@@ -138,8 +139,8 @@ Patches::~Patches() {
 bool Patches::is_hot(uint64_t ret) {
   Counter& c = counters_[(ret * 0x9e3779b97f4a7c15) >> 56];
   if (c.ret != ret) c = {ret, 0};
-  if (c.hits < kHot) c.hits++;
-  return c.hits == kHot;
+  // Again after twice as many: a site that cannot be patched is not looked at each time.
+  return ++c.hits >= kHot && std::has_single_bit(c.hits);
 }
 
 const Patches::Site* Patches::add(uint64_t addr, const SiteShape& shape,

@@ -71,10 +71,10 @@ class Patches final : public RefCounted {
   bool may_touch(uint64_t addr, uint64_t length) const {
     return addr < high_ && addr + length > low_;
   }
-  static constexpr int kHot = 4;
+  static constexpr uint32_t kHot = 4;
   struct Counter {
     uint64_t ret = 0;
-    int hits = 0;
+    uint32_t hits = 0;
   };
 
   ThunkPool& pool_;

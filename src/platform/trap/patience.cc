@@ -21,7 +21,8 @@ bool Patience::is_over() {
   next_ = now + kLookNs;
   if (now >= give_up_) return true;
   const auto state = host::thread_state(tid_);
-  if (!state) return false;  // It has ended, and that will be told.
+  // Of a thread of ours the end would have been told.
+  if (!state) return ++asleep_ >= kMaxAsleep;
   if (!looked_) first_user_ticks_ = state->user_ticks;
   looked_ = true;
   asleep_ = state->state == 'S' || state->state == 'T' ? asleep_ + 1 : 0;

@@ -123,7 +123,9 @@ Result<void> TrapSpace::map(Thread& by, const Mapping& m) {
   }
   c.args[3] |= MAP_ANONYMOUS;
   c.args[4] = uint64_t(-1);
-  if (m.flags & MAP_SHARED) {
+  // Only a large one may be too much for the host, and is to be told so.
+  constexpr uint64_t kLarge = 64 << 20;
+  if ((m.flags & MAP_SHARED) || m.length > kLarge) {
     TRY(as_trap(by).call(c));
     return {};
   }

@@ -267,11 +267,13 @@ const StubCall* TrapThread::expected(const host::Listener::Notice& n) const {
   return same ? &e : nullptr;
 }
 
-Result<int64_t> TrapThread::run_commands() {
+Result<int64_t> TrapThread::run_commands(bool promised) {
   if (state_ == State::kLost) return Err(ESRCH);
   forget_copies();  // Commands may use the buffer.
   const auto shown = std::make_tuple(post_, result_, in_call_);
   const size_t count = queued_.size();
+  std::array<uint64_t, trap::kMaxCommands> nrs{};
+  for (size_t i = 0; i < count; i++) nrs[i] = queued_[i].nr;
   // Registers that were fetched stay here: the stub's own are not touched meanwhile.
   order(Order::kCommands);
   const bool ok = platform_.await(*this);
@@ -287,15 +289,17 @@ Result<int64_t> TrapThread::run_commands() {
   int64_t r = 0;
   for (size_t i = 0; i < count; i++) {
     r = a.commands[i].result;
-    if (r < 0 && r >= -4095 && a.commands[i].nr != trap::kCmdCopyOut) return Err(int(-r));
+    if (r >= 0 || r < -4095 || nrs[i] == trap::kCmdCopyOut) continue;
+    if (i + 1 < count || promised) space_->kill("a mapping that was promised could not be made");
+    return Err(int(-r));
   }
   return r;
 }
 
 Result<int64_t> TrapThread::call(const StubCall& c) {
-  if (queued_.size() == trap::kMaxCommands) TRY(run_commands());
+  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
   queued_.push_back(c);
-  return run_commands();
+  return run_commands(/*promised=*/false);
 }
 
 int64_t TrapThread::start_calls(std::span<const StubCall> calls, int64_t deadline_ns) {
@@ -314,7 +318,7 @@ int64_t TrapThread::start_calls(std::span<const StubCall> calls, int64_t deadlin
 
 Result<void> TrapThread::call_later(const StubCall& c) {
   if (state_ == State::kLost) return Err(ESRCH);
-  if (queued_.size() == trap::kMaxCommands) TRY(run_commands());
+  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
   queued_.push_back(c);
   space_->set_unsettled(this);
   return {};
@@ -323,7 +327,7 @@ Result<void> TrapThread::call_later(const StubCall& c) {
 Result<void> TrapThread::settle() {
   if (state_ == State::kLost) return {};
   if (!queued_.empty()) {
-    TRY(run_commands());
+    TRY(run_commands(/*promised=*/true));
     return {};
   }
   // Under way: the stub makes them before anything else.

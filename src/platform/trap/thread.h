@@ -92,7 +92,8 @@ class TrapThread final : public Thread {
   void fetch_regs();
   std::optional<Trap> into_patched_site();
   void store_regs();
-  Result<int64_t> run_commands();
+  // Runs what is queued: the result of the last. `promised`: that one may not fail, either.
+  Result<int64_t> run_commands(bool promised);
 
   TrapPlatform& platform_;
   Ref<TrapSpace> space_;

@@ -195,14 +195,16 @@ bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condit
     if (condition()) return true;
   }
   // Notices are answered meanwhile: an order may have come before its stub had slept.
-  Patience patience(t.tid() ? t.tid() : t.trap_space()->pid());
+  Patience patience(t.tid() ? t.tid() : t.claimed_tid());
   const bool noticed = t.asks() || &t == awaited_;
   while (!condition()) {
     if (t.state() == TrapThread::State::kLost) return false;
     constexpr int64_t kSoonNs = 20'000;
     pump(-1, noticed ? patience.until() : monotonic_now() + kSoonNs);
     // It may have asked, and wait behind others.
-    if (quiet_ && patience.is_over()) t.trap_space()->kill("its stub does not obey");
+    if (!quiet_ || !patience.is_over()) continue;
+    t.trap_space()->kill("its stub does not obey");
+    if (!t.trap_space()->pid()) return false;  // It never came to be.
   }
   return true;
 }
@@ -293,8 +295,14 @@ Result<NewSpace> TrapPlatform::copy_space(TrapThread& by) {
   thread->expect(
       {SYS_mmap, {at, USK_BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0, offset}});
   expected_children_.push_back(thread.get());
-  TRY(by.call({trap::kCmdFork, {kForkFlags, at, offset}}));
-  if (!await(*thread)) return Err(EAGAIN);
+  // What others of the space were promised is to be in the copy.
+  TRY(by.trap_space()->settle(&by));
+  const int64_t pid = TRY(by.call({trap::kCmdFork, {kForkFlags, at, offset}}));
+  if (!thread->tid()) thread->claim(pid_t(pid));
+  if (!await(*thread)) {
+    if (!thread->tid()) by.trap_space()->kill("it says that it has forked, and has not");
+    return Err(EAGAIN);
+  }
   return NewSpace{space, std::move(thread)};
 }
 
@@ -321,6 +329,7 @@ Result<NewSpace> TrapPlatform::fork(Thread& by) {
 Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
   auto& parent = static_cast<TrapThread&>(by);
   const Ref<TrapSpace>& space = parent.trap_space();
+  TRY(space->settle(&parent));
   const uint32_t slot = TRY(space->take_slot(parent));
   auto thread = std::make_unique<TrapThread>(*this, space, slot, space->index_of(slot));
   const uint64_t area = thread->area_address();

@@ -198,6 +198,24 @@ void forged_posts() {
   }
 }
 
+// Ends of commands that were not run: forks and threads that never were.
+void* forge_ends(void*) {
+  auto* post = reinterpret_cast<volatile uint32_t*>(kAreas);
+  auto* words = reinterpret_cast<volatile uint64_t*>(kAreas);
+  for (;;) {
+    words[63] = random_word() % 3 ? 1 : 12345;  // The result of the first command.
+    post[0] = 8;                                // "Done".
+    post[16] = 0;                               // The order.
+  }
+}
+void forged_forks() {
+  pthread_t t;
+  pthread_create(&t, nullptr, forge_ends, nullptr);
+  for (int i = 0; i < 100; i++) {
+    if (fork() == 0) _exit(0);
+  }
+}
+
 void notices_of_others() {
   const uint64_t gadget = syscall_gadget();
   if (!gadget) _exit(0);
@@ -356,6 +374,7 @@ const Attack kAttacks[] = {
     {"scribble over requests", scribble_requests, 4},
     {"scribble everywhere", scribble_everywhere, 4},
     {"forged posts", forged_posts, 4},
+    {"forged forks", forged_forks, 5},
     {"notices of others", notices_of_others, 5},
     {"segment bases", segment_bases, 5},
     {"int 0x80", old_calls, 5},
