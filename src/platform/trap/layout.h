@@ -75,3 +75,6 @@
 #define USK_AREA_BUFFER 0x2000
 #define USK_AREA_BUFFER_SIZE 0x4000
 #define USK_AREA_SIGNAL_STACK 0x6000
+
+/* What rt_sigreturn(2) reads above the stack pointer: struct ucontext. */
+#define USK_FRAME_CONTEXT 304

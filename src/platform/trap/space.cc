@@ -49,7 +49,7 @@ void TrapSpace::lose() {
   for (TrapThread* t : threads_) {
     const bool running = t->state() == TrapThread::State::kRunning;
     t->lose();
-    if (running) platform_.report_lost(*t);
+    if (running) platform_.report(*t);
   }
 }
 

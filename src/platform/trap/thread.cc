@@ -216,8 +216,13 @@ void TrapThread::order(Order o) {
 void TrapThread::answer_notice() { platform_.listener().answer(std::exchange(notice_, 0)); }
 
 void TrapThread::resume(Mode mode) {
-  if (state_ == State::kLost) return platform_.report_lost(*this);
+  if (state_ == State::kLost) return platform_.report(*this);
   (void)space_->settle(this);  // It is to see what others of the space were given.
+  if (std::exchange(frame_faulted_, false)) {
+    post_ = Post::kFault;
+    area().fault = {.signal = SIGSEGV, .code = SI_KERNEL, .address = 0, .error = 0, .trap = 13};
+    return platform_.report(*this);
+  }
   Order o = Order::kReturn;
   if (mode == Mode::kStep && !regs_valid_) regs();
   if (regs_valid_) {
@@ -290,6 +295,10 @@ Result<int64_t> TrapThread::run_commands(bool promised) {
   for (size_t i = 0; i < count; i++) {
     r = a.commands[i].result;
     if (r >= 0 || r < -4095 || nrs[i] == trap::kCmdCopyOut) continue;
+    if (nrs[i] == trap::kCmdSaveFrameFpu || nrs[i] == trap::kCmdLoadFrameFpu) {
+      frame_faulted_ = true;
+      continue;
+    }
     if (i + 1 < count || promised) space_->kill("a mapping that was promised could not be made");
     return Err(int(-r));
   }
@@ -377,6 +386,17 @@ Result<void> TrapThread::set_fpu_state(std::span<const std::byte> state) {
   memcpy(platform_.areas().buffer(index_).data(), state.data(), state.size());
   TRY(call({trap::kCmdRestoreFpu, {}}));
   return {};
+}
+
+bool TrapThread::save_frame_fpu(uint64_t addr) {
+  const uint64_t size = xstate_size() + 4;
+  if (addr >= kGuestEnd - size || space_->patches()->touches(addr, size)) return false;
+  return call_later({trap::kCmdSaveFrameFpu, {addr}}).has_value();
+}
+
+bool TrapThread::load_frame_fpu(uint64_t addr) {
+  if (addr >= kGuestEnd) return false;
+  return call_later({trap::kCmdLoadFrameFpu, {addr}}).has_value();
 }
 
 void TrapThread::lose() {

@@ -33,6 +33,10 @@ class TrapThread final : public Thread {
   void set_result(int64_t value) override;
   Result<std::vector<std::byte>> fpu_state() override;
   Result<void> set_fpu_state(std::span<const std::byte> state) override;
+  bool save_frame_fpu(uint64_t addr) override;
+  bool load_frame_fpu(uint64_t addr) override;
+  // Each trap but that of a call comes by a signal of the host, which sees to it.
+  bool left_critical_section() const override { return true; }
   void resume(Mode mode) override;
   void interrupt() override;
   void set_identity(const std::optional<Identity>& identity) override;
@@ -107,6 +111,7 @@ class TrapThread final : public Thread {
   bool in_call_ = false;
   std::optional<int64_t> result_;
   Regs regs_;
+  bool frame_faulted_ = false;  // A command for a signal frame met a fault: to be reported.
   bool regs_valid_ = false;  // regs_ holds the guest's registers; they go back with the order.
   // What the stub copied into its buffer with the post, and how much of the buffer is in use.
   uint64_t copied_ = 0, copied_length_ = 0, buffer_used_ = 0;

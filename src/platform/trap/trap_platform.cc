@@ -53,7 +53,7 @@ void TrapPlatform::name_thread(TrapThread& t, pid_t tid) {
   by_tid_[tid] = &t;
 }
 
-void TrapPlatform::report_lost(TrapThread& t) {
+void TrapPlatform::report(TrapThread& t) {
   if (std::find(posted_.begin(), posted_.end(), &t) == posted_.end()) posted_.push_back(&t);
 }
 

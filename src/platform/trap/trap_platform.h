@@ -46,8 +46,8 @@ class TrapPlatform final : public Platform {
     last_cpu_ = cpu;
   }
   void name_thread(TrapThread& t, pid_t tid);  // Its host thread is known now.
-  // The thread is dead and poll() is to say so.
-  void report_lost(TrapThread& t);
+  // poll() is to say what the thread has met, be it that it is dead.
+  void report(TrapThread& t);
   // Runs the platform until `t` has posted. False: it is lost.
   bool await(TrapThread& t);
   // Runs the platform until the condition holds that `t` is to bring about. False: it is lost.
