@@ -190,13 +190,12 @@ bool TrapPlatform::await(TrapThread& t) {
   return t.state() == State::kStopped;
 }
 
-bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condition) {
+bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condition, bool noticed) {
   for (int i = 0; i < 10; i++) {
     if (condition()) return true;
   }
   // Notices are answered meanwhile: an order may have come before its stub had slept.
   Patience patience(t.tid() ? t.tid() : t.claimed_tid());
-  const bool noticed = t.asks() || &t == awaited_;
   while (!condition()) {
     if (t.state() == TrapThread::State::kLost) return false;
     constexpr int64_t kSoonNs = 20'000;

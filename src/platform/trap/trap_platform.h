@@ -51,7 +51,11 @@ class TrapPlatform final : public Platform {
   // Runs the platform until `t` has posted. False: it is lost.
   bool await(TrapThread& t);
   // Runs the platform until the condition holds that `t` is to bring about. False: it is lost.
-  bool wait_until(TrapThread& t, const std::function<bool()>& condition);
+  bool wait_until(TrapThread& t, const std::function<bool()>& condition) {
+    return wait_until(t, condition, t.asks() || &t == awaited_);
+  }
+  // `noticed`: a notice will come before the condition holds.
+  bool wait_until(TrapThread& t, const std::function<bool()>& condition, bool noticed);
   // The process is being killed: its blocks are free once it has ended.
   struct Ending {
     std::vector<std::pair<uint32_t, uint32_t>> blocks;  // Block, areas in use.

@@ -334,6 +334,22 @@ uint64_t thunk_word(const greg_t* g, uint64_t offset) {
   return *reinterpret_cast<const uint64_t*>(thunk + offset);
 }
 
+// In a thunk's tail, after the call: to its beginning, or past its end. False: it is not there.
+bool leave_tail(greg_t* g) {
+  const uint64_t tail = thunk_word(g, USK_THUNK_TAIL), ip = uint64_t(g[REG_RIP]);
+  if (ip < tail) return false;
+  if (ip > tail) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_BACK));
+  return true;
+}
+
+// A single step traps before a thunk has done what its site did ahead of the call.
+void make_first_step(greg_t* g) {
+  const auto* code = reinterpret_cast<const uint8_t*>(g[REG_RIP]);
+  if (uint64_t(code) % USK_THUNK_SIZE) return;
+  if (code[0] == 0xb8) g[REG_RAX] = *reinterpret_cast<const uint32_t*>(code + 1);
+  if (code[0] == 0x4c) g[REG_R9] = *reinterpret_cast<const greg_t*>(g[REG_RSP] + 8);
+}
+
 void save_registers(Area* a, const greg_t* g) {
   StubRegs& r = a->regs;
   r.r15 = g[REG_R15], r.r14 = g[REG_R14], r.r13 = g[REG_R13], r.r12 = g[REG_R12];
@@ -385,7 +401,9 @@ void on_call(Area* a, const siginfo_t* info, greg_t* g) {
 // The kernel process wants the thread: where it is decides how.
 void on_kick(Area* a, greg_t* g) {
   // A thunk has changed nothing that its site's call would not change: back to the site.
-  if (in_thunks(uint64_t(g[REG_RIP]))) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SITE));
+  if (in_thunks(uint64_t(g[REG_RIP])) && !leave_tail(g)) {
+    g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SITE));
+  }
   const auto ip = uint64_t(g[REG_RIP]);
   auto within = [ip](const char* from, const char* to) {
     return ip >= uint64_t(from) && ip < uint64_t(to);
@@ -409,9 +427,13 @@ void on_fault(Area* a, int signal, const siginfo_t* info, greg_t* g) {
     return;
   }
   if (in_blob(uint64_t(g[REG_RIP]))) call(SYS_exit_group, 125);  // Only a guest can do that.
-  // A thunk's look at a gs of the guest's own: it makes the call the slow way.
-  if (in_thunks(uint64_t(g[REG_RIP]))) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SLOW));
-  if (in_thunks(uint64_t(g[REG_RIP]))) return;
+  // A thunk's look at a gs of the guest's own: it makes the call the slow way. In a tail only a
+  // single step can trap.
+  if (in_thunks(uint64_t(g[REG_RIP])) && !leave_tail(g)) {
+    make_first_step(g);
+    g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SLOW));
+    return;
+  }
   save_registers(a, g);
   a->fault.signal = uint32_t(signal);
   a->fault.code = info->si_code;
