@@ -51,6 +51,7 @@ void TrapSpace::lose() {
     t->lose();
     if (running) platform_.report(*t);
   }
+  pid_ = 0;  // The host may give the number to anybody now.
 }
 
 void TrapSpace::kill(const char* why) {

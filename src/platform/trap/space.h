@@ -36,7 +36,7 @@ class TrapSpace final : public Space {
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
   uint64_t resident_bytes() override;
 
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return pid_; }  // 0: not known yet, or lost.
   void set_pid(pid_t pid) { pid_ = pid; }
   bool lost() const { return lost_; }
   const std::vector<TrapThread*>& threads() const { return threads_; }

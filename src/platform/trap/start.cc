@@ -27,10 +27,10 @@ namespace {
 
 // What stubs may call without being asked. Each touches only the calling thread or its own guest
 // memory; docs/decisions/0008 has the reasons.
-constexpr uint32_t kAllowed[] = {SYS_futex, SYS_rt_sigreturn, SYS_sched_yield, SYS_sigaltstack,
-                                 SYS_rseq,  SYS_exit,         SYS_exit_group};
-constexpr uint32_t kAsked[] = {USK_NR_NOTIFY, SYS_clone,      SYS_mremap,
-                               SYS_msync,     SYS_membarrier, SYS_close};
+constexpr uint32_t kAllowed[] = {SYS_rt_sigreturn, SYS_sched_yield, SYS_sigaltstack,
+                                 SYS_rseq,         SYS_exit,        SYS_exit_group};
+constexpr uint32_t kAsked[] = {USK_NR_NOTIFY,  SYS_clone, SYS_mremap, SYS_msync,
+                               SYS_membarrier, SYS_close, SYS_prctl};
 static_assert(kGuestEnd == USK_BLOB_BASE);
 
 constexpr uint64_t kFsgsbase = 2;  // AT_HWCAP2: fs and gs bases may be written by user code.

@@ -79,6 +79,7 @@ bool TrapThread::take_post() {
   fresh_ = state_ == State::kStarting;
   state_ = State::kStopped;
   post_ = kind;
+  if (fresh_ && asks()) space_->kill("it does not arrange to die with the kernel process");
   expected_.clear();
   result_.reset();
   in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
@@ -275,9 +276,13 @@ void TrapThread::set_identity(const std::optional<Identity>& identity) {
   to[trap::kGid] = i.gid + 1, to[trap::kEgid] = i.egid + 1;
 }
 
-uint64_t TrapThread::cpu_time_ns() { return host::thread_cpu_time(tid_).value_or(0); }
+uint64_t TrapThread::cpu_time_ns() {
+  return state_ == State::kLost ? 0 : host::thread_cpu_time(tid_).value_or(0);
+}
 
 Result<void> TrapThread::set_affinity(const cpu_set_t& cpus) {
+  // The guest may have ended the host thread, whose number would be another's then.
+  if (!host::send_thread_signal(space_->pid(), tid_, 0)) return Err(ESRCH);
   return host::set_affinity(tid_, cpus);
 }
 

@@ -13,6 +13,7 @@
 #include "platform/trap/patches.h"
 #include "platform/trap/patience.h"
 #include "platform/trap/space.h"
+#include "platform/trap/strays.h"
 #include "platform/trap/thread.h"
 
 namespace usk::platform {
@@ -81,6 +82,7 @@ class TrapPlatform final : public Platform {
   void refuse(const host::Listener::Notice& n);
   bool let_child_map(const host::Listener::Notice& n);
   void look_after_kicked();
+  void look_for_strays(int64_t now);
   void reap();
   void process_ended(pid_t pid);
 
@@ -98,7 +100,8 @@ class TrapPlatform final : public Platform {
   std::unordered_map<uint32_t, Gone> gone_;  // By area: let_go().
   std::unordered_map<pid_t, Ending> ending_;
   std::vector<TrapThread*> expected_children_;  // Of fork, without a host process yet.
-  std::deque<TrapThread*> posted_;              // Have something to report.
+  Strays strays_;
+  std::deque<TrapThread*> posted_;  // Have something to report.
   TrapThread* awaited_ = nullptr;
   struct Kicked {
     TrapThread* thread;
@@ -113,6 +116,7 @@ class TrapPlatform final : public Platform {
   uint64_t polled_ = 0;                 // Posts taken since polling began.
   uint32_t last_cpu_ = 0;               // Where the last post came from.
   int64_t looked_at_ = 0;               // When the descriptors were last looked at.
+  int64_t look_after_at_ = 0;           // When kicked threads are to be looked after next.
   std::unique_ptr<TrapThread> zygote_;  // An empty space, copied for each new one.
 };
 
