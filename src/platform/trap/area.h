@@ -82,7 +82,8 @@ struct Area {
   uint64_t self, stack_top;
   uint64_t fixup;       // Stack to go back to when a guarded access faults; 0: none is going on.
   uint64_t minus_self;  // What gs is checked with, free of flags.
-  uint64_t unused3[2];
+  uint64_t answered;    // Calls that were answered in the stub.
+  uint64_t unused3[1];
   StubRegs regs;
   struct {
     uint32_t signal;
@@ -98,6 +99,7 @@ static_assert(offsetof(Area, interrupt) == USK_O_INTERRUPT);
 static_assert(offsetof(Area, self) == USK_O_SELF);
 static_assert(offsetof(Area, stack_top) == USK_O_STACK);
 static_assert(offsetof(Area, fixup) == USK_O_FIXUP);
+static_assert(offsetof(Area, answered) == USK_O_ANSWERED);
 static_assert(offsetof(Area, regs) == USK_O_REGS);
 static_assert(offsetof(StubRegs, gs_base) + USK_O_REGS == USK_O_GSBASE);
 static_assert(offsetof(Area, minus_self) == USK_O_MINUS_SELF);

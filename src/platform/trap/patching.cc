@@ -2,6 +2,7 @@
 #include "host/file_io.h"
 #include "host/process.h"
 #include "platform/trap/space.h"
+#include "platform/trap/trap_platform.h"
 
 namespace usk::platform {
 
@@ -19,6 +20,7 @@ void TrapSpace::consider_patch(TrapThread& by, uint64_t ret, uint32_t nr) {
   auto n = host::process_read(pid_, ret - code.size(), code);
   if (!n || *n != code.size()) return;
   const auto shape = shape_of(code, nr);
+  shape ? platform_.count.sites_patched++ : platform_.count.sites_not_patchable++;
   const uint64_t site = ret - kPatchSize;
   if (!shape || !is_private_code_ || !is_private_code_(site) || !is_private_code_(ret - 1)) return;
   const auto* s = patches_->add(site, *shape, std::span(code).last<kPatchSize>());

@@ -56,6 +56,7 @@ void TrapSpace::lose() {
 void TrapSpace::kill(const char* why) {
   if (lost_) return;
   LOG_INFO("a stub process is killed: {}", why);
+  platform_.count.stubs_killed++;
   kill_process(pid_, SIGKILL);
 }
 
@@ -82,6 +83,7 @@ Result<uint32_t> TrapSpace::take_slot(TrapThread& by) {
     const uint32_t slot = free_slots_[i];
     if (platform_.areas().area(index_of(slot)).alive) continue;  // Its thread is still ending.
     free_slots_.erase(free_slots_.begin() + i);
+    platform_.count.slots_reused++;
     return slot;
   }
   if (next_slot_ >= USK_MAX_SLOTS) return Err(EAGAIN);
@@ -170,6 +172,7 @@ Result<void> TrapSpace::sync(Thread& by, uint64_t addr, uint64_t length, int fla
 Result<size_t> TrapSpace::read(uint64_t addr, std::span<std::byte> dst) {
   TRY(settle(nullptr));
   auto n = process_read(pid_, addr, TRY(within_guest(addr, dst)));
+  platform_.count.in_by_host++, platform_.count.in_by_host_bytes += n.value_or(0);
   if (n) patches_->hide(addr, dst.first(*n));
   return n;
 }
@@ -177,10 +180,13 @@ Result<size_t> TrapSpace::read(uint64_t addr, std::span<std::byte> dst) {
 Result<size_t> TrapSpace::write(uint64_t addr, std::span<const std::byte> src) {
   TRY(settle(nullptr));
   unpatch(addr, src.size());
-  return process_write(pid_, addr, TRY(within_guest(addr, src)));
+  auto n = process_write(pid_, addr, TRY(within_guest(addr, src)));
+  platform_.count.out_by_host++, platform_.count.out_by_host_bytes += n.value_or(0);
+  return n;
 }
 
 Result<int> TrapSpace::memory_fd() {
+  platform_.count.forced++;
   if (!memory_) memory_ = TRY(open_process_memory(pid_));
   return memory_.get();
 }

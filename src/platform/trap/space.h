@@ -52,6 +52,8 @@ class TrapSpace final : public Space {
 
   // --- Patched call sites.
   void set_code_query(CodeQuery q) override { is_private_code_ = std::move(q); }
+  void set_place_query(PlaceQuery q) override { place_ = std::move(q); }
+  const PlaceQuery& place_query() const { return place_; }
   const Ref<Patches>& patches() const { return patches_; }
   // `by` trapped at the call instruction before `ret`: patches it once that pays.
   void consider_patch(TrapThread& by, uint64_t ret, uint32_t nr);
@@ -81,6 +83,7 @@ class TrapSpace final : public Space {
   TrapPlatform& platform_;
   const Ref<Patches> patches_;
   CodeQuery is_private_code_;
+  PlaceQuery place_;
   pid_t pid_ = 0;
   bool lost_ = false;
   std::vector<TrapThread*> threads_;

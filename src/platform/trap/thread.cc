@@ -11,6 +11,7 @@
 #include "host/poll.h"
 #include "host/process.h"
 #include "host/shared_memory.h"
+#include "platform/trap/counting.h"
 #include "platform/trap/trap_platform.h"
 
 namespace usk::platform {
@@ -65,6 +66,7 @@ TrapThread::~TrapThread() {
     order(Order::kExit);
     space_->release_slot(slot_);
   }
+  platform_.keep_counts(*this);
   platform_.remove_thread(*this);
 }
 
@@ -89,6 +91,7 @@ bool TrapThread::take_post() {
     buffer_used_ = (copied_length_ + 63) & ~uint64_t(63);
   }
   platform_.left_guest(*this);
+  notice_ ? platform_.count.posts_notified++ : platform_.count.posts_polled++;
   platform_.took_post(int64_t((host::ticks() - ordered_at_) * 1000 / host::ticks_per_us()),
                       area().cpu);
   return true;
@@ -99,13 +102,18 @@ std::optional<Trap> TrapThread::trap() {
   switch (post_) {
     case Post::kSyscall: space_->consider_patch(*this, a.regs.rip, a.nr); [[fallthrough]];
     case Post::kPatched: {
+      count_call();
       Trap t{.kind = Trap::Kind::kSyscall};
       t.nr = nr_ = a.nr;
       memcpy(t.args.data(), a.args, sizeof a.args);
       return t;
     }
-    case Post::kSyscall32: return Trap{.kind = Trap::Kind::kSyscall32};
-    case Post::kVsyscall: return Trap{.kind = Trap::Kind::kVsyscall, .address = a.fault.address};
+    case Post::kSyscall32:
+      platform_.count.calls_32bit++;
+      return Trap{.kind = Trap::Kind::kSyscall32};
+    case Post::kVsyscall:
+      platform_.count.calls_vsyscall++;
+      return Trap{.kind = Trap::Kind::kVsyscall, .address = a.fault.address};
     case Post::kFault: {
       Trap t{.kind = Trap::Kind::kFault,
              .signal = int(a.fault.signal),
@@ -113,6 +121,7 @@ std::optional<Trap> TrapThread::trap() {
              .address = a.fault.address};
       t.error = a.fault.error, t.number = a.fault.trap;
       const int s = t.signal;
+      count_fault(platform_.count, s);
       if (s == SIGILL) {
         if (auto call = into_patched_site()) return call;
       }
@@ -131,6 +140,7 @@ std::optional<Trap> TrapThread::into_patched_site() {
   constexpr uint64_t kInside = kPatchSize - Regs::kSyscallLength;
   const uint64_t site = area().regs.rip - kInside;
   if (!space_->is_patched(site)) return std::nullopt;
+  platform_.count.calls_mid_site++;
   Regs& r = regs();
   if (r.rax >= kMaxSyscalls) {  // It met a patch half made: what it loaded was no number.
     r.rip = site;
@@ -191,10 +201,11 @@ void TrapThread::write_commands() {
     Command c{.nr = q.nr, .args = {}, .result = 0};
     memcpy(c.args, q.args.data(), sizeof c.args);
     a.commands[i] = c;
+    count_command(platform_.count, q.nr);
     if (auto asked = asked_call(q)) expected_.push_back(*asked);
   }
   a.command_count = uint32_t(queued_.size());
-  if (!queued_.empty()) a.sequence = ++sequence_;
+  if (!queued_.empty()) a.sequence = ++sequence_, platform_.count.batches++;
   queued_.clear();
 }
 
@@ -207,9 +218,13 @@ void TrapThread::order(Order o) {
   Area& a = area();
   std::atomic_ref(a.order).store(uint32_t(o));
   if (notice_) {
+    platform_.count.orders_notified++;
     answer_notice();
   } else if (std::atomic_ref(a.waiting).load()) {
+    platform_.count.orders_woken++;
     host::wake_word(a.order);
+  } else {
+    platform_.count.orders_spun++;
   }
 }
 
@@ -236,6 +251,7 @@ void TrapThread::resume(Mode mode) {
 void TrapThread::interrupt() {
   if (state_ == State::kRunning) {
     (void)host::send_thread_signal(space_->pid(), tid_, SIGUSR1);
+    platform_.count.interrupts++;
     platform_.kicked(*this);
   }
 }
@@ -276,6 +292,7 @@ Result<int64_t> TrapThread::run_commands(bool promised) {
   for (size_t i = 0; i < count; i++) nrs[i] = queued_[i].nr;
   // Registers that were fetched stay here: the stub's own are not touched meanwhile.
   order(Order::kCommands);
+  platform_.count.batches_awaited++;
   const bool ok = platform_.await(*this);
   const Post end = post_;
   buffer_used_ = 0;
@@ -344,6 +361,7 @@ Result<size_t> TrapThread::read_memory(uint64_t addr, std::span<std::byte> dst) 
   const size_t n = std::min<uint64_t>(dst.size(), copied_length_ - skip);
   memcpy(dst.data(), platform_.areas().buffer(index_).data() + skip, n);
   space_->patches()->hide(addr, dst.first(n));
+  platform_.count.in_with_post++, platform_.count.in_with_post_bytes += n;
   return n;
 }
 
@@ -361,6 +379,7 @@ Result<size_t> TrapThread::write_memory(uint64_t addr, std::span<const std::byte
   memcpy(platform_.areas().buffer(index_).data() + buffer_used_, src.data(), src.size());
   TRY(call_later({trap::kCmdCopyOut, {addr, src.size(), buffer_used_}}));
   buffer_used_ += (src.size() + 15) & ~uint64_t(15);
+  platform_.count.out_with_answer++, platform_.count.out_with_answer_bytes += src.size();
   return src.size();
 }
 

@@ -88,6 +88,7 @@ class TrapThread final : public Thread {
 
  private:
   void order(trap::Order order);
+  void count_call();
   void write_commands();
   void fetch_regs();
   std::optional<Trap> into_patched_site();

@@ -12,6 +12,7 @@
 #include "host/machine.h"
 #include "host/poll.h"
 #include "host/process.h"
+#include "platform/trap/counting.h"
 
 namespace usk::platform {
 
@@ -101,6 +102,7 @@ bool TrapPlatform::let_child_map(const Listener::Notice& n) {
 // for ever.
 void TrapPlatform::refuse(const Listener::Notice& n) {
   LOG_INFO("a stub process is killed: it asks for a call that nobody ordered");
+  count.stubs_killed++;
   kill_process(n.tid, SIGKILL);
   listener_.answer(n.id, EPERM);
 }
@@ -166,6 +168,7 @@ bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
   for (const Kicked& k : kicked_) deadline_ns = std::min(deadline_ns, k.patience.until());
   const int fds[] = {listener_.fd(), children_, fd};
   const unsigned ready = wait_for_any(fds, deadline_ns);
+  count_wake(count, ready, deadline_ns != 0);
   if (ready & 2) reap();
   if (ready & 1) {
     if (auto n = listener_.receive()) on_notice(*n);
@@ -183,7 +186,7 @@ bool TrapPlatform::await(TrapThread& t) {
     const uint64_t end = ticks() + kAwaitUs * ticks_per_us();
     while (!t.take_post() && ticks() < end) __builtin_ia32_pause();
   }
-  if (t.state() != State::kStopped) stop_polling();
+  if (t.state() != State::kStopped) stop_polling(count.polls_ended_await);
   t.take_post();
   (void)wait_until(t, [&] { return t.state() == State::kStopped; });
   awaited_ = outer;
@@ -224,7 +227,11 @@ bool TrapPlatform::take_posts() {
 }
 
 void TrapPlatform::start_polling() {
-  if (current_cpu() == last_cpu_ && !leave_cpu(last_cpu_)) return;
+  if (current_cpu() == last_cpu_ && !leave_cpu(last_cpu_)) {
+    count.polls_refused++;
+    return;
+  }
+  count.polls_begun++;
   polling_ = true;
   polled_ = 0;
   trap::Policy& p = areas_.policy();
@@ -233,8 +240,9 @@ void TrapPlatform::start_polling() {
 }
 
 // Stubs that saw us poll have posted without a notice: they are looked for once more.
-void TrapPlatform::stop_polling() {
+void TrapPlatform::stop_polling(uint64_t& reason) {
   if (!polling_) return;
+  reason++;
   polling_ = false;
   std::atomic_ref(areas_.policy().polling).store(0);
   hand_off_.stopped(monotonic_now(), polled_);
@@ -256,7 +264,7 @@ bool TrapPlatform::spin(int64_t deadline_ns) {
     __builtin_ia32_pause();
     if (i % 16 != 15) continue;
     if (running_.empty() || ticks() - begin > idle) {
-      stop_polling();
+      stop_polling(running_.empty() ? count.polls_ended_empty : count.polls_ended_idle);
       return !posted_.empty();
     }
     if (deadline_ns != INT64_MAX && monotonic_now() >= deadline_ns) return true;
@@ -298,6 +306,7 @@ Result<NewSpace> TrapPlatform::copy_space(TrapThread& by) {
   // What others of the space were promised is to be in the copy.
   TRY(by.trap_space()->settle(&by));
   const int64_t pid = TRY(by.call({trap::kCmdFork, {kForkFlags, at, offset}}));
+  &by == zygote_.get() ? count.spaces_new++ : count.spaces_forked++;
   if (!thread->tid()) thread->claim(pid_t(pid));
   if (!await(*thread)) {
     if (!thread->tid()) by.trap_space()->kill("it says that it has forked, and has not");
@@ -343,6 +352,7 @@ Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
     return Err(EAGAIN);
   }
   name_thread(*thread, pid_t(*tid));
+  count.threads++;
   if (!await(*thread)) return Err(EAGAIN);
   thread->regs() = by.regs();
   return thread;

@@ -12,6 +12,7 @@
 #include "platform/trap/hand_off.h"
 #include "platform/trap/patches.h"
 #include "platform/trap/patience.h"
+#include "platform/trap/sites.h"
 #include "platform/trap/space.h"
 #include "platform/trap/thread.h"
 
@@ -24,6 +25,8 @@ class TrapPlatform final : public Platform {
   ~TrapPlatform() override;
 
   std::string_view name() const override { return "trap"; }
+  Counters counters() override;
+  std::vector<CallSite> call_sites(size_t most) override { return sites.top(most); }
   Result<NewSpace> new_space() override;
   Result<NewSpace> fork(Thread& by) override;
   Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
@@ -31,6 +34,10 @@ class TrapPlatform final : public Platform {
   uint64_t host_clock_gettime() override { return host_clock_gettime_; }
 
   // --- For spaces and threads.
+  Counters count;
+  CallSites sites;
+  // The thread is gone, and with it what it told of itself.
+  void keep_counts(TrapThread& t);
   AreaPool& areas() { return areas_; }
   host::Listener& listener() { return listener_; }
   void add_thread(TrapThread& t);
@@ -70,7 +77,7 @@ class TrapPlatform final : public Platform {
   // Polls for posts while that pays. True: there is one.
   bool spin(int64_t deadline_ns);
   void start_polling();
-  void stop_polling();
+  void stop_polling(uint64_t& reason);
   bool take_posts();
   void on_notice(const host::Listener::Notice& n);
   void on_post_notice(const host::Listener::Notice& n);
