@@ -1,0 +1,67 @@
+#include "platform/trap/counting.h"
+
+#include <sys/syscall.h>
+
+#include <atomic>
+
+#include "platform/trap/trap_platform.h"
+
+namespace usk::platform {
+namespace {
+
+// What the area says is the guest's word. No thread can have got so many answers, and all that
+// there ever are together do not overflow.
+uint64_t told(trap::Area& a) {
+  constexpr uint64_t kMost = 1ull << 40;
+  return std::min(std::atomic_ref(a.answered).load(std::memory_order_relaxed), kMost);
+}
+
+}  // namespace
+
+Counters TrapPlatform::counters() {
+  Counters all = count;
+  all.blocks_reused = areas_.reused();
+  for (auto& [index, t] : by_index_) all.answered_in_stub += told(t->area());
+  return all;
+}
+
+void TrapPlatform::keep_counts(TrapThread& t) { count.answered_in_stub += told(t.area()); }
+
+void TrapThread::count_call() {
+  const trap::Area& a = area();
+  if (post_ == trap::Post::kSyscall) {
+    platform_.count.calls_trapped++;
+    platform_.sites.trapped(space_->patches()->serial, a.regs.rip, a.nr, space_->place_query());
+  } else {
+    platform_.count.calls_patched++;
+    if (!platform_.sites.is_sampled()) return;
+    platform_.sites.patched(space_->patches()->serial, a.regs.rip, a.nr, space_->place_query());
+  }
+}
+
+void count_wake(Counters& c, unsigned ready, bool slept) {
+  c.sleeps += slept;
+  if (ready & 1) c.wakes_by_stub++;
+  if (ready & 2) c.wakes_by_child++;
+  if (ready & 4) c.wakes_by_fd++;
+  if (!ready && slept) c.wakes_by_time++;
+}
+
+void count_command(Counters& c, uint64_t nr) {
+  switch (nr) {
+    case SYS_mmap: c.mmap++; break;
+    case SYS_munmap: c.munmap++; break;
+    case SYS_mprotect: c.mprotect++; break;
+    case SYS_mremap: c.mremap++; break;
+    case SYS_madvise: c.madvise++; break;
+    case trap::kCmdCopyOut: c.copy_out++; break;
+    case trap::kCmdClone: c.clone++; break;
+    case trap::kCmdFork: c.fork++; break;
+    case trap::kCmdSaveFpu:
+    case trap::kCmdRestoreFpu: c.fpu++; break;
+    case trap::kCmdCompareExchange: c.compare_exchange++; break;
+    default: c.other++; break;
+  }
+}
+
+}  // namespace usk::platform
