@@ -37,7 +37,7 @@ TrapPlatform::TrapPlatform(AreaPool areas)
 
 TrapPlatform::~TrapPlatform() {
   zygote_.reset();
-  strays_.look(monotonic_now(), [](pid_t) { return false; });
+  strays_.look(monotonic_now(), [this](pid_t pid) { return ending_.contains(pid); });
 }
 
 void TrapPlatform::add_thread(TrapThread& t) {
