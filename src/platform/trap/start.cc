@@ -139,6 +139,10 @@ OrFailure<void> TrapPlatform::start_zygote() {
   policy.zygote_index = index;
   policy.xsave_mask = xstate_mask();
   policy.xsave_size = uint32_t(xstate_size());
+  constexpr uint16_t kControlWord = 0x37f;
+  constexpr uint32_t kMxcsr = 0x1f80;
+  memcpy(policy.initial_fpu, &kControlWord, sizeof kControlWord);
+  memcpy(policy.initial_fpu + 24, &kMxcsr, sizeof kMxcsr);
   policy.spin_cycles = uint32_t(kStubSpinUs * ticks_per_us());
   TRY(write_filter(index));
   const pid_t pid = TRY(spawn_stub(image->get(), areas_.fd()));

@@ -59,7 +59,7 @@ void TrapPlatform::name_thread(TrapThread& t, pid_t tid) {
   by_tid_[tid] = &t;
 }
 
-void TrapPlatform::report_lost(TrapThread& t) {
+void TrapPlatform::report(TrapThread& t) {
   if (std::find(posted_.begin(), posted_.end(), &t) == posted_.end()) posted_.push_back(&t);
 }
 
@@ -217,13 +217,12 @@ bool TrapPlatform::await(TrapThread& t) {
   return t.state() == State::kStopped;
 }
 
-bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condition) {
+bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condition, bool noticed) {
   for (int i = 0; i < 10; i++) {
     if (condition()) return true;
   }
   // Notices are answered meanwhile: an order may have come before its stub had slept.
   Patience patience(t.tid() ? t.tid() : t.claimed_tid());
-  const bool noticed = t.asks() || &t == awaited_;
   while (!condition()) {
     if (t.state() == TrapThread::State::kLost) return false;
     constexpr int64_t kSoonNs = 20'000;

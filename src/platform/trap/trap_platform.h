@@ -47,12 +47,16 @@ class TrapPlatform final : public Platform {
     last_cpu_ = cpu;
   }
   void name_thread(TrapThread& t, pid_t tid);  // Its host thread is known now.
-  // The thread is dead and poll() is to say so.
-  void report_lost(TrapThread& t);
+  // poll() is to say what the thread has met, be it that it is dead.
+  void report(TrapThread& t);
   // Runs the platform until `t` has posted. False: it is lost.
   bool await(TrapThread& t);
   // Runs the platform until the condition holds that `t` is to bring about. False: it is lost.
-  bool wait_until(TrapThread& t, const std::function<bool()>& condition);
+  bool wait_until(TrapThread& t, const std::function<bool()>& condition) {
+    return wait_until(t, condition, t.asks() || &t == awaited_);
+  }
+  // `noticed`: a notice will come before the condition holds.
+  bool wait_until(TrapThread& t, const std::function<bool()>& condition, bool noticed);
   // The process is being killed: its blocks are free once it has ended.
   struct Ending {
     std::vector<std::pair<uint32_t, uint32_t>> blocks;  // Block, areas in use.
