@@ -141,6 +141,12 @@ void TrapPlatform::on_post_notice(const Listener::Notice& n) {
 void TrapPlatform::on_notice(const Listener::Notice& n) {
   if (n.nr == USK_NR_NOTIFY) return on_post_notice(n);
   auto it = by_tid_.find(n.tid);
+  // A guest may have ended its thread behind our back: the number is another's now.
+  if (it != by_tid_.end() && !it->second->expected(n) &&
+      !send_thread_signal(it->second->trap_space()->pid(), n.tid, 0)) {
+    by_tid_.erase(it);
+    it = by_tid_.end();
+  }
   if (it == by_tid_.end()) {
     if (!let_child_map(n)) refuse(n);
     return;

@@ -98,7 +98,8 @@ void post(Area* a, Post kind) {
   __atomic_exchange_n(&a->post, uint32_t(kind), __ATOMIC_SEQ_CST);
   while (!load(a->order)) {
     if (load(a->post) && !policy().polling) {
-      call(USK_NR_NOTIFY, a->index);
+      // Nobody listens any more: the kernel process has ended, before this one could be told.
+      if (call(USK_NR_NOTIFY, a->index) == -38) call(SYS_exit_group, 125);
     } else if (!spin(a, cpu)) {
       __atomic_exchange_n(&a->waiting, 1, __ATOMIC_SEQ_CST);
       if (!load(a->post) || policy().polling) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
@@ -527,7 +528,8 @@ void usk_thread_start(Area* a) {
 }
 
 void usk_child_start(Area* a) {
-  call(SYS_prctl, 1, SIGKILL);  // PR_SET_PDEATHSIG is not inherited.
+  // PR_SET_PDEATHSIG is not inherited.
+  if (call(SYS_prctl, 1, SIGKILL) != 0) call(SYS_exit_group, 125);
   usk_trapped(a, Post::kReady);
 }
 
