@@ -47,6 +47,17 @@ void count_wake(Counters& c, unsigned ready, bool slept) {
   if (!ready && slept) c.wakes_by_time++;
 }
 
+void count_stop(Counters& c, HandOff::Stop why) {
+  switch (why) {
+    case HandOff::Stop::kIdle: c.polls_ended_idle++; break;
+    case HandOff::Stop::kEmpty: c.polls_ended_empty++; break;
+    case HandOff::Stop::kCrowded: c.polls_ended_crowded++; break;
+    case HandOff::Stop::kShared: c.polls_ended_shared++; break;
+    case HandOff::Stop::kPreempted: c.polls_ended_preempted++; break;
+    case HandOff::Stop::kAwait: c.polls_ended_await++; break;
+  }
+}
+
 void count_command(Counters& c, uint64_t nr) {
   switch (nr) {
     case SYS_mmap: c.mmap++; break;
