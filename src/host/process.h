@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "arch/x86_64/regs.h"
 #include "base/failure.h"
@@ -48,6 +50,10 @@ Result<UniqueFd> open_process_memory(pid_t pid);
 
 // Nothing happens for a pid that names no single process (kill(2)).
 void kill_process(pid_t pid, int signal);
+// A child process of ours that was not waited for: until then the number is its own.
+bool is_child(pid_t pid);
+// Children of the calling thread that run the memory file of this name (memory_file()).
+std::vector<pid_t> children_running(const std::string& image);
 pid_t own_pid();
 
 // Starts `image` (an executable in a memfd) as a child that waits, traced and stopped at its

@@ -60,7 +60,8 @@ ExecutableHold::~ExecutableHold() { file_->inode().allow_write_access(); }
 AddressSpace::AddressSpace(Ref<platform::Space> space) : space_(std::move(space)) {
   space_->set_code_query([this](uint64_t addr) {
     const auto area = find(addr);
-    return area && (area->prot & PROT_EXEC) && !area->has(Vma::kShared);
+    return area && (area->prot & PROT_EXEC) && !(area->prot & PROT_WRITE) &&
+           !area->has(Vma::kShared);
   });
   space_->set_place_query([this](uint64_t addr) { return place_of(find(addr), addr); });
 }

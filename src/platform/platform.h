@@ -92,7 +92,7 @@ class Space : public RefCounted {
   virtual Result<void> residency(uint64_t addr, std::span<uint8_t> pages) = 0;
   virtual uint64_t resident_bytes() = 0;
 
-  // Whether `addr` is executable private memory, which the platform may change for its own ends.
+  // Whether `addr` is executable private memory that is not writable, which the platform may change for its own ends.
   // Asked while nothing is locked.
   using CodeQuery = std::function<bool(uint64_t addr)>;
   virtual void set_code_query(CodeQuery) {}
@@ -123,6 +123,17 @@ class Thread {
   // The floating point and vector state, in the XSAVE layout of NT_X86_XSTATE.
   virtual Result<std::vector<std::byte>> fpu_state() = 0;
   virtual Result<void> set_fpu_state(std::span<const std::byte> state) = 0;
+  // The same between the thread and a signal frame in its memory (make_frame_fpu()), in time for
+  // its next instruction; `addr` 0 loads the initial state. A failure is reported as a trap then:
+  // a fault with SIGSEGV and SI_KERNEL. False: it is to be done by fpu_state() and copies.
+  virtual bool save_frame_fpu(uint64_t addr) {
+    (void)addr;
+    return false;
+  }
+  virtual bool load_frame_fpu(uint64_t addr) {
+    (void)addr;
+    return false;
+  }
   // Memory of its space, as Space::read() and write(), for the call that this thread is in: what
   // the platform copied with the trap is not copied again, and a write may come only when the
   // thread runs on. `known` says that the pages are mapped and writable.
@@ -137,6 +148,8 @@ class Thread {
   virtual void flush_memory() {}
   // The call slept: what was copied with its trap is old.
   virtual void forget_copies() {}
+  // Whether the host itself has taken the thread out of a critical section (rseq(2)) when it traps.
+  virtual bool left_critical_section() const { return false; }
   // Run guest code until the next trap, which is reported by Platform::poll().
   enum class Mode { kRun, kStep };
   virtual void resume(Mode mode) = 0;

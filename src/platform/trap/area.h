@@ -39,6 +39,8 @@ enum StubCommand : uint64_t {
   kCmdCompareExchange,  // *args[0]: args[1] -> args[2]; the result is what it held
   kCmdSaveFpu,          // XSAVE into the buffer, args[0]: its mask
   kCmdRestoreFpu,       // XRSTOR from the buffer
+  kCmdSaveFrameFpu,     // The floating point state of a signal frame, to args[0]
+  kCmdLoadFrameFpu,     // ... and back from there; 0: the initial state
   kCmdCopyOut,          // args[1] bytes from the buffer at args[2] to args[0]
 };
 
@@ -114,6 +116,8 @@ struct Policy {
   uint32_t zygote_index;
   uint64_t xsave_mask;
   uint32_t xsave_size;
+  // The initial state, as XRSTOR wants it.
+  alignas(64) unsigned char initial_fpu[576];
 };
 
 }  // namespace usk::trap

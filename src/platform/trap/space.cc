@@ -49,8 +49,9 @@ void TrapSpace::lose() {
   for (TrapThread* t : threads_) {
     const bool running = t->state() == TrapThread::State::kRunning;
     t->lose();
-    if (running) platform_.report_lost(*t);
+    if (running) platform_.report(*t);
   }
+  pid_ = 0;  // The host may give the number to anybody now.
 }
 
 void TrapSpace::kill(const char* why) {
@@ -115,6 +116,7 @@ Result<void> TrapSpace::settle(const TrapThread* by) {
 Result<void> TrapSpace::map(Thread& by, const Mapping& m) {
   if (!in_guest(m.addr, m.length)) return Err(ENOMEM);
   TRY(settle(&as_trap(by)));
+  code_changes(m.addr, m.length);
   StubCall c{SYS_mmap, {m.addr, m.length, uint64_t(m.prot), uint64_t(m.flags) | MAP_FIXED}};
   if (m.fd) {
     c.file = m.fd;
@@ -137,12 +139,14 @@ Result<void> TrapSpace::map(Thread& by, const Mapping& m) {
 Result<void> TrapSpace::unmap(Thread& by, uint64_t addr, uint64_t length) {
   if (!in_guest(addr, length)) return Err(EINVAL);
   TRY(settle(&as_trap(by)));
+  code_changes(addr, length);
   return as_trap(by).call_later({SYS_munmap, {addr, length}});
 }
 
 Result<void> TrapSpace::protect(Thread& by, uint64_t addr, uint64_t length, int prot) {
   if (!in_guest(addr, length)) return Err(EINVAL);
   TRY(settle(&as_trap(by)));
+  if (prot & PROT_WRITE) unpatch(addr, length);  // It may write there without our knowing.
   return as_trap(by).call_later({SYS_mprotect, {addr, length, uint64_t(prot)}});
 }
 
@@ -151,6 +155,7 @@ Result<void> TrapSpace::move(Thread& by, uint64_t from, uint64_t length, uint64_
   if (!in_guest(from, length) || !in_guest(to, new_length)) return Err(EINVAL);
   TRY(settle(&as_trap(by)));
   unpatch(from, length);
+  code_changes(to, new_length);
   TRY(as_trap(by).call({SYS_mremap, {from, length, new_length, uint64_t(flags), to}}));
   return {};
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <unordered_set>
 #include <vector>
 
 #include "platform/platform.h"
@@ -35,7 +36,7 @@ class TrapSpace final : public Space {
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
   uint64_t resident_bytes() override;
 
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return pid_; }  // 0: not known yet, or lost.
   void set_pid(pid_t pid) { pid_ = pid; }
   bool lost() const { return lost_; }
   const std::vector<TrapThread*>& threads() const { return threads_; }
@@ -58,8 +59,8 @@ class TrapSpace final : public Space {
   // `by` trapped at the call instruction before `ret`: patches it once that pays.
   void consider_patch(TrapThread& by, uint64_t ret, uint32_t nr);
   bool is_patched(uint64_t site);
-  // Where code goes on that is to make a call again: at the site's beginning, if it is patched.
-  uint64_t restart_address(const Regs& r);
+  // Where code goes on that is to go on with these registers, which may be within a patched site.
+  uint64_t entry_address(const Regs& r);
 
   // --- Slots of areas: the block that holds `slot` is mapped at its place in this process.
   struct Block {
@@ -78,12 +79,15 @@ class TrapSpace final : public Space {
   Result<int> memory_fd();
   // Puts the original code back: somebody is about to change or move it.
   void unpatch(uint64_t addr, uint64_t length);
-  bool alone(const TrapThread& by) const;
+  bool stop_others(const TrapThread& by, bool force);
+  // Its pages are about to be others.
+  void code_changes(uint64_t addr, uint64_t length);
 
   TrapPlatform& platform_;
   const Ref<Patches> patches_;
   CodeQuery is_private_code_;
   PlaceQuery place_;
+  std::unordered_set<uint64_t> verified_;  // Sites that are patched for certain.
   pid_t pid_ = 0;
   bool lost_ = false;
   std::vector<TrapThread*> threads_;

@@ -81,6 +81,7 @@ bool TrapThread::take_post() {
   fresh_ = state_ == State::kStarting;
   state_ = State::kStopped;
   post_ = kind;
+  if (fresh_ && asks()) space_->kill("it does not arrange to die with the kernel process");
   expected_.clear();
   result_.reset();
   in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
@@ -122,8 +123,8 @@ std::optional<Trap> TrapThread::trap() {
       t.error = a.fault.error, t.number = a.fault.trap;
       const int s = t.signal;
       count_fault(platform_.count, s);
-      if (s == SIGILL) {
-        if (auto call = into_patched_site()) return call;
+      if (s == SIGILL || (s == SIGSEGV && t.code == SI_KERNEL)) {
+        if (auto call = into_patched_site(s)) return call;
       }
       const bool known = s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE || s == SIGTRAP;
       return known && t.code > 0 ? t : Trap{.kind = Trap::Kind::kLost};
@@ -135,11 +136,22 @@ std::optional<Trap> TrapThread::trap() {
   }
 }
 
-// A jump into the middle of a patched site, to what was its system call instruction.
-std::optional<Trap> TrapThread::into_patched_site() {
-  constexpr uint64_t kInside = kPatchSize - Regs::kSyscallLength;
-  const uint64_t site = area().regs.rip - kInside;
-  if (!space_->is_patched(site)) return std::nullopt;
+// A jump into the middle of a patched site (patches.h).
+std::optional<Trap> TrapThread::into_patched_site(int signal) {
+  constexpr uint64_t kCall = kPatchSize - Regs::kSyscallLength;
+  const uint64_t ip = area().regs.rip;
+  if (signal == SIGILL && space_->is_patched(ip - kCall)) return into_call(ip - kCall);
+  const auto* s = space_->patches()->find(ip - Regs::kSyscallLength);
+  if (signal == SIGSEGV && s && s->shape.kind == SiteShape::kCompare &&
+      space_->is_patched(ip - Regs::kSyscallLength)) {
+    regs();  // They go back by way of the tail.
+    return Trap{.kind = Trap::Kind::kInterrupted};
+  }
+  return std::nullopt;
+}
+
+// To what was the system call instruction of a site that ends with it.
+std::optional<Trap> TrapThread::into_call(uint64_t site) {
   platform_.count.calls_mid_site++;
   Regs& r = regs();
   if (r.rax >= kMaxSyscalls) {  // It met a patch half made: what it loaded was no number.
@@ -156,12 +168,19 @@ std::optional<Trap> TrapThread::into_patched_site() {
   return t;
 }
 
+void TrapThread::leave_tail(uint64_t tail, uint64_t ret) {
+  if (!tail || state_ != State::kStopped) return;
+  if (area().regs.rip == tail) area().regs.rip = ret;
+}
+
 void TrapThread::fetch_regs() {
   const trap::StubRegs s = area().regs;
   Regs& r = regs_;
   r.r15 = s.r15, r.r14 = s.r14, r.r13 = s.r13, r.r12 = s.r12, r.rbp = s.rbp, r.rbx = s.rbx;
   r.r11 = s.r11, r.r10 = s.r10, r.r9 = s.r9, r.r8 = s.r8, r.rax = s.rax, r.rcx = s.rcx;
-  r.rdx = s.rdx, r.rsi = s.rsi, r.rdi = s.rdi, r.rip = s.rip, r.rsp = s.rsp;
+  r.rdx = s.rdx, r.rsi = s.rsi, r.rdi = s.rdi, r.rsp = s.rsp;
+  r.rip = space_->patches()->tail_stands_for(s.rip).value_or(s.rip);
+  if (r.rip != s.rip && r.rcx == s.rip) r.rcx = r.rip;
   r.eflags = (s.eflags & kUserFlags) | kFlagsInitial;
   r.fs_base = s.fs_base, r.gs_base = s.gs_base;
   r.cs = kUserCs, r.ss = kUserSs;
@@ -231,12 +250,17 @@ void TrapThread::order(Order o) {
 void TrapThread::answer_notice() { platform_.listener().answer(std::exchange(notice_, 0)); }
 
 void TrapThread::resume(Mode mode) {
-  if (state_ == State::kLost) return platform_.report_lost(*this);
+  if (state_ == State::kLost) return platform_.report(*this);
   (void)space_->settle(this);  // It is to see what others of the space were given.
+  if (std::exchange(frame_faulted_, false)) {
+    post_ = Post::kFault;
+    area().fault = {.signal = SIGSEGV, .code = SI_KERNEL, .address = 0, .error = 0, .trap = 13};
+    return platform_.report(*this);
+  }
   Order o = Order::kReturn;
   if (mode == Mode::kStep && !regs_valid_) regs();
   if (regs_valid_) {
-    regs_.rip = space_->restart_address(regs_);
+    regs_.rip = space_->entry_address(regs_);
     store_regs();
     o = mode == Mode::kStep ? Order::kStep : Order::kRegs;
   } else if (result_) {
@@ -268,9 +292,13 @@ void TrapThread::set_identity(const std::optional<Identity>& identity) {
   to[trap::kGid] = i.gid + 1, to[trap::kEgid] = i.egid + 1;
 }
 
-uint64_t TrapThread::cpu_time_ns() { return host::thread_cpu_time(tid_).value_or(0); }
+uint64_t TrapThread::cpu_time_ns() {
+  return state_ == State::kLost ? 0 : host::thread_cpu_time(tid_).value_or(0);
+}
 
 Result<void> TrapThread::set_affinity(const cpu_set_t& cpus) {
+  // The guest may have ended the host thread, whose number would be another's then.
+  if (!host::send_thread_signal(space_->pid(), tid_, 0)) return Err(ESRCH);
   return host::set_affinity(tid_, cpus);
 }
 
@@ -307,6 +335,10 @@ Result<int64_t> TrapThread::run_commands(bool promised) {
   for (size_t i = 0; i < count; i++) {
     r = a.commands[i].result;
     if (r >= 0 || r < -4095 || nrs[i] == trap::kCmdCopyOut) continue;
+    if (nrs[i] == trap::kCmdSaveFrameFpu || nrs[i] == trap::kCmdLoadFrameFpu) {
+      frame_faulted_ = true;
+      continue;
+    }
     if (i + 1 < count || promised) space_->kill("a mapping that was promised could not be made");
     return Err(int(-r));
   }
@@ -396,6 +428,17 @@ Result<void> TrapThread::set_fpu_state(std::span<const std::byte> state) {
   memcpy(platform_.areas().buffer(index_).data(), state.data(), state.size());
   TRY(call({trap::kCmdRestoreFpu, {}}));
   return {};
+}
+
+bool TrapThread::save_frame_fpu(uint64_t addr) {
+  const uint64_t size = xstate_size() + 4;
+  if (addr >= kGuestEnd - size || space_->patches()->touches(addr, size)) return false;
+  return call_later({trap::kCmdSaveFrameFpu, {addr}}).has_value();
+}
+
+bool TrapThread::load_frame_fpu(uint64_t addr) {
+  if (addr >= kGuestEnd) return false;
+  return call_later({trap::kCmdLoadFrameFpu, {addr}}).has_value();
 }
 
 void TrapThread::lose() {

@@ -33,6 +33,10 @@ class TrapThread final : public Thread {
   void set_result(int64_t value) override;
   Result<std::vector<std::byte>> fpu_state() override;
   Result<void> set_fpu_state(std::span<const std::byte> state) override;
+  bool save_frame_fpu(uint64_t addr) override;
+  bool load_frame_fpu(uint64_t addr) override;
+  // Each trap but that of a call comes by a signal of the host, which sees to it.
+  bool left_critical_section() const override { return true; }
   void resume(Mode mode) override;
   void interrupt() override;
   void set_identity(const std::optional<Identity>& identity) override;
@@ -71,6 +75,8 @@ class TrapThread final : public Thread {
   trap::Post post() const { return post_; }
   // The post was the thread's first: it only says that it is there.
   bool is_fresh() const { return fresh_; }
+  // It is stopped at the tail of a thunk whose site is no more: it goes on there instead.
+  void leave_tail(uint64_t tail, uint64_t ret);
   // What the post means; nothing for a post that is none of the guest's.
   std::optional<Trap> trap();
   // The call under way that the notice is about, if it is the one that was commanded.
@@ -91,7 +97,8 @@ class TrapThread final : public Thread {
   void count_call();
   void write_commands();
   void fetch_regs();
-  std::optional<Trap> into_patched_site();
+  std::optional<Trap> into_patched_site(int signal);
+  std::optional<Trap> into_call(uint64_t site);
   void store_regs();
   // Runs what is queued: the result of the last. `promised`: that one may not fail, either.
   Result<int64_t> run_commands(bool promised);
@@ -108,7 +115,8 @@ class TrapThread final : public Thread {
   bool in_call_ = false;
   std::optional<int64_t> result_;
   Regs regs_;
-  bool regs_valid_ = false;  // regs_ holds the guest's registers; they go back with the order.
+  bool frame_faulted_ = false;  // A command for a signal frame met a fault: to be reported.
+  bool regs_valid_ = false;     // regs_ holds the guest's registers; they go back with the order.
   // What the stub copied into its buffer with the post, and how much of the buffer is in use.
   uint64_t copied_ = 0, copied_length_ = 0, buffer_used_ = 0;
   std::vector<StubCall> queued_;

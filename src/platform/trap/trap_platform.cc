@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <atomic>
@@ -27,13 +28,18 @@ constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGH
 // other descriptors are looked at.
 constexpr uint64_t kAwaitUs = 20;
 constexpr int64_t kLookEveryNs = 50'000;
+// How often kicked threads are looked after while others keep us busy.
+constexpr int64_t kLookAfterNs = 20'000'000;
 
 }  // namespace
 
 TrapPlatform::TrapPlatform(AreaPool areas)
     : areas_(std::move(areas)), thunks_(areas_), hand_off_(host::machine().cpus) {}
 
-TrapPlatform::~TrapPlatform() { zygote_.reset(); }
+TrapPlatform::~TrapPlatform() {
+  zygote_.reset();
+  strays_.look(monotonic_now(), [](pid_t) { return false; });
+}
 
 void TrapPlatform::add_thread(TrapThread& t) {
   by_index_[t.index()] = &t;
@@ -54,7 +60,7 @@ void TrapPlatform::name_thread(TrapThread& t, pid_t tid) {
   by_tid_[tid] = &t;
 }
 
-void TrapPlatform::report_lost(TrapThread& t) {
+void TrapPlatform::report(TrapThread& t) {
   if (std::find(posted_.begin(), posted_.end(), &t) == posted_.end()) posted_.push_back(&t);
 }
 
@@ -88,10 +94,12 @@ void TrapPlatform::reap() {
 bool TrapPlatform::let_child_map(const Listener::Notice& n) {
   for (TrapThread* child : expected_children_) {
     const StubCall* e = child->expected(n);
-    if (!e) continue;
+    // A number that is no child's of ours would be free for any process once its owner ends.
+    if (!e || !is_child(n.tid)) continue;
     child->trap_space()->set_pid(n.tid);
     name_thread(*child, n.tid);
     std::erase(expected_children_, child);
+    child->take_expected();
     listener_.let_through(n.id);
     return true;
   }
@@ -118,7 +126,10 @@ void TrapPlatform::on_post_notice(const Listener::Notice& n) {
   }
   TrapThread& t = *it->second;
   // A fresh thread is named by its maker's result, which may come later than its first post.
-  if (t.tid() != 0 && t.tid() != n.tid) return refuse(n);
+  // Nobody of another process speaks for it meanwhile.
+  const bool its_own =
+      t.tid() ? t.tid() == n.tid : send_thread_signal(t.trap_space()->pid(), n.tid, 0);
+  if (!its_own) return refuse(n);
   if (t.tid() == 0) t.claim(n.tid);
   t.set_notice(n.id);
   if (t.take_post()) {
@@ -146,26 +157,38 @@ void TrapPlatform::on_notice(const Listener::Notice& n) {
 }
 
 void TrapPlatform::kicked(TrapThread& t) {
-  for (const Kicked& k : kicked_) {
-    if (k.thread == &t && k.run == t.runs()) return;
+  auto it = std::ranges::find(kicked_, &t, &Kicked::thread);
+  if (it == kicked_.end()) {
+    kicked_.push_back({&t, t.runs(), Patience(t.tid())});
+  } else if (it->run != t.runs()) {
+    *it = {&t, t.runs(), Patience(t.tid())};
   }
-  kicked_.push_back({&t, t.runs(), Patience(t.tid())});
 }
 
 // A guest that has blocked the signal, or sleeps where none of its code does, has taken its stub
 // over.
 void TrapPlatform::look_after_kicked() {
-  std::erase_if(kicked_, [](Kicked& k) {
+  std::erase_if(kicked_, [this](Kicked& k) {
     const bool stopped =
         k.thread->state() != TrapThread::State::kRunning || k.run != k.thread->runs();
-    if (stopped || !k.patience.is_over()) return stopped;
+    if (stopped || !k.patience.is_over(quiet_)) return stopped;
     k.thread->trap_space()->kill("it does not stop");
     return true;
   });
 }
 
+void TrapPlatform::look_for_strays(int64_t now) {
+  if (now < strays_.next() || !expected_children_.empty()) return;
+  strays_.look(now, [this](pid_t pid) {
+    return ending_.contains(pid) || std::ranges::any_of(by_index_, [pid](const auto& entry) {
+             return entry.second->trap_space()->pid() == pid;
+           });
+  });
+}
+
 bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
   for (const Kicked& k : kicked_) deadline_ns = std::min(deadline_ns, k.patience.until());
+  if (expected_children_.empty()) deadline_ns = std::min(deadline_ns, strays_.next());
   const int fds[] = {listener_.fd(), children_, fd};
   const unsigned ready = wait_for_any(fds, deadline_ns);
   count_wake(count, ready, deadline_ns != 0);
@@ -174,8 +197,12 @@ bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
     if (auto n = listener_.receive()) on_notice(*n);
   }
   quiet_ = ready == 0;
-  if (quiet_ && !kicked_.empty()) look_after_kicked();
   looked_at_ = monotonic_now();
+  if (!kicked_.empty() && (quiet_ || looked_at_ >= look_after_at_)) {
+    look_after_at_ = looked_at_ + kLookAfterNs;
+    look_after_kicked();
+  }
+  look_for_strays(looked_at_);
   return ready & 4;
 }
 
@@ -193,19 +220,17 @@ bool TrapPlatform::await(TrapThread& t) {
   return t.state() == State::kStopped;
 }
 
-bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condition) {
+bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condition, bool noticed) {
   for (int i = 0; i < 10; i++) {
     if (condition()) return true;
   }
   // Notices are answered meanwhile: an order may have come before its stub had slept.
   Patience patience(t.tid() ? t.tid() : t.claimed_tid());
-  const bool noticed = t.asks() || &t == awaited_;
   while (!condition()) {
     if (t.state() == TrapThread::State::kLost) return false;
     constexpr int64_t kSoonNs = 20'000;
     pump(-1, noticed ? patience.until() : monotonic_now() + kSoonNs);
-    // It may have asked, and wait behind others.
-    if (!quiet_ || !patience.is_over()) continue;
+    if (!patience.is_over(quiet_)) continue;
     t.trap_space()->kill("its stub does not obey");
     if (!t.trap_space()->pid()) return false;  // It never came to be.
   }
@@ -313,15 +338,17 @@ Result<NewSpace> TrapPlatform::copy_space(TrapThread& by) {
   const uint64_t offset = AreaPool::file_offset(space->blocks[place].number);
   thread->expect(
       {SYS_mmap, {at, USK_BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0, offset}});
+  thread->expect({SYS_prctl, {PR_SET_PDEATHSIG, SIGKILL}});  // Is not inherited.
   expected_children_.push_back(thread.get());
   // What others of the space were promised is to be in the copy.
   TRY(by.trap_space()->settle(&by));
-  const int64_t pid = TRY(by.call({trap::kCmdFork, {kForkFlags, at, offset}}));
+  const auto pid = by.call({trap::kCmdFork, {kForkFlags, at, offset}});
   &by == zygote_.get() ? count.spaces_new++ : count.spaces_forked++;
-  if (!thread->tid()) thread->claim(pid_t(pid));
-  if (!await(*thread)) {
-    if (!thread->tid()) by.trap_space()->kill("it says that it has forked, and has not");
-    return Err(EAGAIN);
+  if (pid && !thread->tid()) thread->claim(pid_t(*pid));
+  if (!pid || !await(*thread)) {
+    if (pid && !thread->tid()) by.trap_space()->kill("it says that it has forked, and has not");
+    strays_.suspect(monotonic_now());
+    return Err(pid ? EAGAIN : int(pid.error()));
   }
   return NewSpace{space, std::move(thread)};
 }

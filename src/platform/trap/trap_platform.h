@@ -14,6 +14,7 @@
 #include "platform/trap/patience.h"
 #include "platform/trap/sites.h"
 #include "platform/trap/space.h"
+#include "platform/trap/strays.h"
 #include "platform/trap/thread.h"
 
 namespace usk::platform {
@@ -53,12 +54,16 @@ class TrapPlatform final : public Platform {
     last_cpu_ = cpu;
   }
   void name_thread(TrapThread& t, pid_t tid);  // Its host thread is known now.
-  // The thread is dead and poll() is to say so.
-  void report_lost(TrapThread& t);
+  // poll() is to say what the thread has met, be it that it is dead.
+  void report(TrapThread& t);
   // Runs the platform until `t` has posted. False: it is lost.
   bool await(TrapThread& t);
   // Runs the platform until the condition holds that `t` is to bring about. False: it is lost.
-  bool wait_until(TrapThread& t, const std::function<bool()>& condition);
+  bool wait_until(TrapThread& t, const std::function<bool()>& condition) {
+    return wait_until(t, condition, t.asks() || &t == awaited_);
+  }
+  // `noticed`: a notice will come before the condition holds.
+  bool wait_until(TrapThread& t, const std::function<bool()>& condition, bool noticed);
   // The process is being killed: its blocks are free once it has ended.
   struct Ending {
     std::vector<std::pair<uint32_t, uint32_t>> blocks;  // Block, areas in use.
@@ -87,6 +92,7 @@ class TrapPlatform final : public Platform {
   void refuse(const host::Listener::Notice& n);
   bool let_child_map(const host::Listener::Notice& n);
   void look_after_kicked();
+  void look_for_strays(int64_t now);
   void reap();
   void process_ended(pid_t pid);
 
@@ -104,7 +110,8 @@ class TrapPlatform final : public Platform {
   std::unordered_map<uint32_t, Gone> gone_;  // By area: let_go().
   std::unordered_map<pid_t, Ending> ending_;
   std::vector<TrapThread*> expected_children_;  // Of fork, without a host process yet.
-  std::deque<TrapThread*> posted_;              // Have something to report.
+  Strays strays_;
+  std::deque<TrapThread*> posted_;  // Have something to report.
   TrapThread* awaited_ = nullptr;
   struct Kicked {
     TrapThread* thread;
@@ -120,6 +127,7 @@ class TrapPlatform final : public Platform {
   uint64_t moves_ = 0;                  // ... and how often it left the guest's processor.
   uint32_t last_cpu_ = 0;               // Where the last post came from.
   int64_t looked_at_ = 0;               // When the descriptors were last looked at.
+  int64_t look_after_at_ = 0;           // When kicked threads are to be looked after next.
   std::unique_ptr<TrapThread> zygote_;  // An empty space, copied for each new one.
 };
 
