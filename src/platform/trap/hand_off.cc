@@ -16,15 +16,18 @@ void HandOff::stopped(Stop why, int64_t now, uint64_t posts) {
   streak_ = 0;
   // The guest's doing, which says nothing of what the next attempt will bring.
   if (why == Stop::kCrowded || why == Stop::kAwait || why == Stop::kEmpty) return;
-  const bool disturbed = why == Stop::kShared || why == Stop::kPreempted;
-  if (posts >= kWorthwhile && !disturbed) {
-    pause_ = kShortestPauseNs / 2;
-    return;
-  }
   // Many posts between two disturbances pay for them.
-  constexpr uint64_t kMany = 2048;
-  if (posts >= kMany) pause_ = kShortestPauseNs / 2;
-  pause_ = std::min(pause_ * 2, disturbed ? kLongestPauseNs : kLongestIdlePauseNs);
+  constexpr uint64_t kMany = 4096;
+  const bool disturbed = why == Stop::kShared || why == Stop::kPreempted;
+  if (posts >= (disturbed ? kMany : kWorthwhile)) pause_ /= 4;
+  pause_ = std::max(pause_, kShortestPauseNs / 2);
+  if (disturbed) {
+    pause_ = std::clamp(pause_ * 4, kDisturbedPauseNs, kLongestPauseNs);
+  } else if (posts < kWorthwhile) {
+    pause_ = std::max(pause_, std::min(pause_ * 2, kLongestIdlePauseNs));
+  } else {
+    return;  // At once, if posts are as quick.
+  }
   not_before_ = now + pause_;
 }
 

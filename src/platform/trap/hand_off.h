@@ -22,7 +22,7 @@ class HandOff {
   // An attempt that met too few costs kIdle at most; one on a processor that others use costs a
   // time slice of theirs.
   static constexpr int64_t kShortestPauseNs = 2'000'000, kLongestIdlePauseNs = 20'000'000,
-                           kLongestPauseNs = 500'000'000;
+                           kDisturbedPauseNs = 16'000'000, kLongestPauseNs = 500'000'000;
 
   enum class Stop {
     kIdle,       // No post came.

@@ -288,24 +288,26 @@ bool TrapPlatform::spin(int64_t deadline_ns) {
   const uint64_t gap = HandOff::kGapNs / 1000 * ticks_per_us();
   uint64_t last = begin;
   for (unsigned i = 0;; i++) {
-    if (take_posts()) {
-      polled_++;
-      break;
+    const bool any = take_posts();
+    polled_ += any;
+    const uint64_t now = ticks(), since = now - std::exchange(last, now);
+    if (since > gap) {
+      stop_polling(HandOff::Stop::kPreempted);
+      return !posted_.empty();
     }
+    if (any) return true;
     __builtin_ia32_pause();
     if (i % 16 != 15) continue;
-    const uint64_t now = ticks(), since = now - std::exchange(last, now);
     // Perhaps the guest waits for the very processor that is polled on.
-    const bool idles = !running_.empty() && since <= gap && now - begin > idle;
-    if (idles && is_beside_guest() && get_apart()) begin = now;
-    if (running_.empty() || since > gap || now - begin > idle) {
-      using Stop = HandOff::Stop;
-      stop_polling(running_.empty() ? Stop::kEmpty : since > gap ? Stop::kPreempted : Stop::kIdle);
+    const bool idles = now - begin > idle;
+    if (idles && is_beside_guest() && get_apart()) {
+      begin = last = ticks();
+    } else if (idles || running_.empty()) {
+      stop_polling(running_.empty() ? HandOff::Stop::kEmpty : HandOff::Stop::kIdle);
       return !posted_.empty();
     }
     if (deadline_ns != INT64_MAX && monotonic_now() >= deadline_ns) return true;
   }
-  return true;
 }
 
 bool TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
