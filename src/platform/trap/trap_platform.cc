@@ -254,7 +254,7 @@ bool TrapPlatform::take_posts() {
 void TrapPlatform::start_polling() {
   if (is_beside_guest() && !leave_cpu(current_cpu())) {
     count.polls_refused++;
-    return;
+    return hand_off_.stopped(HandOff::Stop::kShared, looked_at_, 0);
   }
   count.polls_begun++;
   polling_ = true;
