@@ -40,6 +40,24 @@ def short(ns):
     return f"{ns / 1000:.2f}" if ns < 100_000 else f"{ns / 1000:.0f}"
 
 
+def cell(case):
+    """Median time of a call inside, and how many times as many the host makes in the same time."""
+    if not case["native"] or not case["inside"]:
+        return "-"
+    fewer = case["native"]["calls"] / case["inside"]["calls"]
+    return f"{short(case['inside']['p50'])} ({fewer:.1f})"
+
+
+def matrix(cases):
+    """Markdown: a row for each load and number of threads, a column for each time to think."""
+    yield "| busy CPUs | threads | " + " | ".join(f"{t // 1000} us" for t in THINK_NS) + " |"
+    yield "| ---: | ---: |" + " ---: |" * len(THINK_NS)
+    for at in range(0, len(cases), len(THINK_NS)):
+        row = cases[at:at + len(THINK_NS)]
+        yield (f"| {row[0]['busy_cpus']} | {row[0]['threads']} | " +
+               " | ".join(cell(case) for case in row) + " |")
+
+
 def main(native, inside, output):
     cpus = len(os.sched_getaffinity(0))
     cases = []
@@ -57,8 +75,10 @@ def main(native, inside, output):
                              for v in (case["native"], case["inside"])]
                     print(f"{busy:>9} {threads:>7} {think // 1000:>8} {shown[0]:>18} {shown[1]:>20}",
                           flush=True)
+    print("\nInside: us a call, median (native calls in the same time / those inside)")
+    print("\n".join(matrix(cases)))
     path = pathlib.Path(output)
     path = path.with_name(f"{path.stem}-hand-off.json")
-    path.write_text(json.dumps({"cpus": cpus, "unit": "ns", "milliseconds": MILLISECONDS,
+    path.write_text(json.dumps({"cpus": cpus, "load": os.getloadavg()[0], "unit": "ns", "milliseconds": MILLISECONDS,
                                 "cases": cases}, indent=1) + "\n", encoding="utf-8")
     return 0

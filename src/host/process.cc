@@ -290,8 +290,9 @@ std::optional<ThreadState> thread_state(pid_t tid) {
   const char* fields;
   if (!stat_fields(tid, text, fields)) return std::nullopt;
   const char* user = field(fields, 14);
-  if (!user) return std::nullopt;
-  return ThreadState{fields[1], strtoull(user, nullptr, 10)};
+  const char* cpu = field(fields, 39);
+  if (!user || !cpu) return std::nullopt;
+  return ThreadState{fields[1], strtoull(user, nullptr, 10), uint32_t(strtoul(cpu, nullptr, 10))};
 }
 
 Result<void> set_affinity(pid_t tid, const cpu_set_t& cpus) {

@@ -74,6 +74,7 @@ int kernel_release();
 struct ThreadState {
   char state = 0;
   uint64_t user_ticks = 0;  // Of a hundredth of a second.
+  uint32_t cpu = 0;         // Where it runs or did last.
 };
 std::optional<ThreadState> thread_state(pid_t tid);
 

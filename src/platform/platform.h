@@ -92,8 +92,8 @@ class Space : public RefCounted {
   virtual Result<void> residency(uint64_t addr, std::span<uint8_t> pages) = 0;
   virtual uint64_t resident_bytes() = 0;
 
-  // Whether `addr` is executable private memory that is not writable, which the platform may change for its own ends.
-  // Asked while nothing is locked.
+  // Whether `addr` is executable private memory that is not writable, which the platform may change
+  // for its own ends. Asked while nothing is locked.
   using CodeQuery = std::function<bool(uint64_t addr)>;
   virtual void set_code_query(CodeQuery) {}
 

@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 
 #include <atomic>
+#include <cstring>
 
 #include "platform/trap/trap_platform.h"
 
@@ -14,6 +15,16 @@ namespace {
 uint64_t told(trap::Area& a) {
   constexpr uint64_t kMost = 1ull << 40;
   return std::min(std::atomic_ref(a.answered).load(std::memory_order_relaxed), kMost);
+}
+
+// Where the call instruction of a patched site ended, that goes on at `ip`: there, or in a thunk
+// that does what the patch has taken away behind it.
+uint64_t end_of_call(AreaPool& areas, uint64_t ip) {
+  if (ip < USK_THUNKS || ip >= USK_THUNKS_END) return ip;
+  const auto thunk = areas.thunk(uint32_t((ip - USK_THUNKS) / USK_THUNK_SIZE));
+  uint64_t site;
+  memcpy(&site, &thunk[USK_THUNK_SITE], sizeof site);
+  return site + Regs::kSyscallLength;
 }
 
 }  // namespace
@@ -35,7 +46,8 @@ void TrapThread::count_call() {
   } else {
     platform_.count.calls_patched++;
     if (!platform_.sites.is_sampled()) return;
-    platform_.sites.patched(space_->patches()->serial, a.regs.rip, a.nr, space_->place_query());
+    const uint64_t ret = end_of_call(platform_.areas(), a.regs.rip);
+    platform_.sites.patched(space_->patches()->serial, ret, a.nr, space_->place_query());
   }
 }
 
@@ -45,6 +57,17 @@ void count_wake(Counters& c, unsigned ready, bool slept) {
   if (ready & 2) c.wakes_by_child++;
   if (ready & 4) c.wakes_by_fd++;
   if (!ready && slept) c.wakes_by_time++;
+}
+
+void count_stop(Counters& c, HandOff::Stop why) {
+  switch (why) {
+    case HandOff::Stop::kIdle: c.polls_ended_idle++; break;
+    case HandOff::Stop::kEmpty: c.polls_ended_empty++; break;
+    case HandOff::Stop::kCrowded: c.polls_ended_crowded++; break;
+    case HandOff::Stop::kShared: c.polls_ended_shared++; break;
+    case HandOff::Stop::kPreempted: c.polls_ended_preempted++; break;
+    case HandOff::Stop::kAwait: c.polls_ended_await++; break;
+  }
 }
 
 void count_command(Counters& c, uint64_t nr) {

@@ -89,8 +89,8 @@ class TrapSpace final : public Space {
   TrapPlatform& platform_;
   const Ref<Patches> patches_;
   CodeQuery is_private_code_;
-  std::unordered_set<uint64_t> verified_;  // Sites that are patched for certain.
   PlaceQuery place_;
+  std::unordered_set<uint64_t> verified_;  // Sites that are patched for certain.
   pid_t pid_ = 0;
   bool lost_ = false;
   std::vector<TrapThread*> threads_;

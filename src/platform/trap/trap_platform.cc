@@ -219,7 +219,7 @@ bool TrapPlatform::await(TrapThread& t) {
     const uint64_t end = ticks() + kAwaitUs * ticks_per_us();
     while (!t.take_post() && ticks() < end) __builtin_ia32_pause();
   }
-  if (t.state() != State::kStopped) stop_polling(count.polls_ended_await);
+  if (t.state() != State::kStopped) stop_polling(HandOff::Stop::kAwait);
   t.take_post();
   (void)wait_until(t, [&] { return t.state() == State::kStopped; });
   awaited_ = outer;
@@ -258,49 +258,62 @@ bool TrapPlatform::take_posts() {
 }
 
 void TrapPlatform::start_polling() {
-  if (current_cpu() == last_cpu_ && !leave_cpu(last_cpu_)) {
+  if (is_beside_guest() && !leave_cpu(current_cpu())) {
     count.polls_refused++;
-    return;
+    return hand_off_.stopped(HandOff::Stop::kShared, looked_at_, 0);
   }
   count.polls_begun++;
   polling_ = true;
   polled_ = 0;
+  moves_ = 0;
   trap::Policy& p = areas_.policy();
   p.polling_cpu = current_cpu();
   std::atomic_ref(p.polling).store(1);
 }
 
 // Stubs that saw us poll have posted without a notice: they are looked for once more.
-void TrapPlatform::stop_polling(uint64_t& reason) {
+void TrapPlatform::stop_polling(HandOff::Stop why) {
   if (!polling_) return;
-  reason++;
+  count_stop(count, why);
   polling_ = false;
   std::atomic_ref(areas_.policy().polling).store(0);
-  hand_off_.stopped(monotonic_now(), polled_);
+  hand_off_.stopped(why, monotonic_now(), polled_);
   take_posts();
 }
 
 bool TrapPlatform::spin(int64_t deadline_ns) {
+  if (polling_) keep_polling_apart();
   if (!polling_) {
+    if (!posted_.empty()) return true;
     if (!hand_off_.should_poll(running_.size(), looked_at_)) return false;
     start_polling();
     if (!polling_) return false;
   }
-  const uint64_t begin = ticks(), idle = HandOff::kIdleNs / 1000 * ticks_per_us();
+  uint64_t begin = ticks();
+  const uint64_t idle = HandOff::kIdleNs / 1000 * ticks_per_us();
+  const uint64_t gap = HandOff::kGapNs / 1000 * ticks_per_us();
+  uint64_t last = begin;
   for (unsigned i = 0;; i++) {
-    if (take_posts()) {
-      polled_++;
-      break;
+    const bool any = take_posts();
+    polled_ += any;
+    const uint64_t now = ticks(), since = now - std::exchange(last, now);
+    if (since > gap) {
+      stop_polling(HandOff::Stop::kPreempted);
+      return !posted_.empty();
     }
+    if (any) return true;
     __builtin_ia32_pause();
     if (i % 16 != 15) continue;
-    if (running_.empty() || ticks() - begin > idle) {
-      stop_polling(running_.empty() ? count.polls_ended_empty : count.polls_ended_idle);
+    // Perhaps the guest waits for the very processor that is polled on.
+    const bool idles = now - begin > idle;
+    if (idles && is_beside_guest() && get_apart()) {
+      begin = last = ticks();
+    } else if (idles || running_.empty()) {
+      stop_polling(running_.empty() ? HandOff::Stop::kEmpty : HandOff::Stop::kIdle);
       return !posted_.empty();
     }
     if (deadline_ns != INT64_MAX && monotonic_now() >= deadline_ns) return true;
   }
-  return true;
 }
 
 bool TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {

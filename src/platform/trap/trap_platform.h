@@ -97,7 +97,10 @@ class TrapPlatform final : public Platform {
   // Polls for posts while that pays. True: there is one.
   bool spin(int64_t deadline_ns);
   void start_polling();
-  void stop_polling(uint64_t& reason);
+  void stop_polling(HandOff::Stop why);
+  void keep_polling_apart();
+  bool is_beside_guest();
+  bool get_apart();
   void on_notice(const host::Listener::Notice& n);
   void on_post_notice(const host::Listener::Notice& n);
   void refuse(const host::Listener::Notice& n);
@@ -134,7 +137,8 @@ class TrapPlatform final : public Platform {
   HandOff hand_off_;
   bool quiet_ = false;  // The last pump() met nothing.
   bool polling_ = false;
-  uint64_t polled_ = 0;                 // Posts taken since polling began.
+  uint64_t polled_ = 0;                 // Posts taken since polling began ...
+  uint64_t moves_ = 0;                  // ... and how often it left the guest's processor.
   uint32_t last_cpu_ = 0;               // Where the last post came from.
   int64_t looked_at_ = 0;               // When the descriptors were last looked at.
   int64_t look_after_at_ = 0;           // When kicked threads are to be looked after next.
