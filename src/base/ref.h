@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/threads.h"
+
 namespace usk {
 
 class RefCounted {
@@ -13,9 +15,9 @@ class RefCounted {
   RefCounted(const RefCounted&) = delete;
   RefCounted& operator=(const RefCounted&) = delete;
   virtual ~RefCounted() = default;
-  void ref() const { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void ref() const { add_to(refs_, 1); }
   void unref() const {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    if (add_to(refs_, -1, std::memory_order_acq_rel) == 1) {
       const_cast<RefCounted*>(this)->last_unref();
     }
   }

@@ -11,5 +11,7 @@ bool leave_cpu(uint32_t cpu);
 // A clock that costs a few cycles, in ticks, and how many of them a microsecond has.
 inline uint64_t ticks() { return __builtin_ia32_rdtsc(); }
 uint64_t ticks_per_us();
+// How long so many ticks are, in nanoseconds; a few cycles, too.
+int64_t ticks_to_ns(uint64_t ticks);
 
 }  // namespace usk::host

@@ -79,6 +79,7 @@ class Kernel {
 
  private:
   void advance(Task& t);
+  void look_at_load() EXCLUDES(task_mutex);
   // A bounded number of steps of tasks; whether there was any.
   bool advance_some();
   void on_trap(platform::Thread& thread, const platform::Trap& trap);
@@ -93,6 +94,7 @@ class Kernel {
   };
   std::vector<HangUp> hang_ups_ GUARDED_BY(task_mutex);
   void hang_up_terminals() EXCLUDES(task_mutex);
+  uint64_t load_look_at_ = 0;       // In host::ticks().
   std::vector<Ref<Task>> dropped_;  // Freed between rounds, never inside a task's own step.
 };
 

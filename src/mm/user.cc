@@ -10,18 +10,22 @@ namespace usk {
 using platform::kGuestEnd;
 using platform::kPageSize;
 
-Result<size_t> UserMemory::read(uint64_t addr, std::span<std::byte> dst) {
-  if (dst.empty()) return 0;
+Result<size_t> UserMemory::read_piece(uint64_t addr, std::span<std::byte> dst) {
   if (addr >= kGuestEnd) return Err(EFAULT);
   dst = dst.first(std::min<uint64_t>(dst.size(), kGuestEnd - addr));
+  for (;;) {
+    auto n = by_.read_memory(addr, dst);
+    if (n || !mm_.grow_stack(by_, addr, limits_)) return n;
+  }
+}
+
+Result<size_t> UserMemory::read(uint64_t addr, std::span<std::byte> dst) {
+  if (dst.empty()) return 0;
   size_t done = 0;
   while (done < dst.size()) {
-    auto n = by_.read_memory(addr + done, dst.subspan(done));
-    if (n) {
-      done += *n;
-    } else if (!mm_.grow_stack(by_, addr + done, limits_)) {
-      break;
-    }
+    auto n = read_piece(addr + done, dst.subspan(done));
+    if (!n) break;
+    done += *n;
   }
   if (done == 0) return Err(EFAULT);
   return done;
@@ -63,7 +67,7 @@ Result<std::string> UserMemory::get_string(UserStr s, size_t max, int too_long) 
     std::byte chunk[256];
     const size_t to_page_end = kPageSize - addr % kPageSize;
     const size_t want = std::min({sizeof chunk, to_page_end, max + 1 - out.size()});
-    const size_t n = TRY(read(addr, std::span(chunk, want)));
+    const size_t n = TRY(read_piece(addr, std::span(chunk, want)));
     const char* text = reinterpret_cast<const char*>(chunk);
     if (const void* zero = memchr(text, 0, n)) {
       out.append(text, static_cast<const char*>(zero));

@@ -98,6 +98,9 @@ class UserMemory {
   AddressSpace& mm() { return mm_; }
 
  private:
+  // As read(), but only what can be had at once: what came with the trap, or what the host copies.
+  Result<size_t> read_piece(uint64_t addr, std::span<std::byte> dst);
+
   AddressSpace& mm_;
   platform::Thread& by_;
   MemoryLimits limits_;

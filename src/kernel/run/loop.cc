@@ -35,11 +35,10 @@ class ParkTimer final : public TimerClient {
   Ref<Task> task_;
 };
 
-void check_edge(Task& t, std::string_view from, const RunState& to) {
+void check_edge(Task& t, const RunState& from, const RunState& to) {
 #ifdef USK_DEBUG_CHECKS
-  const std::string_view name = state_name(to);
-  if (!is_edge(t.kernel.options().stop_order, from, name)) {
-    LOG_ERROR("run state {} may not lead to {}", from, name);
+  if (!is_edge(t.kernel.options().stop_order, state_name(from), state_name(to))) {
+    LOG_ERROR("run state {} may not lead to {}", state_name(from), state_name(to));
     CHECK(!"unlisted run-state edge");
   }
 #endif
@@ -52,11 +51,14 @@ Task* current_task() { return t_current; }
 void Kernel::advance(Task& t) {
   const Advancing advancing(t);
   for (;;) {
-    if (is_stopped(t)) {
-      if (scheduler.park(t)) return;
-      continue;
+    if (t.may_be_stopped) {
+      if (is_stopped(t)) {
+        if (scheduler.park(t)) return;
+        continue;
+      }
+      t.may_be_stopped = false;
     }
-    const std::string_view from = state_name(t.state);
+    const RunState from = t.state;
     Step step = std::visit([&](auto& s) { return s.run(t); }, t.state);
     if (auto* next = std::get_if<RunState>(&step)) {
       check_edge(t, from, *next);

@@ -6,6 +6,18 @@
 
 namespace usk {
 
+void SyscallFrame::begin(uint64_t number, const std::array<uint64_t, 6>& arguments) {
+  nr = number;
+  args = arguments;
+  first = true;
+  deadline.reset();
+  progress = 0;
+  pins.clear();
+  extra.reset();
+  result = 0;
+  registers_set = false;
+}
+
 Task::Task(Kernel& k, Ref<Pid> p, Ref<ThreadGroup> g)
     : kernel(k), pid(std::move(p)), group(std::move(g)), waits_(*this) {
   CPU_ZERO(&affinity);
