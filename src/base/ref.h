@@ -40,6 +40,16 @@ class RefCounted {
   mutable std::atomic<int> refs_{1};
 };
 
+// How Ref counts. A header that names a class without knowing it may declare overloads for it.
+template <class T>
+void add_count(const T* p) {
+  p->ref();
+}
+template <class T>
+void drop_count(const T* p) {
+  p->unref();
+}
+
 template <class T>
 class Ref {
  public:
@@ -51,13 +61,13 @@ class Ref {
   }
   // Adds a count of its own.
   static Ref share(T* p) {
-    if (p) p->ref();
+    if (p) add_count(p);
     return adopt(p);
   }
   Ref() = default;
   Ref(std::nullptr_t) {}
   Ref(const Ref& o) : p_(o.p_) {
-    if (p_) p_->ref();
+    if (p_) add_count(p_);
   }
   Ref(Ref&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
   template <class U>
@@ -68,7 +78,7 @@ class Ref {
     return *this;
   }
   ~Ref() {
-    if (p_) p_->unref();
+    if (p_) drop_count(p_);
   }
   T* operator->() const { return p_; }
   T& operator*() const { return *p_; }

@@ -67,13 +67,14 @@ uint64_t Kernel::count_tasks_of(Uid uid) {
 
 void Kernel::leader_exits(Ref<Terminal> terminal, SessionId session) {
   hang_ups_.push_back({std::move(terminal), session});
+  has_hang_ups_.store(true, std::memory_order_release);
 }
 
 void Kernel::hang_up_terminals() {
   std::vector<HangUp> all;
   {
     Lock lock(task_mutex);
-    if (hang_ups_.empty()) return;
+    has_hang_ups_.store(false, std::memory_order_relaxed);
     all = std::exchange(hang_ups_, {});
   }
   for (HangUp& h : all) h.terminal->leader_exited(h.session);
@@ -93,8 +94,7 @@ void Kernel::on_trap(platform::Thread& thread, const platform::Trap& trap) {
   scheduler.trapped(*t);
 }
 
-bool Kernel::advance_some() {
-  uint64_t begin = host::ticks();
+bool Kernel::advance_some(uint64_t begin) {
   for (int i = 0; i < 64; i++) {
     Ref<Task> t = scheduler.next();
     if (!t) return i > 0;
@@ -108,10 +108,10 @@ bool Kernel::advance_some() {
 }
 
 void Kernel::run(const std::function<bool()>& done) {
-  for (;;) {
+  for (uint64_t now = host::ticks();;) {
     // Timers and traps are looked at under load, too.
-    const bool advanced = advance_some();
-    hang_up_terminals();
+    const bool advanced = advance_some(now);
+    if (has_hang_ups_.load(std::memory_order_acquire)) hang_up_terminals();
     if (!dropped_.empty()) std::exchange(dropped_, {}).clear();
     if (done()) return;
     Deadline next = time.expire();
@@ -123,15 +123,14 @@ void Kernel::run(const std::function<bool()>& done) {
         poller ? poller->fd() : -1, next,
         [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
     // Before wake-ups: what was active while the host was waited for.
-    look_at_load();
+    now = host::ticks();
+    if (now >= load_look_at_) look_at_load(now);
     if (readable && poller) poller->dispatch();
   }
 }
 
 // The clock is asked ten times a second at most: a round is often shorter than that takes.
-void Kernel::look_at_load() {
-  const uint64_t now = host::ticks();
-  if (now < load_look_at_) return;
+void Kernel::look_at_load(uint64_t now) {
   load_look_at_ = now + 100'000 * host::ticks_per_us();
   if (load.due(time.monotonic())) count_active();
 }
