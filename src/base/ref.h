@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/threads.h"
+
 namespace usk {
 
 class RefCounted {
@@ -13,9 +15,9 @@ class RefCounted {
   RefCounted(const RefCounted&) = delete;
   RefCounted& operator=(const RefCounted&) = delete;
   virtual ~RefCounted() = default;
-  void ref() const { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void ref() const { add_to(refs_, 1); }
   void unref() const {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    if (add_to(refs_, -1, std::memory_order_acq_rel) == 1) {
       const_cast<RefCounted*>(this)->last_unref();
     }
   }
@@ -38,6 +40,16 @@ class RefCounted {
   mutable std::atomic<int> refs_{1};
 };
 
+// How Ref counts. A header that names a class without knowing it may declare overloads for it.
+template <class T>
+void add_count(const T* p) {
+  p->ref();
+}
+template <class T>
+void drop_count(const T* p) {
+  p->unref();
+}
+
 template <class T>
 class Ref {
  public:
@@ -49,13 +61,13 @@ class Ref {
   }
   // Adds a count of its own.
   static Ref share(T* p) {
-    if (p) p->ref();
+    if (p) add_count(p);
     return adopt(p);
   }
   Ref() = default;
   Ref(std::nullptr_t) {}
   Ref(const Ref& o) : p_(o.p_) {
-    if (p_) p_->ref();
+    if (p_) add_count(p_);
   }
   Ref(Ref&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
   template <class U>
@@ -66,7 +78,7 @@ class Ref {
     return *this;
   }
   ~Ref() {
-    if (p_) p_->unref();
+    if (p_) drop_count(p_);
   }
   T* operator->() const { return p_; }
   T& operator*() const { return *p_; }

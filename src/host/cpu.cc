@@ -49,4 +49,9 @@ uint64_t ticks_per_us() {
   return ticks;
 }
 
+int64_t ticks_to_ns(uint64_t n) {
+  static const uint64_t scale = (uint64_t(1000) << 32) / ticks_per_us();  // In 2^-32 ns.
+  return int64_t(static_cast<unsigned __int128>(n) * scale >> 32);
+}
+
 }  // namespace usk::host

@@ -119,14 +119,22 @@ void check_code(Program& p, const TrapFilter& f) {
   p.jump_if(BPF_JGE | BPF_K, low(f.code_end), trap);
 }
 
-// Anonymous private memory in place may be mapped; every other mapping is asked for.
-void check_mmap(Program& p) {
+// Private memory in place may be mapped, anonymous or of the files that are everybody's; every
+// other mapping is asked for.
+void check_mmap(Program& p, const TrapFilter& f, Program::Label range) {
   constexpr uint32_t kHarmless = MAP_NORESERVE | MAP_STACK | MAP_POPULATE | MAP_NONBLOCK;
   p.load_arg(3, true);
   p.jump_unless(BPF_JEQ | BPF_K, 0, p.verdict(kTrap));
   p.load_arg(3, false);
   p.add(BPF_ALU | BPF_AND | BPF_K, ~kHarmless);
-  p.jump_unless(BPF_JEQ | BPF_K, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, p.verdict(kAsk));
+  p.jump_if(BPF_JEQ | BPF_K, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, range);
+  p.jump_unless(BPF_JEQ | BPF_K, MAP_PRIVATE | MAP_FIXED, p.verdict(kAsk));
+  p.load_arg(4, true);
+  p.jump_unless(BPF_JEQ | BPF_K, 0, p.verdict(kAsk));
+  p.load_arg(4, false);
+  p.jump_unless(BPF_JGE | BPF_K, f.files, p.verdict(kAsk));
+  p.jump_if(BPF_JGE | BPF_K, f.files_end, p.verdict(kAsk));
+  p.jump_if(BPF_JGE | BPF_K, 0, range);
 }
 
 // Advice that asks for privileges (poisoning pages) is out; areas may only be kept from children.
@@ -175,8 +183,7 @@ std::vector<sock_filter> trap_filter(const TrapFilter& f) {
   p.bind(futex);
   check_futex(p);
   p.bind(mmap);
-  check_mmap(p);
-  p.jump_if(BPF_JGE | BPF_K, 0, range);
+  check_mmap(p, f, range);
   p.bind(madvise);
   check_madvise(p, f);
   p.bind(range);

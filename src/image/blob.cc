@@ -1,7 +1,6 @@
 #include "image/blob.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "host/file.h"
+#include "image/libraries.h"
 
 namespace usk {
 namespace {
@@ -18,17 +18,18 @@ constexpr size_t kChunk = 256 << 10;
 struct Algorithm {
   std::string_view prefix;
   size_t hex;
-  const EVP_MD* (*make)();
+  decltype(&EVP_sha256) CryptoLibrary::* make;
 };
 constexpr std::array<Algorithm, 2> kAlgorithms{
-    {{"sha256:", 64, EVP_sha256}, {"sha512:", 128, EVP_sha512}}};
+    {{"sha256:", 64, &CryptoLibrary::EVP_sha256}, {"sha512:", 128, &CryptoLibrary::EVP_sha512}}};
 
 }  // namespace
 
 struct BlobReader::Hash {
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context{EVP_MD_CTX_new(),
-                                                                  EVP_MD_CTX_free};
-  std::string want;  // In hexadecimal digits.
+  const CryptoLibrary& lib;
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context{lib.EVP_MD_CTX_new(),
+                                                                  lib.EVP_MD_CTX_free};
+  std::string want{};  // In hexadecimal digits.
 };
 
 BlobReader::BlobReader(Blob blob) : blob_(std::move(blob)) {}
@@ -38,13 +39,14 @@ BlobReader::BlobReader(BlobReader&&) noexcept = default;
 OrFailure<void> BlobReader::expect(const std::string& digest) {
   for (const Algorithm& a : kAlgorithms) {
     if (!digest.starts_with(a.prefix)) continue;
-    auto hash = std::make_unique<Hash>();
+    auto hash = std::make_unique<Hash>(*TRY(crypto_library()));
     hash->want = digest.substr(a.prefix.size());
     if (hash->want.size() != a.hex ||
         hash->want.find_first_not_of("0123456789abcdef") != std::string::npos) {
       break;
     }
-    if (!hash->context || !EVP_DigestInit_ex(hash->context.get(), a.make(), nullptr)) {
+    if (!hash->context ||
+        !hash->lib.EVP_DigestInit_ex(hash->context.get(), (hash->lib.*a.make)(), nullptr)) {
       return fail("the digest cannot be computed");
     }
     hash_ = std::move(hash);
@@ -60,7 +62,7 @@ OrFailure<std::span<const std::byte>> BlobReader::next() {
   if (!n) return fail(strerror(int(n.error())));
   if (*n == 0) return fail("the file became shorter");
   at_ += *n;
-  if (hash_ && !EVP_DigestUpdate(hash_->context.get(), buffer_.data(), *n)) {
+  if (hash_ && !hash_->lib.EVP_DigestUpdate(hash_->context.get(), buffer_.data(), *n)) {
     return fail("the digest cannot be computed");
   }
   return std::span<const std::byte>(buffer_).first(*n);
@@ -72,7 +74,7 @@ OrFailure<void> BlobReader::verify() {
   if (!hash_) return {};
   std::array<unsigned char, EVP_MAX_MD_SIZE> got;
   unsigned size = 0;
-  if (!EVP_DigestFinal_ex(hash_->context.get(), got.data(), &size)) {
+  if (!hash_->lib.EVP_DigestFinal_ex(hash_->context.get(), got.data(), &size)) {
     return fail("the digest cannot be computed");
   }
   std::string hex;

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "fs/mem/quota.h"
+#include "host/cpu.h"
 #include "kernel/signal/send.h"
 
 namespace usk {
@@ -66,19 +67,21 @@ uint64_t Kernel::count_tasks_of(Uid uid) {
 
 void Kernel::leader_exits(Ref<Terminal> terminal, SessionId session) {
   hang_ups_.push_back({std::move(terminal), session});
+  has_hang_ups_.store(true, std::memory_order_release);
 }
 
 void Kernel::hang_up_terminals() {
   std::vector<HangUp> all;
   {
     Lock lock(task_mutex);
+    has_hang_ups_.store(false, std::memory_order_relaxed);
     all = std::exchange(hang_ups_, {});
   }
   for (HangUp& h : all) h.terminal->leader_exited(h.session);
 }
 
 void Kernel::on_trap(platform::Thread& thread, const platform::Trap& trap) {
-  counters.traps++;
+  add_to<uint64_t>(counters.traps, 1);
   auto* t = static_cast<Task*>(thread.owner);
   if (!t) return;
   if (trap.kind == platform::Trap::Kind::kLost) {
@@ -91,38 +94,45 @@ void Kernel::on_trap(platform::Thread& thread, const platform::Trap& trap) {
   scheduler.trapped(*t);
 }
 
-bool Kernel::advance_some() {
+bool Kernel::advance_some(uint64_t begin) {
   for (int i = 0; i < 64; i++) {
     Ref<Task> t = scheduler.next();
     if (!t) return i > 0;
-    // What the kernel does for a task is its system time.
-    const int64_t begin = time.monotonic();
     advance(*t);
-    t->usage.system_ns += time.monotonic() - begin;
+    // What the kernel does for a task is its system time. Processors may differ by a few ticks.
+    const uint64_t end = host::ticks();
+    if (end > begin) t->usage.system_ns += host::ticks_to_ns(end - begin);
+    begin = end;
   }
   return true;
 }
 
 void Kernel::run(const std::function<bool()>& done) {
-  while (!done()) {
+  for (uint64_t now = host::ticks();;) {
     // Timers and traps are looked at under load, too.
-    const bool advanced = advance_some();
-    hang_up_terminals();
-    auto dropped = std::exchange(dropped_, {});
-    dropped.clear();
+    const bool advanced = advance_some(now);
+    if (has_hang_ups_.load(std::memory_order_acquire)) hang_up_terminals();
+    if (!dropped_.empty()) std::exchange(dropped_, {}).clear();
+    if (done()) return;
     Deadline next = time.expire();
     if (memory_watch_) {
       next.ns = std::min(next.ns, memory_watch_->look(advanced || scheduler.guest_runs()).ns);
     }
     if (!scheduler.idle()) next = {0};
-    if (done()) return;
     const bool readable = platform_->poll(
         poller ? poller->fd() : -1, next,
         [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
     // Before wake-ups: what was active while the host was waited for.
-    if (load.due(time.monotonic())) count_active();
+    now = host::ticks();
+    if (now >= load_look_at_) look_at_load(now);
     if (readable && poller) poller->dispatch();
   }
+}
+
+// The clock is asked ten times a second at most: a round is often shorter than that takes.
+void Kernel::look_at_load(uint64_t now) {
+  load_look_at_ = now + 100'000 * host::ticks_per_us();
+  if (load.due(time.monotonic())) count_active();
 }
 
 size_t Kernel::count_active() {

@@ -79,8 +79,9 @@ class Kernel {
 
  private:
   void advance(Task& t);
-  // A bounded number of steps of tasks; whether there was any.
-  bool advance_some();
+  void look_at_load(uint64_t now) EXCLUDES(task_mutex);
+  // A bounded number of steps of tasks; whether there was any. `begin` is now, in host::ticks().
+  bool advance_some(uint64_t begin);
   void on_trap(platform::Thread& thread, const platform::Trap& trap);
 
   std::unique_ptr<platform::Platform> platform_;
@@ -92,7 +93,9 @@ class Kernel {
     SessionId session;
   };
   std::vector<HangUp> hang_ups_ GUARDED_BY(task_mutex);
+  std::atomic<bool> has_hang_ups_{false};
   void hang_up_terminals() EXCLUDES(task_mutex);
+  uint64_t load_look_at_ = 0;       // In host::ticks().
   std::vector<Ref<Task>> dropped_;  // Freed between rounds, never inside a task's own step.
 };
 

@@ -213,7 +213,7 @@ std::optional<Vma> AddressSpace::find(uint64_t addr) {
 }
 
 bool AddressSpace::is_writable(uint64_t addr, uint64_t length) {
-  Hold lock(*this);
+  Lock lock(mu_);
   const uint64_t end = addr + length;
   for (auto it = first_ending_after(addr); addr < end; ++it) {
     if (it == areas_.end() || it->first > addr || !(it->second.prot & PROT_WRITE)) return false;

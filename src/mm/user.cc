@@ -10,18 +10,22 @@ namespace usk {
 using platform::kGuestEnd;
 using platform::kPageSize;
 
-Result<size_t> UserMemory::read(uint64_t addr, std::span<std::byte> dst) {
-  if (dst.empty()) return 0;
+Result<size_t> UserMemory::read_piece(uint64_t addr, std::span<std::byte> dst) {
   if (addr >= kGuestEnd) return Err(EFAULT);
   dst = dst.first(std::min<uint64_t>(dst.size(), kGuestEnd - addr));
+  for (;;) {
+    auto n = by_.read_memory(addr, dst);
+    if (n || !mm_.grow_stack(by_, addr, limits_)) return n;
+  }
+}
+
+Result<size_t> UserMemory::read(uint64_t addr, std::span<std::byte> dst) {
+  if (dst.empty()) return 0;
   size_t done = 0;
   while (done < dst.size()) {
-    auto n = by_.read_memory(addr + done, dst.subspan(done));
-    if (n) {
-      done += *n;
-    } else if (!mm_.grow_stack(by_, addr + done, limits_)) {
-      break;
-    }
+    auto n = read_piece(addr + done, dst.subspan(done));
+    if (!n) break;
+    done += *n;
   }
   if (done == 0) return Err(EFAULT);
   return done;
@@ -63,7 +67,7 @@ Result<std::string> UserMemory::get_string(UserStr s, size_t max, int too_long) 
     std::byte chunk[256];
     const size_t to_page_end = kPageSize - addr % kPageSize;
     const size_t want = std::min({sizeof chunk, to_page_end, max + 1 - out.size()});
-    const size_t n = TRY(read(addr, std::span(chunk, want)));
+    const size_t n = TRY(read_piece(addr, std::span(chunk, want)));
     const char* text = reinterpret_cast<const char*>(chunk);
     if (const void* zero = memchr(text, 0, n)) {
       out.append(text, static_cast<const char*>(zero));
@@ -82,21 +86,26 @@ Result<uint32_t> UserMemory::compare_exchange(uint64_t addr, uint32_t expected, 
   }
 }
 
+namespace {
+constexpr uint64_t kMaxRw = 0x7ffff000;  // Linux: MAX_RW_COUNT
+}
+
+UserBuffers::UserBuffers(uint64_t addr, uint64_t len)
+    : one_{reinterpret_cast<void*>(addr), std::min(len, kMaxRw)} {}
+
 size_t UserBuffers::total() const {
   size_t n = 0;
-  for (auto& p : parts) n += p.iov_len;
+  for (auto& p : parts()) n += p.iov_len;
   return n;
 }
 
 Result<UserBuffers> get_iovecs(UserMemory& mem, UserIov iov) {
   if (iov.count > IOV_MAX) return Err(EINVAL);
-  UserBuffers b;
-  b.parts = TRY(mem.get_array(UserPtr<const iovec>{iov.addr}, iov.count));
-  constexpr size_t kMaxRw = 0x7ffff000;  // Linux: MAX_RW_COUNT
+  UserBuffers b(TRY(mem.get_array(UserPtr<const iovec>{iov.addr}, iov.count)));
   size_t total = 0;
-  for (iovec& p : b.parts) {
+  for (iovec& p : b.parts()) {
     if (ssize_t(p.iov_len) < 0) return Err(EINVAL);
-    p.iov_len = std::min(p.iov_len, kMaxRw - total);
+    p.iov_len = std::min<size_t>(p.iov_len, kMaxRw - total);
     total += p.iov_len;
   }
   return b;
@@ -106,9 +115,10 @@ namespace {
 
 // Moves past parts that are done; returns the address and length of the next piece.
 std::pair<uint64_t, size_t> next_piece(const UserBuffers& b, size_t& part, size_t& at) {
-  while (part < b.parts.size() && at == b.parts[part].iov_len) part++, at = 0;
-  if (part == b.parts.size()) return {0, 0};
-  return {reinterpret_cast<uint64_t>(b.parts[part].iov_base) + at, b.parts[part].iov_len - at};
+  const auto parts = b.parts();
+  while (part < parts.size() && at == parts[part].iov_len) part++, at = 0;
+  if (part == parts.size()) return {0, 0};
+  return {reinterpret_cast<uint64_t>(parts[part].iov_base) + at, parts[part].iov_len - at};
 }
 
 void skip_bytes(const UserBuffers& b, size_t& part, size_t& at, size_t skip) {

@@ -98,15 +98,32 @@ class UserMemory {
   AddressSpace& mm() { return mm_; }
 
  private:
+  // As read(), but only what can be had at once: what came with the trap, or what the host copies.
+  Result<size_t> read_piece(uint64_t addr, std::span<std::byte> dst);
+
   AddressSpace& mm_;
   platform::Thread& by_;
   MemoryLimits limits_;
 };
 
-// The buffers of a read or write call: an iovec array, checked (IOV_MAX, lengths as size_t).
-struct UserBuffers {
-  std::vector<iovec> parts;
+// The buffers of a read or write call: an iovec array, checked (IOV_MAX, lengths as size_t), or
+// one buffer, which needs no memory of its own.
+class UserBuffers {
+ public:
+  UserBuffers() = default;
+  // At most MAX_RW_COUNT bytes.
+  UserBuffers(uint64_t addr, uint64_t len);
+  explicit UserBuffers(std::vector<iovec> parts) : many_(std::move(parts)), is_one_(false) {}
+  std::span<iovec> parts() { return is_one_ ? std::span(&one_, 1) : std::span(many_); }
+  std::span<const iovec> parts() const {
+    return is_one_ ? std::span(&one_, 1) : std::span<const iovec>(many_);
+  }
   size_t total() const;
+
+ private:
+  iovec one_{};
+  std::vector<iovec> many_;
+  bool is_one_ = true;
 };
 Result<UserBuffers> get_iovecs(UserMemory& mem, UserIov iov);
 

@@ -150,7 +150,7 @@ SyscallResult transfer(Task& t, PidNr pid, UserIov local, UserIov remote, uint64
   GuestIn in(mem, mine);
   std::vector<std::byte> piece(65536);
   size_t done = 0;
-  for (const iovec& part : theirs.parts) {
+  for (const iovec& part : theirs.parts()) {
     uint64_t at = reinterpret_cast<uint64_t>(part.iov_base);
     size_t left = part.iov_len;
     while (left > 0) {

@@ -23,8 +23,9 @@ struct HalfOpen {
 SyscallResult open_file(Task& t, DirFd dir, UserPath path, vfs::OpenHow how) {
   const bool cloexec = how.flags & O_CLOEXEC;
   how.flags &= ~O_CLOEXEC;
-  auto& half = t.extra<HalfOpen>();
-  if (!half.file) {
+  Ref<File> half;
+  if (t.frame.extra) half = t.extra<HalfOpen>().file;
+  if (!half) {
     PathArg p = TRY(get_path(t, dir, path));
     // There, even an absolute path starts at the directory.
     if (how.resolve & kInRoot) p.at = TRY(t.at(dir.n));
@@ -36,16 +37,18 @@ SyscallResult open_file(Task& t, DirFd dir, UserPath path, vfs::OpenHow how) {
       opened = vfs::open(p.ctx, p.at, p.text, how);
       if (failed_with(opened, EAGAIN)) return Block{.until = t.deadline(kLeaseBreakTime)};
     }
-    half.file = TRY(std::move(opened));
+    half = TRY(std::move(opened));
   }
   TaskCaller caller(t);
-  Result<Ref<File>> file = half.file->finish_open(caller, how.flags);
+  Result<Ref<File>> file = half->finish_open(caller, how.flags);
   if (failed_with(file, EAGAIN) && !(how.flags & O_NONBLOCK)) {
-    t.waits().add(half.file->queue(), POLLIN | POLLOUT, half.file);
-    file = half.file->finish_open(caller, how.flags);
+    t.extra<HalfOpen>().file = half;
+    t.waits().add(half->queue(), POLLIN | POLLOUT, half);
+    file = half->finish_open(caller, how.flags);
     if (failed_with(file, EAGAIN)) return Block{};
+    t.frame.extra.reset();
   }
-  half.file.reset();
+  half.reset();
   return TRY(t.add_fd(TRY(std::move(file)), cloexec));
 }
 

@@ -47,11 +47,8 @@ SyscallResult after_write(Task& t, SyscallResult r) {
 }
 
 Result<UserBuffers> buffers_of(Task&, uint64_t addr, uint64_t len) {
-  constexpr uint64_t kMaxRw = 0x7ffff000;  // Linux: MAX_RW_COUNT
   if (int64_t(len) < 0) return Err(EINVAL);
-  UserBuffers b;
-  b.parts.push_back({reinterpret_cast<void*>(addr), std::min(len, kMaxRw)});
-  return b;
+  return UserBuffers(addr, len);
 }
 
 // inotify(7): IN_ACCESS and IN_MODIFY.
@@ -101,7 +98,7 @@ Result<uint64_t> room_in_file(Task& t, File& file, uint64_t pos, uint64_t length
 
 // Cuts buffers to `length` bytes.
 void truncate_buffers(UserBuffers& buffers, uint64_t length) {
-  for (iovec& part : buffers.parts) {
+  for (iovec& part : buffers.parts()) {
     part.iov_len = std::min<uint64_t>(part.iov_len, length);
     length -= part.iov_len;
   }

@@ -24,13 +24,6 @@ struct Messages {
   uint32_t finished = 0;
 };
 
-UserBuffers one_buffer(uint64_t addr, uint64_t len) {
-  constexpr uint64_t kMaxRw = 0x7ffff000;  // Linux: MAX_RW_COUNT
-  UserBuffers b;
-  b.parts.push_back({reinterpret_cast<void*>(addr), std::min(len, kMaxRw)});
-  return b;
-}
-
 uint64_t address_of(const void* p) { return reinterpret_cast<uint64_t>(p); }
 
 SyscallResult with_sigpipe(Task& t, Socket& s, uint32_t flags, SyscallResult r) {
@@ -178,7 +171,7 @@ SyscallResult sendto(Task& t, Fd fd, UserIn buf, uint32_t flags, UserPtr<void> a
   Ref<Socket> s = TRY(get_socket(t, fd));
   Message& m = t.extra<Message>();
   if (!m.ready) {
-    m.buffers = one_buffer(buf.addr, buf.len);
+    m.buffers = UserBuffers(buf.addr, buf.len);
     if (address) m.to = TRY(get_address(t, address.addr, size));
     m.ready = true;
   }
@@ -191,7 +184,7 @@ SyscallResult recvfrom(Task& t, Fd fd, UserOut buf, uint32_t flags, UserPtr<void
                        UserPtr<int32_t> size) {
   Ref<Socket> s = TRY(get_socket(t, fd));
   Message& m = t.extra<Message>();
-  m.buffers = one_buffer(buf.addr, buf.len);
+  m.buffers = UserBuffers(buf.addr, buf.len);
   auto r = receive_message(t, *s, m, flags);
   t.frame.progress = m.done;
   // Files that came along have no place to go: they are closed with the message.

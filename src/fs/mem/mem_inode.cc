@@ -81,12 +81,12 @@ Result<Attr> MemInode::getattr() {
 }
 
 Result<void> MemInode::permission(uint32_t may, const Creds& creds) {
-  Attr a;
+  Ownership own;
   {
     Lock lock(mu_);
-    a.mode = attr_.mode, a.uid = attr_.uid, a.gid = attr_.gid;
+    own = {attr_.mode, attr_.uid, attr_.gid};
   }
-  return check_mode_bits(a, may, creds);
+  return check_mode_bits(own, may, creds);
 }
 
 Result<void> MemInode::setattr(const AttrChange& change) {

@@ -34,7 +34,10 @@ Result<size_t> Pipe::read(IoOut& dst) {
       done += *n;
       slot.begin += *n;
       const bool packet = slot.packet;
-      if (slot.begin == slot.end || (packet && *n == want)) slots_.pop_front();
+      if (slot.begin == slot.end || (packet && *n == want)) {
+        if (slot.page->ref_count() == 1) spare_ = std::move(slot.page);
+        slots_.pop_front();
+      }
       if (*n < want || packet) break;
     }
     was_full &= !full_locked();
@@ -55,7 +58,7 @@ Result<size_t> Pipe::top_up_locked(IoIn& src) {
 }
 
 Result<size_t> Pipe::append_page_locked(IoIn& src, bool packet) {
-  auto page = TRY(PipePage::make());
+  auto page = spare_ ? std::move(spare_) : TRY(PipePage::make());
   const size_t n = TRY(src.take(page->bytes));
   if (n > 0) slots_.push_back({std::move(page), 0, uint32_t(n), packet, !packet});
   return n;

@@ -86,6 +86,7 @@ class Pipe final : public RefCounted {
 
   Mutex<Rank::kFile> mu_;
   std::deque<Slot> slots_ GUARDED_BY(mu_);
+  Ref<PipePage> spare_ GUARDED_BY(mu_);  // The last one that was read empty, for the next write.
   size_t capacity_ GUARDED_BY(mu_) = kDefaultSlots;  // In slots.
   Ends ends_ GUARDED_BY(mu_);
   WaitQueue queue_;

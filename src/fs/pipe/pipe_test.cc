@@ -166,7 +166,7 @@ TEST_F(PipeTest, MemoryIsAccounted) {
   write(std::string(65536, 'a'));
   EXPECT_GE(kernel_memory().used(), before + 65536);
   read();
-  EXPECT_EQ(kernel_memory().used(), before);
+  EXPECT_LE(kernel_memory().used(), before + sizeof(PipePage));  // One stays for the next write.
 }
 
 class FifoTest : public ::testing::Test {

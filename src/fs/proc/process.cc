@@ -223,7 +223,7 @@ Result<std::string> io_text(const Subject& s) {
 Result<std::string> syscall_text(const Subject& s) {
   const Ref<Task> t = TRY(s.task());
   Lock lock(task_mutex);
-  if (!std::holds_alternative<SyscallReinvoke>(t->state)) return "running\n";
+  if (!t->state.is<SyscallReinvoke>()) return "running\n";
   std::string out = std::to_string(t->frame.nr);
   for (uint64_t arg : t->frame.args) out += fmt::format(" {:#x}", arg);
   return out + " 0x0 0x0\n";

@@ -97,8 +97,8 @@ char state_letter(const Task& t) {
   if (t.dead) return t.is_leader() ? 'Z' : 'X';
   if (t.in_group_stop) return 'T';
   if (&t == current_task()) return 'R';
-  if (std::holds_alternative<SyscallReinvoke>(t.state)) return 'S';
-  if (std::holds_alternative<SyscallAfterVforkStop>(t.state)) return 'D';
+  if (t.state.is<SyscallReinvoke>()) return 'S';
+  if (t.state.is<SyscallAfterVforkStop>()) return 'D';
   // Process 1 has no code of its own and sleeps for ever.
   return t.cpu ? 'R' : 'S';
 }

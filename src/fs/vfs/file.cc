@@ -15,7 +15,7 @@ constexpr int kSettable = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | O_ASYNC
 
 uint64_t next_file_id() {
   static std::atomic<uint64_t> next{1};
-  return next++;
+  return add_to<uint64_t>(next, 1);
 }
 
 uint32_t access_bits(int flags) {

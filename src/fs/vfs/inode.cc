@@ -45,7 +45,8 @@ Inode::~Inode() {
 }
 
 Result<void> Inode::permission(uint32_t may, const Creds& creds) {
-  return check_mode_bits(TRY(getattr()), may, creds);
+  const Attr a = TRY(getattr());
+  return check_mode_bits({a.mode, a.uid, a.gid}, may, creds);
 }
 
 Inode::Extras& Inode::extras() {

@@ -6,19 +6,14 @@
 
 namespace usk {
 
-Path::Path() = default;
-Path::Path(Ref<Mount> m, Ref<Dentry> d) : mount(std::move(m)), dentry(std::move(d)) {}
-Path::Path(const Path&) = default;
-Path::Path(Path&&) noexcept = default;
-Path& Path::operator=(const Path&) = default;
-Path& Path::operator=(Path&&) noexcept = default;
-Path::~Path() = default;
+void add_count(const Dentry* d) { d->ref(); }
+void drop_count(const Dentry* d) { d->unref(); }
+void add_count(const Mount* m) { m->ref(); }
+void drop_count(const Mount* m) { m->unref(); }
 
 Inode& Path::inode() const {
   CHECK(dentry && dentry->inode());
   return *dentry->inode();
 }
-
-bool operator==(const Path& a, const Path& b) { return a.mount == b.mount && a.dentry == b.dentry; }
 
 }  // namespace usk

@@ -6,9 +6,16 @@
 
 namespace usk {
 
+// What of a file's attributes decides.
+struct Ownership {
+  uint32_t mode = 0;
+  Uid uid = 0;
+  Gid gid = 0;
+};
+
 // EACCES unless the mode bits, or CAP_DAC_OVERRIDE or CAP_DAC_READ_SEARCH, grant all of `may`
 // (kMay*).
-Result<void> check_mode_bits(const Attr& attr, uint32_t may, const Creds& creds);
+Result<void> check_mode_bits(const Ownership& file, uint32_t may, const Creds& creds);
 
 // A capability over one file: held, and the file's owners have ids in the caller's namespace.
 bool capable_over(const Creds& creds, int cap, const Attr& attr);

@@ -38,7 +38,8 @@ Result<void> Walker::check_search() const {
 // Takes components off rest_ until one is left, which becomes last_.
 Result<void> Walker::run() {
   const bool slash_before = last_.trailing_slash;
-  last_ = {};
+  last_.kind = LastComponent::Kind::kName;
+  last_.trailing_slash = false;
   while (true) {
     offset_ = rest_.find_first_not_of('/', offset_);
     if (offset_ == rest_.npos) {  // Only slashes: the root itself.
@@ -60,7 +61,6 @@ Result<void> Walker::run() {
     }
     TRY(component(name));
   }
-  last_.parent = at_;
   last_.trailing_slash |= slash_before;
   return {};
 }
@@ -73,7 +73,11 @@ Result<void> Walker::component(std::string_view name) {
   if (found->inode()->is_symlink() && !found->is_mountpoint()) {
     return follow(Path(at_.mount, std::move(found)), /*last=*/false);
   }
-  at_ = TRY(step(at_, std::move(found)));
+  if (found->is_mountpoint()) {
+    at_ = TRY(step(at_, std::move(found)));
+  } else {
+    at_.dentry = std::move(found);
+  }
   return {};
 }
 
@@ -171,7 +175,6 @@ Result<void> Walker::follow(const Path& link, bool last) {
 
 Result<void> Walker::through_link(const Path& link) {
   arrived_ = {};
-  at_ = last_.parent;
   TRY(follow(link, /*last=*/true));
   if (arrived_) return {};
   return run();
@@ -182,14 +185,12 @@ Result<Path> Walker::finish() {
     Path place;
     switch (last_.kind) {
       case LastComponent::Kind::kRoot:
-      case LastComponent::Kind::kDot: place = last_.parent; break;
+      case LastComponent::Kind::kDot: place = at_; break;
       case LastComponent::Kind::kDotDot:
-        at_ = last_.parent;
         TRY(dot_dot());
         place = at_;
         break;
       case LastComponent::Kind::kName: {
-        at_ = last_.parent;
         Ref<Dentry> found = TRY(child(last_.name));
         if (found->is_negative()) return Err(ENOENT);
         const bool follows = (flags_ & kFollow) || last_.trailing_slash;
@@ -199,7 +200,11 @@ Result<Path> Walker::finish() {
           place = arrived_;
           break;
         }
-        place = TRY(step(at_, std::move(found)));
+        if (found->is_mountpoint()) {
+          place = TRY(step(at_, std::move(found)));
+        } else {
+          place = Path(at_.mount, std::move(found));
+        }
       }
     }
     const bool want_dir = (flags_ & kWantDirectory) || last_.trailing_slash;

@@ -69,7 +69,10 @@ class Walker {
   // Resolves all but the last component of `path`, which outlives the walker; last() says what is
   // left.
   Result<void> to_last(const Path& at, std::string_view path);
-  LastComponent& last() { return last_; }
+  LastComponent& last() {
+    last_.parent = at_;
+    return last_;
+  }
   // Goes on from `link`, a symbolic link in last().parent, to the last component it leads to;
   // or for a magic link to its goal, which arrived() then returns.
   Result<void> through_link(const Path& link);
@@ -92,8 +95,8 @@ class Walker {
 
   const WalkContext& ctx_;
   const uint32_t flags_;
-  Path scoped_root_;  // kBeneath, kInRoot: the start.
-  Path at_;
+  Path scoped_root_;       // kBeneath, kInRoot: the start.
+  Path at_;                // After run(): the parent of what last_ names.
   std::string_view rest_;  // The path as given, or link_.
   std::string link_;       // A symbolic link's target, with what came after the link.
   size_t offset_ = 0;

@@ -45,11 +45,7 @@ void publish_identity(Task& t) {
 // What the trap leads to.
 RunState after_trap(Task& t, const Trap& trap) {
   switch (trap.kind) {
-    case Trap::Kind::kSyscall:
-      t.frame = SyscallFrame{};
-      t.frame.nr = trap.nr;
-      t.frame.args = trap.args;
-      return Syscall{};
+    case Trap::Kind::kSyscall: t.frame.begin(trap.nr, trap.args); return Syscall{};
     case Trap::Kind::kVsyscall: return Vsyscall{};
     case Trap::Kind::kSyscall32: {
       // As a kernel without IA32 emulation: the interrupt vector does not exist.
@@ -93,9 +89,7 @@ Step Vsyscall::run(Task& t) {
     force_signal(t, fault_siginfo(SIGSEGV, SEGV_MAPERR, regs.rip));
     return App{};
   }
-  t.frame = SyscallFrame{};
-  t.frame.nr = kCalls[entry / 1024];
-  t.frame.args = regs.syscall_args();
+  t.frame.begin(kCalls[entry / 1024], regs.syscall_args());
   return VsyscallInvoke{};
 }
 

@@ -15,8 +15,14 @@ constexpr Edge kList[] = {
 
 const std::span<const Edge> kEdges(kList);
 
-std::string_view state_name(const RunState& s) {
-  return std::visit([](const auto& state) { return state.kName; }, s);
+std::string_view state_name(RunState s) {
+  switch (s.id()) {
+#define RUN_STATE(Name) \
+  case StateId::k##Name: return Name::kName;
+#include "kernel/run/states.def"
+#undef RUN_STATE
+  }
+  return {};
 }
 
 bool is_edge(StopOrder order, std::string_view from, std::string_view to) {

@@ -35,11 +35,20 @@ class ParkTimer final : public TimerClient {
   Ref<Task> task_;
 };
 
-void check_edge(Task& t, std::string_view from, const RunState& to) {
+Step run_state(Task& t) {
+  switch (t.state.id()) {
+#define RUN_STATE(Name) \
+  case StateId::k##Name: return Name{}.run(t);
+#include "kernel/run/states.def"
+#undef RUN_STATE
+  }
+  CHECK(!"no such run state");
+}
+
+void check_edge(Task& t, RunState from, RunState to) {
 #ifdef USK_DEBUG_CHECKS
-  const std::string_view name = state_name(to);
-  if (!is_edge(t.kernel.options().stop_order, from, name)) {
-    LOG_ERROR("run state {} may not lead to {}", from, name);
+  if (!is_edge(t.kernel.options().stop_order, state_name(from), state_name(to))) {
+    LOG_ERROR("run state {} may not lead to {}", state_name(from), state_name(to));
     CHECK(!"unlisted run-state edge");
   }
 #endif
@@ -52,18 +61,21 @@ Task* current_task() { return t_current; }
 void Kernel::advance(Task& t) {
   const Advancing advancing(t);
   for (;;) {
-    if (is_stopped(t)) {
-      if (scheduler.park(t)) return;
-      continue;
+    if (t.may_be_stopped) {
+      if (is_stopped(t)) {
+        if (scheduler.park(t)) return;
+        continue;
+      }
+      t.may_be_stopped = false;
     }
-    const std::string_view from = state_name(t.state);
-    Step step = std::visit([&](auto& s) { return s.run(t); }, t.state);
-    if (auto* next = std::get_if<RunState>(&step)) {
+    const RunState from = t.state;
+    const Step step = run_state(t);
+    if (const auto* next = std::get_if<RunState>(&step)) {
       check_edge(t, from, *next);
-      t.state = std::move(*next);
-    } else if (auto* park = std::get_if<Park>(&step)) {
+      t.state = *next;
+    } else if (const auto* park = std::get_if<Park>(&step)) {
       check_edge(t, from, park->next);
-      t.state = std::move(park->next);
+      t.state = park->next;
       if (!park->until.infinite()) {
         t.park_timer = make_ref<ParkTimer>(Ref<Task>::share(&t));
         time.arm(t.park_timer, CLOCK_MONOTONIC, park->until.ns);

@@ -14,46 +14,42 @@ namespace usk {
 class Task;
 struct Step;
 
-#define USK_RUN_STATE(Name)                          \
+enum class StateId : uint8_t {
+#define RUN_STATE(Name) k##Name,
+#include "kernel/run/states.def"
+#undef RUN_STATE
+};
+
+// Each state is a type of its own: what it does is its run().
+#define RUN_STATE(Name)                              \
   struct Name {                                      \
     Step run(Task&);                                 \
+    static constexpr StateId kId = StateId::k##Name; \
     static constexpr std::string_view kName = #Name; \
-    USK_FIELDS()                                     \
+  };
+#include "kernel/run/states.def"
+#undef RUN_STATE
+
+// One of them. A number, since no state has members: what a task remembers is in its frame.
+class RunState {
+ public:
+  template <class S>
+    requires requires {
+      { S::kId } -> std::convertible_to<StateId>;
+    }
+  constexpr RunState(S) : id_(S::kId) {}
+  constexpr StateId id() const { return id_; }
+  template <class S>
+  constexpr bool is() const {
+    return id_ == S::kId;
   }
+  USK_FIELDS(id_)
 
-USK_RUN_STATE(App);        // The application runs on the CPU.
-USK_RUN_STATE(Interrupt);  // One interrupt condition at a time: kill, stop, signal.
-USK_RUN_STATE(InterruptAfterSignalDeliveryStop);
-USK_RUN_STATE(Syscall);       // Entry: number and arguments are recorded.
-USK_RUN_STATE(SyscallEnter);  // ptrace looks.
-USK_RUN_STATE(SyscallAfterSyscallEnterStop);
-USK_RUN_STATE(SyscallAfterSysemuStop);
-USK_RUN_STATE(SyscallSeccomp);
-USK_RUN_STATE(SyscallAfterPtraceEventSeccomp);
-USK_RUN_STATE(SyscallInvoke);    // The handler is called.
-USK_RUN_STATE(SyscallReinvoke);  // It blocked and was woken, or restored.
-USK_RUN_STATE(SyscallAfterExecStop);
-USK_RUN_STATE(SyscallAfterPtraceEventClone);
-USK_RUN_STATE(SyscallAfterVforkStop);
-USK_RUN_STATE(SyscallExit);  // The result goes to the registers.
-USK_RUN_STATE(Vsyscall);
-USK_RUN_STATE(VsyscallAfterPtraceEventSeccomp);
-USK_RUN_STATE(VsyscallInvoke);
-USK_RUN_STATE(Exit);  // PTRACE_EVENT_EXIT
-USK_RUN_STATE(ExitMain);
-USK_RUN_STATE(ExitNotify);
-USK_RUN_STATE(ExitDone);
-#undef USK_RUN_STATE
+ private:
+  StateId id_;
+};
 
-using RunState =
-    std::variant<App, Interrupt, InterruptAfterSignalDeliveryStop, Syscall, SyscallEnter,
-                 SyscallAfterSyscallEnterStop, SyscallAfterSysemuStop, SyscallSeccomp,
-                 SyscallAfterPtraceEventSeccomp, SyscallInvoke, SyscallReinvoke,
-                 SyscallAfterExecStop, SyscallAfterPtraceEventClone, SyscallAfterVforkStop,
-                 SyscallExit, Vsyscall, VsyscallAfterPtraceEventSeccomp, VsyscallInvoke, Exit,
-                 ExitMain, ExitNotify, ExitDone>;
-
-std::string_view state_name(const RunState& s);
+std::string_view state_name(RunState s);
 
 // The task waits for a wake-up in its new state.
 struct Park {

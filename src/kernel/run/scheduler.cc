@@ -7,6 +7,7 @@ using Where = Task::Where;
 void Scheduler::queue_locked(Task& t) {
   t.where = Where::kQueued;
   ready_.push_back(Ref<Task>::share(&t));
+  ready_count_.store(ready_.size(), std::memory_order_release);
 }
 
 void Scheduler::add(Task& t) {
@@ -28,18 +29,15 @@ void Scheduler::kick(Task& t) {
 }
 
 Ref<Task> Scheduler::next() {
+  if (idle()) return {};
   Lock lock(mu_);
   if (ready_.empty()) return {};
   Ref<Task> t = std::move(ready_.front());
   ready_.pop_front();
+  ready_count_.store(ready_.size(), std::memory_order_release);
   t->where = Where::kRunning;
   t->wake_pending = false;
   return t;
-}
-
-bool Scheduler::idle() {
-  Lock lock(mu_);
-  return ready_.empty();
 }
 
 bool Scheduler::is_active(const Task& t) {

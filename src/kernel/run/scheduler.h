@@ -18,7 +18,7 @@ class Scheduler {
   void kick(Task& t) EXCLUDES(mu_);
   // The next task, now running; null when none is ready.
   Ref<Task> next() EXCLUDES(mu_);
-  bool idle() EXCLUDES(mu_);
+  bool idle() const { return ready_count_.load(std::memory_order_acquire) == 0; }
   // Whether it runs or is ready to.
   bool is_active(const Task& t) EXCLUDES(mu_);
   // Whether a task is in the guest.
@@ -37,6 +37,7 @@ class Scheduler {
   void queue_locked(Task& t) REQUIRES(mu_);
   Mutex<Rank::kRunQueue> mu_;
   std::deque<Ref<Task>> ready_ GUARDED_BY(mu_);
+  std::atomic<size_t> ready_count_{0};  // Its size.
   size_t in_guest_ GUARDED_BY(mu_) = 0;
 };
 

@@ -18,7 +18,7 @@ int restart_code(OnSignal on_signal) {
 }
 
 Step Syscall::run(Task& t) {
-  t.kernel.counters.syscalls++;
+  add_to<uint64_t>(t.kernel.counters.syscalls, 1);
   // What a tracer at an enter-stop sees as the result so far.
   t.cpu->set_result(-ENOSYS);
   return SyscallEnter{};

@@ -164,6 +164,7 @@ void join_group_stop(Task& t) {
   ThreadGroup& g = *t.group;
   t.group_stop_pending = false;
   t.in_group_stop = true;
+  t.may_be_stopped = true;
   if (--g.threads_to_stop > 0) return;
   g.stopped = true;
   g.stop_unreported = true;

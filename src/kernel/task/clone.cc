@@ -209,6 +209,7 @@ void publish(Task& t, const CloneRequest& q, Ref<Task> child) REQUIRES(task_mute
   if (q.flags & CLONE_VFORK) {
     child->vfork_parent = Ref<Task>::share(&t);
     t.vfork_child = child.get();
+    t.may_be_stopped = true;
   }
   if (g.exiting) child->interrupted = true;
   t.kernel.adopt(child);

@@ -19,6 +19,7 @@ Outcome begin_exec(Task& t, std::shared_ptr<ExecImage> image) {
   if (g.exiting || g.exec_task) return Signalled{OnSignal::kNoIntr};  // Another one won.
   if (g.tasks.size() > 1) {
     g.exec_task = &t;
+    t.may_be_stopped = true;
     for (Task* other : g.tasks) {
       if (other == &t) continue;
       other->killed_by_exec = true;

@@ -101,6 +101,7 @@ void end_namespace(Task& t) REQUIRES(task_mutex) {
   PidNamespace& ns = t.pid_ns();
   ns.dead = true;
   t.zaps_namespace = true;
+  t.may_be_stopped = true;
   for (auto& pid : ns.all()) {
     if (pid->group && pid->group != t.group.get()) begin_group_exit(*pid->group, SIGKILL);
   }

@@ -6,6 +6,18 @@
 
 namespace usk {
 
+void SyscallFrame::begin(uint64_t number, const std::array<uint64_t, 6>& arguments) {
+  nr = number;
+  args = arguments;
+  first = true;
+  deadline.reset();
+  progress = 0;
+  pins.clear();
+  extra.reset();
+  result = 0;
+  registers_set = false;
+}
+
 Task::Task(Kernel& k, Ref<Pid> p, Ref<ThreadGroup> g)
     : kernel(k), pid(std::move(p)), group(std::move(g)), waits_(*this) {
   CPU_ZERO(&affinity);
@@ -52,17 +64,8 @@ Result<Path> Task::at(int dirfd) {
   return TRY(file_or_path(dirfd))->path();
 }
 
-namespace {
-UserBuffers one_buffer(uint64_t addr, uint64_t len) {
-  constexpr uint64_t kMaxRw = 0x7ffff000;  // Linux: MAX_RW_COUNT
-  UserBuffers b;
-  b.parts.push_back({reinterpret_cast<void*>(addr), std::min(len, kMaxRw)});
-  return b;
-}
-}  // namespace
-
-GuestOut Task::out(UserOut buf) { return GuestOut(mem(), one_buffer(buf.addr, buf.len)); }
-GuestIn Task::in(UserIn buf) { return GuestIn(mem(), one_buffer(buf.addr, buf.len)); }
+GuestOut Task::out(UserOut buf) { return GuestOut(mem(), UserBuffers(buf.addr, buf.len)); }
+GuestIn Task::in(UserIn buf) { return GuestIn(mem(), UserBuffers(buf.addr, buf.len)); }
 
 Deadline Task::deadline(std::optional<int64_t> relative_ns) {
   if (!frame.deadline) {

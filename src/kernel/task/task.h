@@ -39,6 +39,8 @@ struct SyscallFrame {
   std::shared_ptr<void> extra;                  // What else a handler keeps between calls.
   int64_t result = 0;
   bool registers_set = false;
+  // Another call begins. What the one before it held on to was let go by SyscallExit.
+  void begin(uint64_t number, const std::array<uint64_t, 6>& arguments);
   USK_FIELDS(nr, args, first, deadline, progress, result)
 };
 
@@ -115,6 +117,9 @@ class Task final : public RefCounted {
   bool in_group_stop GUARDED_BY(task_mutex) = false;
   bool group_stop_pending GUARDED_BY(task_mutex) = false;
   Task* vfork_child GUARDED_BY(task_mutex) = nullptr;  // Waited for.
+  // Set by each step of its own that may leave it in a stop; the run loop looks only then, and
+  // takes it back when it goes on. Belongs to whoever advances the task.
+  bool may_be_stopped = true;
   Ref<Task> vfork_parent GUARDED_BY(task_mutex);       // Waits for this one.
   std::shared_ptr<ExecImage> exec_image;
 

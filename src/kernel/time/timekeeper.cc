@@ -61,7 +61,8 @@ Deadline Timekeeper::expire() {
     {
       Lock lock(mu_);
       if (places_.empty()) return {};
-      const int64_t mono = now(CLOCK_MONOTONIC), real = now(CLOCK_REALTIME);
+      const int64_t mono = now(CLOCK_MONOTONIC);
+      const int64_t real = realtime_heap_.empty() ? 0 : now(CLOCK_REALTIME);
       const bool a = take_expired_locked(monotonic_heap_, mono, expired);
       const bool b = take_expired_locked(realtime_heap_, real, expired);
       if (!a && !b) {

@@ -106,7 +106,10 @@ uint32_t documented(uint32_t nr, const Args& a) {
     case SYS_mmap: {
       constexpr uint64_t kHarmless = MAP_NORESERVE | MAP_STACK | MAP_POPULATE | MAP_NONBLOCK;
       if (a[3] >> 32) return kTrap;
-      const bool own = (a[3] & ~kHarmless) == (MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED);
+      const uint64_t flags = a[3] & ~kHarmless;
+      const bool everybodys = a[4] >= USK_STUB_FILES && a[4] < USK_STUB_FILES_END;
+      const bool own = flags == (MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED) ||
+                       (flags == (MAP_PRIVATE | MAP_FIXED) && everybodys);
       return own ? in_range : kAsk;
     }
     case USK_NR_NOTIFY:
@@ -271,9 +274,14 @@ TEST_F(FilterTest, RangesStayWithinTheGuest) {
         }
       }
       for (uint64_t flags : {0x32, 0x4032, 0x8032, 0x20032, 0x1c032, 0x22, 0x12, 0x31, 0x33, 0x11,
-                             0x132, 0x40032, 0x100032, 0x100022, 0x80032}) {
+                             0x132, 0x12, 0x10012, 0x11, 0x40032, 0x100032, 0x100022, 0x80032}) {
         for (uint64_t high : {uint64_t(0), uint64_t(1) << 32}) {
-          if (!check(SYS_mmap, {at, length, 3, flags | high, UINT64_MAX, 0})) return;
+          for (uint64_t file :
+               {UINT64_MAX, uint64_t(0), uint64_t(USK_STUB_FILE_FD), uint64_t(USK_STUB_FILES - 1),
+                uint64_t(USK_STUB_FILES), uint64_t(USK_STUB_FILES_END - 1),
+                uint64_t(USK_STUB_FILES_END), uint64_t(USK_STUB_FILES) | uint64_t(1) << 32}) {
+            if (!check(SYS_mmap, {at, length, 3, flags | high, file, 0})) return;
+          }
         }
       }
     }

@@ -35,8 +35,11 @@
 #define USK_FILE_THUNKS (USK_FILE_TABLE + USK_TABLE_SIZE)
 #define USK_FILE_AREAS (USK_FILE_THUNKS + USK_THUNK_SIZE * USK_THUNK_COUNT)
 
-/* Where the kernel process installs the descriptor of a file to be mapped. */
+/* Where the kernel process installs the descriptor of a file to be mapped, and those of files that
+   every stub may map (files.h). */
 #define USK_STUB_FILE_FD 16
+#define USK_STUB_FILES 32
+#define USK_STUB_FILES_END 96
 
 /* The call that posts to the sleeping kernel process; no call of any host. */
 #define USK_NR_NOTIFY 0x3fff

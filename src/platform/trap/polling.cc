@@ -41,4 +41,29 @@ void TrapPlatform::keep_polling_apart() {
   }
 }
 
+// The end of a command comes soon, and so do the notices ahead of it, which nobody else hears.
+void TrapPlatform::poll_for(TrapThread& t) {
+  constexpr uint64_t kMostUs = 100;
+  const uint64_t end = ticks() + kMostUs * ticks_per_us();
+  while (!t.take_post() && t.state() != TrapThread::State::kLost && ticks() < end) {
+    if (t.asks() || !expected_children_.empty()) {
+      pump(-1, 0);
+    } else {
+      __builtin_ia32_pause();
+    }
+    if (t.state() == TrapThread::State::kStopped) return;
+  }
+}
+
+bool TrapPlatform::await(TrapThread& t) {
+  using State = TrapThread::State;
+  TrapThread* const outer = std::exchange(awaited_, &t);
+  if (polling_) poll_for(t);
+  if (t.state() != State::kStopped) stop_polling(HandOff::Stop::kAwait);
+  t.take_post();
+  (void)wait_until(t, [&] { return t.state() == State::kStopped; });
+  awaited_ = outer;
+  return t.state() == State::kStopped;
+}
+
 }  // namespace usk::platform

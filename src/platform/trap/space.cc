@@ -137,22 +137,34 @@ Result<void> TrapSpace::map(Thread& by, const Mapping& m) {
   TRY(settle(&as_trap(by)));
   code_changes(m.addr, m.length);
   StubCall c{SYS_mmap, {m.addr, m.length, uint64_t(m.prot), uint64_t(m.flags) | MAP_FIXED}};
-  if (m.fd) {
-    c.file = m.fd;
-    c.args[4] = USK_STUB_FILE_FD;
-    c.args[5] = m.offset;
-    TRY(as_trap(by).call(c));
-    return {};
-  }
-  c.args[3] |= MAP_ANONYMOUS;
-  c.args[4] = uint64_t(-1);
   // Only a large one may be too much for the host, and is to be told so.
   constexpr uint64_t kLarge = 64 << 20;
+  if (m.fd) return map_file(as_trap(by), m, c, m.length <= kLarge);
+  c.args[3] |= MAP_ANONYMOUS;
+  c.args[4] = uint64_t(-1);
   if ((m.flags & MAP_SHARED) || m.length > kLarge) {
     TRY(as_trap(by).call(c));
     return {};
   }
   return as_trap(by).call_later(c);
+}
+
+// The first mapping of a file says whether the host permits it; later ones need not be waited for.
+Result<void> TrapSpace::map_file(TrapThread& by, const Mapping& m, StubCall c, bool may_wait) {
+  auto* everybodys = m.flags & MAP_PRIVATE ? platform_.files().find(*m.fd) : nullptr;
+  const bool executes = m.prot & PROT_EXEC;
+  c.args[5] = m.offset;
+  if (may_wait && everybodys && everybodys->installed && everybodys->mappable &&
+      (everybodys->executable || !executes)) {
+    c.args[4] = uint64_t(everybodys->fd);
+    return by.call_later(c);
+  }
+  c.args[4] = USK_STUB_FILE_FD;
+  c.file = m.fd;
+  if (everybodys && !everybodys->installed) c.keep_as = everybodys->fd;
+  TRY(by.call(c));
+  if (everybodys) everybodys->mappable = true, everybodys->executable |= executes;
+  return {};
 }
 
 Result<void> TrapSpace::unmap(Thread& by, uint64_t addr, uint64_t length) {

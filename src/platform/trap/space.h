@@ -79,6 +79,7 @@ class TrapSpace final : public Space {
   Result<void> take_first_slot(uint32_t slot);
 
  private:
+  Result<void> map_file(TrapThread& by, const Mapping& m, StubCall c, bool may_wait);
   Result<int> memory_fd();
   // Puts the original code back: somebody is about to change or move it.
   void unpatch(uint64_t addr, uint64_t length);

@@ -61,6 +61,8 @@ OrFailure<void> TrapPlatform::write_filter(uint32_t index) {
                                    .code_end = USK_BLOB_END,
                                    .guest_start = kGuestStart,
                                    .guest_end = kGuestEnd,
+                                   .files = USK_STUB_FILES,
+                                   .files_end = USK_STUB_FILES_END,
                                    .areas = USK_AREAS,
                                    .allowed = kAllowed,
                                    .asked = kAsked});

@@ -35,6 +35,7 @@ std::optional<StubCall> asked_call(const StubCall& c) {
     case trap::kCmdFork: return StubCall{SYS_clone, {c.args[0]}};
     case SYS_mmap:
       if (c.args[3] & MAP_ANONYMOUS && c.args[3] & MAP_PRIVATE) return std::nullopt;
+      if (c.args[3] & MAP_PRIVATE && c.args[4] >= USK_STUB_FILES) return std::nullopt;
       return c;
     case SYS_mremap:
     case SYS_msync:

@@ -16,11 +16,12 @@ class TrapPlatform;
 class TrapSpace;
 
 // A call that the stub is to make. `file` is mapped: it becomes the stub's descriptor
-// USK_STUB_FILE_FD first.
+// USK_STUB_FILE_FD first, and `keep_as` for later mappings, if that is one.
 struct StubCall {
   uint64_t nr = 0;
   std::array<uint64_t, 6> args{};
   HostFd* file = nullptr;
+  int keep_as = -1;
 };
 
 // A host thread that waits for another guest thread.

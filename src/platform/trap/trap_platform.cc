@@ -21,9 +21,7 @@ using namespace host;
 
 namespace {
 
-// While it polls: how long the end of a command is polled for, and how often notices, children and
-// other descriptors are looked at.
-constexpr uint64_t kAwaitUs = 20;
+// While it polls: how often notices, children and other descriptors are looked at.
 constexpr int64_t kLookEveryNs = 50'000;
 // How often kicked threads are looked after while others keep us busy.
 constexpr int64_t kLookAfterNs = 20'000'000;
@@ -157,6 +155,9 @@ void TrapPlatform::on_notice(const Listener::Notice& n) {
   if (c->file && !listener_.install(n.id, c->file->get(), USK_STUB_FILE_FD)) {
     return listener_.answer(n.id, EMFILE);
   }
+  if (c->keep_as >= 0 && listener_.install(n.id, c->file->get(), c->keep_as)) {
+    files_.installed(c->keep_as);
+  }
   t.take_expected();
   listener_.let_through(n.id);
 }
@@ -210,20 +211,6 @@ bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
   }
   look_for_strays(looked_at_);
   return ready & 4;
-}
-
-bool TrapPlatform::await(TrapThread& t) {
-  using State = TrapThread::State;
-  TrapThread* const outer = std::exchange(awaited_, &t);
-  if (polling_ && !t.asks()) {  // Its post comes without a notice, and soon.
-    const uint64_t end = ticks() + kAwaitUs * ticks_per_us();
-    while (!t.take_post() && ticks() < end) __builtin_ia32_pause();
-  }
-  if (t.state() != State::kStopped) stop_polling(HandOff::Stop::kAwait);
-  t.take_post();
-  (void)wait_until(t, [&] { return t.state() == State::kStopped; });
-  awaited_ = outer;
-  return t.state() == State::kStopped;
 }
 
 bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condition, bool noticed) {

@@ -9,6 +9,7 @@
 #include "host/listener.h"
 #include "platform/platform.h"
 #include "platform/trap/area_pool.h"
+#include "platform/trap/files.h"
 #include "platform/trap/hand_off.h"
 #include "platform/trap/patches.h"
 #include "platform/trap/patience.h"
@@ -40,6 +41,7 @@ class TrapPlatform final : public Platform {
   // The thread is gone, and with it what it told of itself.
   void keep_counts(TrapThread& t);
   AreaPool& areas() { return areas_; }
+  StubFiles& files() { return files_; }
   const cpu_set_t& processors() const { return processors_; }
   host::Listener& listener() { return listener_; }
   void add_thread(TrapThread& t);
@@ -99,6 +101,7 @@ class TrapPlatform final : public Platform {
   void start_polling();
   void stop_polling(HandOff::Stop why);
   void keep_polling_apart();
+  void poll_for(TrapThread& t);
   bool is_beside_guest();
   bool get_apart();
   void on_notice(const host::Listener::Notice& n);
@@ -112,6 +115,7 @@ class TrapPlatform final : public Platform {
 
   AreaPool areas_;
   ThunkPool thunks_;
+  StubFiles files_;
   host::Listener listener_;
   int children_ = -1;
   uint64_t host_clock_gettime_ = 0;
