@@ -11,5 +11,7 @@ bool leave_cpu(uint32_t cpu);
 // A clock that costs a few cycles, in ticks, and how many of them a microsecond has.
 inline uint64_t ticks() { return __builtin_ia32_rdtsc(); }
 uint64_t ticks_per_us();
+// CPU time of the calling thread.
+int64_t own_cpu_time_ns();
 
 }  // namespace usk::host

@@ -178,6 +178,13 @@ std::vector<pid_t> children_running(const std::string& image) {
   return found;
 }
 
+cpu_set_t own_affinity() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  (void)sched_getaffinity(0, sizeof set, &set);
+  return set;
+}
+
 pid_t own_pid() { return getpid(); }
 
 OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options) {

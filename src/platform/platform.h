@@ -146,6 +146,11 @@ class Thread {
   }
   // Makes writes of write_memory() that are still to come: others are about to look.
   virtual void flush_memory() {}
+  // The thread will not run on soon.
+  virtual void park() {}
+  // Its guest has ended: nothing of it, the host's record of its rseq area (rseq(2)) neither, may
+  // touch memory from the next flush_memory() on.
+  virtual void retire() {}
   // The call slept: what was copied with its trap is old.
   virtual void forget_copies() {}
   // Whether the host itself has taken the thread out of a critical section (rseq(2)) when it traps.

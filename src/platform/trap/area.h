@@ -41,6 +41,7 @@ enum StubCommand : uint64_t {
   kCmdRestoreFpu,       // XRSTOR from the buffer
   kCmdSaveFrameFpu,     // The floating point state of a signal frame, to args[0]
   kCmdLoadFrameFpu,     // ... and back from there; 0: the initial state
+  kCmdForgetRseq,       // rseq(2), whose failure means that there was nothing to forget
   kCmdCopyOut,          // args[1] bytes from the buffer at args[2] to args[0]
 };
 
@@ -75,7 +76,9 @@ struct Area {
   uint32_t sequence;  // Number of this order's batch of commands ...
   uint32_t done;      // ... and of the last one that was run.
   uint64_t copied;
-  uint64_t unused2[3];
+  uint32_t parked;  // The answer will take long: not to be looked for.
+  uint32_t unused1;
+  uint64_t unused2[2];
   // Between stub and signal handler.
   alignas(64) uint32_t interrupt;  // A kick came while stub code ran.
   uint32_t waiting;                // Sleeps on `order`.

@@ -108,6 +108,25 @@ Result<uint32_t> TrapSpace::take_slot(TrapThread& by) {
   return first;
 }
 
+bool TrapSpace::keep_idle(const IdleThread& t) {
+  constexpr size_t kMostIdle = 16;
+  if (lost_ || idle_.size() == kMostIdle) return false;
+  idle_.push_back(t);
+  return true;
+}
+
+std::optional<IdleThread> TrapSpace::take_idle() {
+  while (!idle_.empty()) {
+    const IdleThread t = idle_.back();
+    idle_.pop_back();
+    // Nothing but a guest that has got hold of it can have ended it.
+    if (host::send_thread_signal(pid_, t.tid, 0)) return t;
+    platform_.areas().area(index_of(t.slot)).alive = 0;
+    release_slot(t.slot);
+  }
+  return std::nullopt;
+}
+
 Result<void> TrapSpace::settle(const TrapThread* by) {
   if (!unsettled_ || unsettled_ == by) return {};
   return std::exchange(unsettled_, nullptr)->settle();
@@ -234,6 +253,9 @@ Result<void> TrapSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length
                                       uint32_t signature) {
   if (!in_guest(addr, length)) return Err(EFAULT);
   TRY(as_trap(by).call({SYS_rseq, {addr, length, uint64_t(flags), signature}}));
+  constexpr int kUnregister = 1;
+  as_trap(by).set_rseq(flags & kUnregister ? TrapThread::Rseq{}
+                                           : TrapThread::Rseq{addr, length, signature});
   return {};
 }
 

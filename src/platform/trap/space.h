@@ -72,6 +72,9 @@ class TrapSpace final : public Space {
   // A slot that no thread uses; a new block is mapped for it by `by` when there is none.
   Result<uint32_t> take_slot(TrapThread& by);
   void release_slot(uint32_t slot) { free_slots_.push_back(slot); }
+  // Host threads between two guest threads. False: there are enough.
+  bool keep_idle(const IdleThread& t);
+  std::optional<IdleThread> take_idle();
   // The only slot of a fresh process, in a block of its own.
   Result<void> take_first_slot(uint32_t slot);
 
@@ -92,6 +95,7 @@ class TrapSpace final : public Space {
   bool lost_ = false;
   std::vector<TrapThread*> threads_;
   TrapThread* unsettled_ = nullptr;
+  std::vector<IdleThread> idle_;
   std::vector<uint32_t> free_slots_;  // Their last thread may still be ending.
   uint32_t next_slot_ = 0;
   UniqueFd memory_;

@@ -25,6 +25,9 @@ namespace {
 
 constexpr uint64_t kMaxSyscalls = 1024;  // Above every number of a system call.
 
+// Calls with which the blob posts the floating point state.
+bool makes_thread(uint32_t nr) { return nr == SYS_clone || nr == SYS_clone3 || nr == SYS_vfork; }
+
 // The host call of a command that the filter asks about.
 std::optional<StubCall> asked_call(const StubCall& c) {
   switch (c.nr) {
@@ -52,8 +55,26 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t sl
   a.self = area_address();
   a.minus_self = -area_address();
   a.stack_top = area_address() + USK_AREA_STACK_TOP;
+  affinity_ = platform_.processors();
   space_->add_thread(*this);
   platform_.add_thread(*this);
+}
+
+TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, const IdleThread& idle)
+    : platform_(platform),
+      space_(std::move(space)),
+      slot_(idle.slot),
+      index_(space_->index_of(idle.slot)),
+      state_(State::kStopped),
+      post_(Post::kReady),
+      notice_(idle.notice),
+      affinity_(idle.affinity),
+      cpu_time_before_(idle.cpu_time),
+      sequence_(idle.sequence) {
+  set_identity(std::nullopt);
+  space_->add_thread(*this);
+  platform_.add_thread(*this);
+  platform_.name_thread(*this, idle.tid);
 }
 
 TrapThread::~TrapThread() {
@@ -62,12 +83,35 @@ TrapThread::~TrapThread() {
   // process: the host finds the memory of a process by a thread that lives.
   const bool leads = tid_ == space_->pid();
   if (state_ == State::kStopped) platform_.let_go(*this, leads);
-  if (state_ == State::kStopped && !space_->threads().empty() && !leads) {
+  if (state_ == State::kStopped && !space_->threads().empty() && !leads && !become_idle()) {
     order(Order::kExit);
     space_->release_slot(slot_);
   }
   platform_.keep_counts(*this);
   platform_.remove_thread(*this);
+}
+
+// Another guest thread may have the host thread.
+bool TrapThread::become_idle() {
+  if (!queued_.empty() || rseq_.addr || !tid_) return false;
+  park();
+  return space_->keep_idle({.slot = slot_,
+                            .tid = tid_,
+                            .notice = std::exchange(notice_, 0),
+                            .sequence = sequence_,
+                            .cpu_time = last_cpu_time_,
+                            .affinity = affinity_});
+}
+
+void TrapThread::park() { std::atomic_ref(area().parked).store(1); }
+
+void TrapThread::retire() {
+  if (!rseq_.addr || state_ != State::kStopped) return;
+  constexpr uint64_t kUnregister = 1;
+  // The host may have none: another stub's call was not made, or the guest has undone it.
+  (void)call_later(
+      {trap::kCmdForgetRseq, {rseq_.addr, rseq_.length, kUnregister, rseq_.signature}});
+  rseq_ = {};
 }
 
 Space& TrapThread::space() { return *space_; }
@@ -86,7 +130,10 @@ bool TrapThread::take_post() {
   result_.reset();
   in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
   copied_length_ = buffer_used_ = 0;
-  if (in_call_) {
+  fpu_posted_ = in_call_ && makes_thread(area().nr);
+  if (fpu_posted_) {
+    buffer_used_ = (xstate_size() + 63) & ~uint64_t(63);
+  } else if (in_call_) {
     copied_ = area().copied;
     copied_length_ = std::min<uint64_t>(area().copied_length, USK_AREA_BUFFER_SIZE);
     buffer_used_ = (copied_length_ + 63) & ~uint64_t(63);
@@ -140,7 +187,10 @@ std::optional<Trap> TrapThread::trap() {
 std::optional<Trap> TrapThread::into_patched_site(int signal) {
   constexpr uint64_t kCall = kPatchSize - Regs::kSyscallLength;
   const uint64_t ip = area().regs.rip;
-  if (signal == SIGILL && space_->is_patched(ip - kCall)) return into_call(ip - kCall);
+  if (signal == SIGILL && space_->is_patched(ip - kCall)) {
+    platform_.count.calls_mid_site++;
+    return into_call(ip - kCall);
+  }
   const auto* s = space_->patches()->find(ip - Regs::kSyscallLength);
   if (signal == SIGSEGV && s && s->shape.kind == SiteShape::kCompare &&
       space_->is_patched(ip - Regs::kSyscallLength)) {
@@ -152,7 +202,6 @@ std::optional<Trap> TrapThread::into_patched_site(int signal) {
 
 // To what was the system call instruction of a site that ends with it.
 std::optional<Trap> TrapThread::into_call(uint64_t site) {
-  platform_.count.calls_mid_site++;
   Regs& r = regs();
   if (r.rax >= kMaxSyscalls) {  // It met a patch half made: what it loaded was no number.
     r.rip = site;
@@ -293,12 +342,14 @@ void TrapThread::set_identity(const std::optional<Identity>& identity) {
 }
 
 uint64_t TrapThread::cpu_time_ns() {
-  return state_ == State::kLost ? 0 : host::thread_cpu_time(tid_).value_or(0);
+  if (state_ != State::kLost) last_cpu_time_ = host::thread_cpu_time(tid_).value_or(0);
+  return last_cpu_time_ - std::min(last_cpu_time_, cpu_time_before_);
 }
 
 Result<void> TrapThread::set_affinity(const cpu_set_t& cpus) {
   // The guest may have ended the host thread, whose number would be another's then.
   if (!host::send_thread_signal(space_->pid(), tid_, 0)) return Err(ESRCH);
+  affinity_ = cpus;
   return host::set_affinity(tid_, cpus);
 }
 
@@ -315,6 +366,7 @@ Result<int64_t> TrapThread::run_commands(bool promised) {
   if (state_ == State::kLost) return Err(ESRCH);
   forget_copies();  // Commands may use the buffer.
   const auto shown = std::make_tuple(post_, result_, in_call_);
+  fpu_posted_ = false;
   const size_t count = queued_.size();
   std::array<uint64_t, trap::kMaxCommands> nrs{};
   for (size_t i = 0; i < count; i++) nrs[i] = queued_[i].nr;
@@ -363,6 +415,22 @@ int64_t TrapThread::start_calls(std::span<const StubCall> calls, int64_t deadlin
     host::wait_word(a.done, sequence_ - 1, 100'000);
   }
   return a.commands[calls.size() - 1].result;
+}
+
+void TrapThread::begin(const StubCall& c) {
+  queued_.push_back(c);
+  order(Order::kCommands);
+}
+
+int64_t TrapThread::first_result() { return area().commands[0].result; }
+
+Result<void> TrapThread::copy_fpu(TrapThread& by) {
+  const size_t size = xstate_size();
+  if (!by.fpu_posted_) TRY(by.fpu_state());
+  const auto from = platform_.areas().buffer(by.index_).first(size);
+  memcpy(platform_.areas().buffer(index_).data(), from.data(), size);
+  buffer_used_ = (size + 63) & ~uint64_t(63);
+  return call_later({trap::kCmdRestoreFpu, {}});
 }
 
 Result<void> TrapThread::call_later(const StubCall& c) {

@@ -22,9 +22,6 @@ using namespace host;
 
 namespace {
 
-constexpr uint64_t kForkFlags = CLONE_PARENT | CLONE_FILES | SIGCHLD;
-constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-                                  CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
 // While it polls: how long the end of a command is polled for, and how often notices, children and
 // other descriptors are looked at.
 constexpr uint64_t kAwaitUs = 20;
@@ -35,11 +32,13 @@ constexpr int64_t kLookAfterNs = 20'000'000;
 }  // namespace
 
 TrapPlatform::TrapPlatform(AreaPool areas)
-    : areas_(std::move(areas)), thunks_(areas_), hand_off_(host::machine().cpus) {}
+    : areas_(std::move(areas)), thunks_(areas_), hand_off_(host::machine().cpus) {
+  processors_ = host::own_affinity();
+}
 
 TrapPlatform::~TrapPlatform() {
   zygote_.reset();
-  strays_.look(monotonic_now(), [](pid_t) { return false; });
+  strays_.look(monotonic_now(), [this](pid_t pid) { return ending_.contains(pid); });
 }
 
 void TrapPlatform::add_thread(TrapThread& t) {
@@ -143,6 +142,12 @@ void TrapPlatform::on_post_notice(const Listener::Notice& n) {
 void TrapPlatform::on_notice(const Listener::Notice& n) {
   if (n.nr == USK_NR_NOTIFY) return on_post_notice(n);
   auto it = by_tid_.find(n.tid);
+  // A guest may have ended its thread behind our back: the number is another's now.
+  if (it != by_tid_.end() && !it->second->expected(n) &&
+      !send_thread_signal(it->second->trap_space()->pid(), n.tid, 0)) {
+    by_tid_.erase(it);
+    it = by_tid_.end();
+  }
   if (it == by_tid_.end()) {
     if (!let_child_map(n)) refuse(n);
     return;
@@ -190,6 +195,7 @@ void TrapPlatform::look_for_strays(int64_t now) {
 bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
   for (const Kicked& k : kicked_) deadline_ns = std::min(deadline_ns, k.patience.until());
   if (expected_children_.empty()) deadline_ns = std::min(deadline_ns, strays_.next());
+  if (deadline_ns && wants_spare_ && !spare_) prepare_spare();
   const int fds[] = {listener_.fd(), children_, fd};
   const unsigned ready = wait_for_any(fds, deadline_ns);
   count_wake(count, ready, deadline_ns != 0);
@@ -328,75 +334,6 @@ bool TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
     }
   }
   return readable;
-}
-
-Result<NewSpace> TrapPlatform::copy_space(TrapThread& by) {
-  // A fork has the code of its parent at the same places; a fresh space will have its own.
-  auto patches = &by == zygote_.get() ? make_ref<Patches>(thunks_) : by.trap_space()->patches();
-  auto space = make_ref<TrapSpace>(*this, std::move(patches));
-  TRY(space->take_first_slot(by.slot()));
-  auto thread = std::make_unique<TrapThread>(*this, space, by.slot(), space->index_of(by.slot()));
-  const uint32_t place = by.slot() / USK_AREAS_PER_BLOCK;
-  const uint64_t at = USK_AREAS + uint64_t(place) * USK_BLOCK_SIZE;
-  const uint64_t offset = AreaPool::file_offset(space->blocks[place].number);
-  thread->expect(
-      {SYS_mmap, {at, USK_BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0, offset}});
-  thread->expect({SYS_prctl, {PR_SET_PDEATHSIG, SIGKILL}});  // Is not inherited.
-  expected_children_.push_back(thread.get());
-  // What others of the space were promised is to be in the copy.
-  TRY(by.trap_space()->settle(&by));
-  const auto pid = by.call({trap::kCmdFork, {kForkFlags, at, offset}});
-  &by == zygote_.get() ? count.spaces_new++ : count.spaces_forked++;
-  if (pid && !thread->tid()) thread->claim(pid_t(*pid));
-  if (!pid || !await(*thread)) {
-    if (pid && !thread->tid()) by.trap_space()->kill("it says that it has forked, and has not");
-    strays_.suspect(monotonic_now());
-    return Err(pid ? EAGAIN : int(pid.error()));
-  }
-  return NewSpace{space, std::move(thread)};
-}
-
-Result<NewSpace> TrapPlatform::new_space() {
-  auto s = copy_space(*zygote_);
-  if (!s && zygote_->state() == TrapThread::State::kLost) {  // Killed from outside: begin anew.
-    if (!start_zygote()) return Err(EAGAIN);
-    s = copy_space(*zygote_);
-  }
-  if (!s) return s;
-  Regs& r = s->thread->regs();
-  r = Regs();
-  r.cs = kUserCs, r.ss = kUserSs, r.eflags = kFlagsInitial;
-  r.orig_rax = -1;
-  return s;
-}
-
-Result<NewSpace> TrapPlatform::fork(Thread& by) {
-  NewSpace s = TRY(copy_space(static_cast<TrapThread&>(by)));
-  s.thread->regs() = by.regs();
-  return s;
-}
-
-Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
-  auto& parent = static_cast<TrapThread&>(by);
-  const Ref<TrapSpace>& space = parent.trap_space();
-  TRY(space->settle(&parent));
-  const uint32_t slot = TRY(space->take_slot(parent));
-  auto thread = std::make_unique<TrapThread>(*this, space, slot, space->index_of(slot));
-  const uint64_t area = thread->area_address();
-  const auto tid =
-      parent.call({trap::kCmdClone, {kThreadFlags, area, area + offsetof(trap::Area, alive)}});
-  const pid_t claimed = thread->claimed_tid();
-  if (!tid || (claimed && claimed != *tid) || !send_thread_signal(space->pid(), pid_t(*tid), 0)) {
-    thread->lose();
-    thread->area().alive = 0;
-    space->release_slot(slot);
-    return Err(EAGAIN);
-  }
-  name_thread(*thread, pid_t(*tid));
-  count.threads++;
-  if (!await(*thread)) return Err(EAGAIN);
-  thread->regs() = by.regs();
-  return thread;
 }
 
 }  // namespace usk::platform

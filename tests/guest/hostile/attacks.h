@@ -1,6 +1,7 @@
 // A guest that attacks the stub it runs in: what the attacks share. Each is made by a child
 // process, which may die or hang for it.
 #pragma once
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -38,6 +39,21 @@ void in_child(F attempt) {
     _exit(0);
   }
   int status = 0;
+  waitpid(child, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 99) _exit(99);
+}
+
+// The same for what may never end: it is killed after some milliseconds.
+template <class F>
+void in_brief_child(F attempt) {
+  const pid_t child = fork();
+  if (child == 0) {
+    attempt();
+    _exit(0);
+  }
+  int status = 0;
+  for (int i = 0; i < 20 && waitpid(child, &status, WNOHANG) == 0; i++) usleep(200);
+  kill(child, SIGKILL);
   waitpid(child, &status, 0);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 99) _exit(99);
 }

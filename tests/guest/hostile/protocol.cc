@@ -73,6 +73,12 @@ class Impostor {
   for (;;) __builtin_ia32_pause();
 }
 
+// Seen by children, too.
+volatile int* shared_word() {
+  return static_cast<volatile int*>(
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+}
+
 void* flood(void*) {
   Impostor me;
   for (;;) me.notify();
@@ -122,8 +128,7 @@ void silent_child() {
 
 // A child that would live on when the kernel process is killed.
 void child_that_outlives() {
-  auto* accepted = static_cast<volatile int*>(
-      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  volatile int* const accepted = shared_word();
   Impostor me;
   const Command* c = me.fork_ordered();
   if (!c) return;
@@ -143,33 +148,38 @@ void child_that_outlives() {
 namespace {
 Command g_fork;
 volatile int g_fork_known;
+volatile int* g_taken;
 uint64_t g_gadget;
 alignas(64) char g_stack[16384];
 
 // A thread without a name takes the part of the child: the number of a thread is free once it ends.
 void map_as_child() {
   while (!g_fork_known) __builtin_ia32_pause();
-  const long r = Impostor::map_area(g_gadget, g_fork);
-  if (r > 0) escaped("a thread was taken for a process", SYS_mmap, r);
+  *g_taken = Impostor::map_area(g_gadget, g_fork) > 0;
   compute_for_ever();
 }
 }  // namespace
 
 void child_of_another_number() {
-  Impostor me;
-  g_gadget = me.gadget();
-  constexpr uint64_t kFlags =
-      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-  const Command* c =
-      me.ordered(me.post_call(SYS_clone, kFlags, uint64_t(g_stack + sizeof g_stack)), kCmdClone);
-  if (!c) return;
-  if (make_thread(me.gadget(), *c, g_stack + sizeof g_stack, map_as_child) < 0) return;
-  me.done(-EAGAIN);
-  c = me.fork_ordered();
-  if (!c) return;
-  g_fork = *c;
-  g_fork_known = 1;
-  compute_for_ever();
+  g_taken = shared_word();
+  in_child([] {
+    Impostor me;
+    g_gadget = me.gadget();
+    constexpr uint64_t kFlags =
+        CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    char* const top = g_stack + sizeof g_stack;
+    const Command* c = me.ordered(me.post_call(SYS_clone, kFlags, uint64_t(top)), kCmdClone);
+    if (!c || make_thread(me.gadget(), *c, top, map_as_child) < 0) return;
+    me.done(-EAGAIN);
+    c = me.fork_ordered();
+    if (!c) return;
+    g_fork = *c;
+    g_fork_known = 1;
+    // The areas may be those of a child by now: nothing here works any more.
+    for (int i = 0; i < 10'000'000; i++) __builtin_ia32_pause();
+    *static_cast<volatile char*>(nullptr) = 0;
+  });
+  if (*g_taken) escaped("a thread was taken for a process", SYS_mmap, 0);
 }
 
 // Is given commands, and computes instead.
@@ -183,7 +193,12 @@ void stubborn_thread_behind_a_flood() {
   pthread_t t;
   for (int i = 0; i < 16; i++) pthread_create(&t, nullptr, flood, nullptr);
   usleep(10000);
-  stubborn_thread();
+  Impostor me;
+  // Asleep, so that the processors are theirs.
+  if (me.fork_ordered()) {
+    static int never;
+    for (;;) through_blob(me.gadget(), SYS_futex, long(&never), 0, 0);
+  }
 }
 
 namespace {

@@ -67,11 +67,8 @@ void scribble_everywhere() { scribble(true); }
 void scribble_requests() { scribble(false); }
 
 // Posts of another thread's, made up.
-// One's own, during all the calls that lead to commands.
-void scribble_over_oneself() {
-  pthread_t t;
-  pthread_create(&t, nullptr, scribble_over_main, nullptr);
-  const timespec end = in_a_second();
+namespace {
+void calls_with_commands(timespec end) {
   while (!over(end)) {
     void* m = mmap(nullptr, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m != MAP_FAILED) *static_cast<volatile char*>(m) = 1;
@@ -85,6 +82,20 @@ void scribble_over_oneself() {
     pthread_t other;
     if (pthread_create(&other, nullptr, nothing, nullptr) == 0) pthread_join(other, nullptr);
     kill(getpid(), SIGCHLD);
+  }
+}
+}  // namespace
+
+// One's own, during all the calls that lead to commands; few children live long.
+void scribble_over_oneself() {
+  const timespec end = in_a_second();
+  for (int round = 0; !over(end); round++) {
+    in_child([=] {
+      for (int i = 0; i < round; i++) random_word();
+      pthread_t t;
+      pthread_create(&t, nullptr, scribble_over_main, nullptr);
+      calls_with_commands(end);
+    });
   }
 }
 
