@@ -5,7 +5,9 @@
 namespace usk::platform {
 
 void HandOff::posted(int64_t think_ns) {
-  streak_ = think_ns < kQuickNs ? std::min(streak_ + 1, kStreak) : 0;
+  const bool quick = think_ns < kQuickNs;
+  streak_ = quick ? std::min(streak_ + 1, kStreak) : 0;
+  computes_ = quick ? std::max(computes_ - 1, 0) : std::min(computes_ + 2, kMostComputes);
 }
 
 bool HandOff::should_poll(size_t running, int64_t now) const {

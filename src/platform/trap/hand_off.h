@@ -41,13 +41,19 @@ class HandOff {
   bool should_poll(size_t running, int64_t now) const;
   // Whether the guest leaves it a processor.
   bool crowded(size_t running) const { return running >= size_t(cpus_); }
+  // Whether a wake-up is to bring the woken to the waker's processor, with this many threads in the
+  // guest: quickest where they take turns, and a whole program on one processor where they compute.
+  bool hands_over(size_t running) const { return running <= 1 || computes_ < kComputes; }
   // Polling ended; `posts` had been taken by it.
   void stopped(Stop why, int64_t now, uint64_t posts);
   int64_t pause() const { return pause_; }
 
  private:
+  static constexpr int kComputes = 8, kMostComputes = 16;
+
   const int cpus_;
   int streak_ = 0;
+  int computes_ = 0;  // Up with posts that were not quick, down with others.
   int64_t not_before_ = 0;
   int64_t pause_ = kShortestPauseNs / 2;
 };

@@ -72,5 +72,15 @@ TEST(HandOff, WhatTheGuestDoesCostsNoPause) {
   }
 }
 
+TEST(HandOff, ThreadsThatComputeAreLeftWhereTheyAre) {
+  HandOff h(2);
+  EXPECT_TRUE(h.hands_over(2));
+  for (int i = 0; i < 8; i++) h.posted(HandOff::kQuickNs);
+  EXPECT_FALSE(h.hands_over(2));
+  EXPECT_TRUE(h.hands_over(1));  // Alone, it loses nothing.
+  post_quickly(h);
+  EXPECT_TRUE(h.hands_over(2));
+}
+
 }  // namespace
 }  // namespace usk::platform

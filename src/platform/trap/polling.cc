@@ -17,6 +17,14 @@ bool TrapPlatform::is_beside_guest() {
   return false;
 }
 
+void TrapPlatform::choose_hand_over() {
+  const bool on = hand_off_.hands_over(running_.size());
+  if (on == hands_over_) return;
+  hands_over_ = on;
+  listener_.set_hand_over(on);
+  count.hand_over_changes++;
+}
+
 // False: there is no other place, or it has not helped often enough.
 bool TrapPlatform::get_apart() {
   constexpr uint64_t kFreeMoves = 4, kPostsForMove = 64;

@@ -54,6 +54,8 @@ class TrapPlatform final : public Platform {
     hand_off_.posted(think_ns);
     last_cpu_ = cpu;
   }
+  // A thread is about to be woken.
+  void choose_hand_over();
   void name_thread(TrapThread& t, pid_t tid);  // Its host thread is known now.
   // poll() is to say what the thread has met, be it that it is dead.
   void report(TrapThread& t);
@@ -135,7 +137,8 @@ class TrapPlatform final : public Platform {
   std::vector<Kicked> kicked_;
   std::vector<TrapThread*> running_;  // May post.
   HandOff hand_off_;
-  bool quiet_ = false;  // The last pump() met nothing.
+  bool hands_over_ = true;  // What the listener was told.
+  bool quiet_ = false;      // The last pump() met nothing.
   bool polling_ = false;
   uint64_t polled_ = 0;                 // Posts taken since polling began ...
   uint64_t moves_ = 0;                  // ... and how often it left the guest's processor.
