@@ -7,7 +7,8 @@ namespace usk::platform {
 void HandOff::posted(int64_t think_ns) {
   const bool quick = think_ns < kQuickNs;
   streak_ = quick ? std::min(streak_ + 1, kStreak) : 0;
-  computes_ = quick ? std::max(computes_ - 1, 0) : std::min(computes_ + 2, kMostComputes);
+  const bool computes = think_ns >= (computes_ >= kComputes ? kWokenLateNs : kQuickNs);
+  computes_ = computes ? std::min(computes_ + 2, kMostComputes) : std::max(computes_ - 1, 0);
 }
 
 bool HandOff::should_poll(size_t running, int64_t now) const {

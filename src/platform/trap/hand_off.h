@@ -50,10 +50,12 @@ class HandOff {
 
  private:
   static constexpr int kComputes = 8, kMostComputes = 16;
+  // An idle processor wakes so slowly that a thread there seems to compute.
+  static constexpr int64_t kWokenLateNs = 60'000;
 
   const int cpus_;
   int streak_ = 0;
-  int computes_ = 0;  // Up with posts that were not quick, down with others.
+  int computes_ = 0;  // Up with posts that took their time, down with others.
   int64_t not_before_ = 0;
   int64_t pause_ = kShortestPauseNs / 2;
 };
