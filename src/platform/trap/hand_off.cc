@@ -7,8 +7,10 @@ namespace usk::platform {
 void HandOff::posted(int64_t think_ns) {
   const bool quick = think_ns < kQuickNs;
   streak_ = quick ? std::min(streak_ + 1, kStreak) : 0;
-  const bool computes = think_ns >= (computes_ >= kComputes ? kWokenLateNs : kQuickNs);
-  computes_ = computes ? std::min(computes_ + 2, kMostComputes) : std::max(computes_ - 1, 0);
+  const bool computes = think_ns >= (spreads_ ? kWokenLateNs : kQuickNs);
+  computes_ = computes ? std::min(computes_ + 2, kComputes) : std::max(computes_ - 1, 0);
+  if (computes_ == kComputes) spreads_ = true;
+  if (computes_ == 0) spreads_ = false;
 }
 
 bool HandOff::should_poll(size_t running, int64_t now) const {

@@ -78,7 +78,7 @@ TEST(HandOff, ThreadsThatComputeAreLeftWhereTheyAre) {
   for (int i = 0; i < 8; i++) h.posted(HandOff::kQuickNs);
   EXPECT_FALSE(h.hands_over(2));
   EXPECT_TRUE(h.hands_over(1));  // Alone, it loses nothing.
-  for (int i = 0; i < 16; i++) h.posted(2 * HandOff::kQuickNs);
+  for (int i = 0; i < 100; i++) h.posted(2 * HandOff::kQuickNs);
   EXPECT_FALSE(h.hands_over(2));
   for (int i = 0; i < 16; i++) h.posted(HandOff::kQuickNs);  // It was woken late.
   EXPECT_TRUE(h.hands_over(2));

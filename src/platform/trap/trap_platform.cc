@@ -291,7 +291,8 @@ bool TrapPlatform::spin(int64_t deadline_ns) {
     if (!polling_) return false;
   }
   uint64_t begin = ticks();
-  const uint64_t idle = HandOff::kIdleNs / 1000 * ticks_per_us();
+  const bool woken = std::exchange(orders_spun_, count.orders_spun) == count.orders_spun;
+  const uint64_t idle = (woken ? HandOff::kWokenIdleNs : HandOff::kIdleNs) / 1000 * ticks_per_us();
   const uint64_t gap = HandOff::kGapNs / 1000 * ticks_per_us();
   uint64_t last = begin;
   for (unsigned i = 0;; i++) {

@@ -137,8 +137,9 @@ class TrapPlatform final : public Platform {
   std::vector<Kicked> kicked_;
   std::vector<TrapThread*> running_;  // May post.
   HandOff hand_off_;
-  bool hands_over_ = true;  // What the listener was told.
-  bool quiet_ = false;      // The last pump() met nothing.
+  uint64_t orders_spun_ = 0;  // At the last spin().
+  bool hands_over_ = true;    // What the listener was told.
+  bool quiet_ = false;        // The last pump() met nothing.
   bool polling_ = false;
   uint64_t polled_ = 0;                 // Posts taken since polling began ...
   uint64_t moves_ = 0;                  // ... and how often it left the guest's processor.
