@@ -7,7 +7,7 @@ namespace usk::platform {
 
 using namespace host;
 
-// What the last post says may be old: whoever wakes a thread may have moved it. The host knows.
+// For a thread that has not posted since it was woken, which may have moved it.
 bool TrapPlatform::is_beside_guest() {
   const uint32_t own = current_cpu();
   for (TrapThread* t : running_) {
@@ -32,6 +32,7 @@ bool TrapPlatform::get_apart() {
   const uint32_t own = current_cpu();
   moves_++;
   if (!leave_cpu(own)) return false;
+  beside_ = false;
   count.polls_moved++;
   areas_.policy().polling_cpu = current_cpu();
   return true;
@@ -41,12 +42,9 @@ bool TrapPlatform::get_apart() {
 // threads go before us.
 void TrapPlatform::keep_polling_apart() {
   if (hand_off_.crowded(running_.size())) return stop_polling(HandOff::Stop::kCrowded);
+  if (beside_ && !get_apart()) return stop_polling(HandOff::Stop::kShared);
   const uint32_t own = current_cpu();
-  if (own == last_cpu_ && is_beside_guest()) {
-    if (!get_apart()) stop_polling(HandOff::Stop::kShared);
-  } else if (areas_.policy().polling_cpu != own) {
-    areas_.policy().polling_cpu = own;
-  }
+  if (areas_.policy().polling_cpu != own) areas_.policy().polling_cpu = own;
 }
 
 }  // namespace usk::platform

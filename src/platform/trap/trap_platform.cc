@@ -267,6 +267,7 @@ void TrapPlatform::start_polling() {
   polling_ = true;
   polled_ = 0;
   moves_ = 0;
+  beside_ = false;
   trap::Policy& p = areas_.policy();
   p.polling_cpu = current_cpu();
   std::atomic_ref(p.polling).store(1);

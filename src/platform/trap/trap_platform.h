@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "host/cpu.h"
 #include "host/listener.h"
 #include "platform/platform.h"
 #include "platform/trap/area_pool.h"
@@ -52,7 +53,7 @@ class TrapPlatform final : public Platform {
   void kicked(TrapThread& t);
   void took_post(int64_t think_ns, uint32_t cpu) {
     hand_off_.posted(think_ns);
-    last_cpu_ = cpu;
+    beside_ = cpu == host::current_cpu();
   }
   // A thread is about to be woken.
   void choose_hand_over();
@@ -143,7 +144,7 @@ class TrapPlatform final : public Platform {
   bool polling_ = false;
   uint64_t polled_ = 0;                 // Posts taken since polling began ...
   uint64_t moves_ = 0;                  // ... and how often it left the guest's processor.
-  uint32_t last_cpu_ = 0;               // Where the last post came from.
+  bool beside_ = false;                 // The last post came from the processor it was taken on.
   int64_t looked_at_ = 0;               // When the descriptors were last looked at.
   int64_t look_after_at_ = 0;           // When kicked threads are to be looked after next.
   std::unique_ptr<TrapThread> zygote_;  // An empty space, copied for each new one.
