@@ -63,7 +63,7 @@ TEST(HandOff, OthersWorkIsAvoidedForLonger) {
 
 TEST(HandOff, WhatTheGuestDoesCostsNoPause) {
   HandOff h(2);
-  for (Stop why : {Stop::kCrowded, Stop::kEmpty, Stop::kAwait}) {
+  for (Stop why : {Stop::kEmpty, Stop::kAwait}) {
     post_quickly(h);
     h.stopped(why, kStart, 0);
     EXPECT_FALSE(h.should_poll(1, kStart));
