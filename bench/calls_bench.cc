@@ -41,6 +41,7 @@ void files(const char* root_file) {
   must(fd >= 0, "mkstemp");
   unlink(name);
   static char block[kPage];
+  must(pwrite(fd, block, kPage, 0) == ssize_t(kPage), "pwrite");
   row("pwrite-4k", [&] { must(pwrite(fd, block, kPage, 0) == ssize_t(kPage), "pwrite"); });
   row("pread-4k", [&] { must(pread(fd, block, kPage, 0) == ssize_t(kPage), "pread"); });
   row("fstat", [&] { fstat(fd, &info); });

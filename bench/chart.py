@@ -29,18 +29,18 @@ class Scale:
     """Ratios to places, from the least to the greatest shown."""
 
     def __init__(self, values):
-        self.low = min(math.floor(math.log10(min(values))), -1)
+        self.low = min(math.log10(min(values)) - 0.08, -0.4)
         self.high = max(math.log10(max(values)) + 0.08, 1)
 
     def x(self, ratio):
         share = (math.log10(ratio) - self.low) / (self.high - self.low)
-        return LABELS + max(share, 0.0) * (WIDTH - LABELS - RIGHT)
+        return LABELS + share * (WIDTH - LABELS - RIGHT)
 
     def ticks(self):
-        for exponent in range(self.low, math.ceil(self.high) + 1):
+        for exponent in range(math.floor(self.low), math.ceil(self.high) + 1):
             for digit in (1, 2, 5):
                 value = digit * 10.0 ** exponent
-                if value <= 10 ** self.high:
+                if 10 ** self.low <= value <= 10 ** self.high:
                     yield value
 
 

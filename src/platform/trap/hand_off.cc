@@ -5,7 +5,12 @@
 namespace usk::platform {
 
 void HandOff::posted(int64_t think_ns) {
-  streak_ = think_ns < kQuickNs ? std::min(streak_ + 1, kStreak) : 0;
+  const bool quick = think_ns < kQuickNs;
+  streak_ = quick ? std::min(streak_ + 1, kStreak) : 0;
+  const bool computes = think_ns >= (spreads_ ? kWokenLateNs : kQuickNs);
+  computes_ = computes ? std::min(computes_ + 2, kComputes) : std::max(computes_ - 1, 0);
+  if (computes_ == kComputes) spreads_ = true;
+  if (computes_ == 0) spreads_ = false;
 }
 
 bool HandOff::should_poll(size_t running, int64_t now) const {
@@ -15,7 +20,7 @@ bool HandOff::should_poll(size_t running, int64_t now) const {
 void HandOff::stopped(Stop why, int64_t now, uint64_t posts) {
   streak_ = 0;
   // The guest's doing, which says nothing of what the next attempt will bring.
-  if (why == Stop::kCrowded || why == Stop::kAwait || why == Stop::kEmpty) return;
+  if (why == Stop::kAwait || why == Stop::kEmpty) return;
   // Many posts between two disturbances pay for them.
   constexpr uint64_t kMany = 4096;
   const bool disturbed = why == Stop::kShared || why == Stop::kPreempted;

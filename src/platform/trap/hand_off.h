@@ -15,6 +15,8 @@ class HandOff {
   static constexpr int kStreak = 16;
   static constexpr int64_t kQuickNs = 30'000;
   static constexpr int64_t kIdleNs = 50'000;
+  // The same while a thread wakes up: an idle processor takes its time.
+  static constexpr int64_t kWokenIdleNs = 200'000;
   // A look that comes so long after the one before: other work had the processor meanwhile.
   static constexpr int64_t kGapNs = 150'000;
   // Polling that met so many posts was worth it.
@@ -41,13 +43,22 @@ class HandOff {
   bool should_poll(size_t running, int64_t now) const;
   // Whether the guest leaves it a processor.
   bool crowded(size_t running) const { return running >= size_t(cpus_); }
+  // Whether a wake-up is to bring the woken to the waker's processor, with this many threads in the
+  // guest: quickest where they take turns, and a whole program on one processor where they compute.
+  bool hands_over(size_t running) const { return running <= 1 || !spreads_; }
   // Polling ended; `posts` had been taken by it.
   void stopped(Stop why, int64_t now, uint64_t posts);
   int64_t pause() const { return pause_; }
 
  private:
+  static constexpr int kComputes = 16;
+  // An idle processor wakes so slowly that a thread there seems to compute.
+  static constexpr int64_t kWokenLateNs = 45'000;
+
   const int cpus_;
   int streak_ = 0;
+  int computes_ = 0;  // Up with posts that took their time, down with others.
+  bool spreads_ = false;
   int64_t not_before_ = 0;
   int64_t pause_ = kShortestPauseNs / 2;
 };

@@ -63,13 +63,25 @@ TEST(HandOff, OthersWorkIsAvoidedForLonger) {
 
 TEST(HandOff, WhatTheGuestDoesCostsNoPause) {
   HandOff h(2);
-  for (Stop why : {Stop::kCrowded, Stop::kEmpty, Stop::kAwait}) {
+  for (Stop why : {Stop::kEmpty, Stop::kAwait}) {
     post_quickly(h);
     h.stopped(why, kStart, 0);
     EXPECT_FALSE(h.should_poll(1, kStart));
     post_quickly(h);
     EXPECT_TRUE(h.should_poll(1, kStart));
   }
+}
+
+TEST(HandOff, ThreadsThatComputeAreLeftWhereTheyAre) {
+  HandOff h(2);
+  EXPECT_TRUE(h.hands_over(2));
+  for (int i = 0; i < 8; i++) h.posted(HandOff::kQuickNs);
+  EXPECT_FALSE(h.hands_over(2));
+  EXPECT_TRUE(h.hands_over(1));  // Alone, it loses nothing.
+  for (int i = 0; i < 100; i++) h.posted(2 * HandOff::kQuickNs);
+  EXPECT_FALSE(h.hands_over(2));
+  for (int i = 0; i < 16; i++) h.posted(HandOff::kQuickNs);  // It was woken late.
+  EXPECT_TRUE(h.hands_over(2));
 }
 
 }  // namespace

@@ -7,7 +7,7 @@ namespace usk::platform {
 
 using namespace host;
 
-// What the last post says may be old: whoever wakes a thread may have moved it. The host knows.
+// For a thread that has not posted since it was woken, which may have moved it.
 bool TrapPlatform::is_beside_guest() {
   const uint32_t own = current_cpu();
   for (TrapThread* t : running_) {
@@ -17,6 +17,14 @@ bool TrapPlatform::is_beside_guest() {
   return false;
 }
 
+void TrapPlatform::choose_hand_over() {
+  const bool on = hand_off_.hands_over(running_.size());
+  if (on == hands_over_) return;
+  hands_over_ = on;
+  listener_.set_hand_over(on);
+  count.hand_over_changes++;
+}
+
 // False: there is no other place, or it has not helped often enough.
 bool TrapPlatform::get_apart() {
   constexpr uint64_t kFreeMoves = 4, kPostsForMove = 64;
@@ -24,6 +32,7 @@ bool TrapPlatform::get_apart() {
   const uint32_t own = current_cpu();
   moves_++;
   if (!leave_cpu(own)) return false;
+  beside_ = false;
   count.polls_moved++;
   areas_.policy().polling_cpu = current_cpu();
   return true;
@@ -33,12 +42,9 @@ bool TrapPlatform::get_apart() {
 // threads go before us.
 void TrapPlatform::keep_polling_apart() {
   if (hand_off_.crowded(running_.size())) return stop_polling(HandOff::Stop::kCrowded);
+  if (beside_ && !get_apart()) return stop_polling(HandOff::Stop::kShared);
   const uint32_t own = current_cpu();
-  if (own == last_cpu_ && is_beside_guest()) {
-    if (!get_apart()) stop_polling(HandOff::Stop::kShared);
-  } else if (areas_.policy().polling_cpu != own) {
-    areas_.policy().polling_cpu = own;
-  }
+  if (areas_.policy().polling_cpu != own) areas_.policy().polling_cpu = own;
 }
 
 // The end of a command comes soon, and so do the notices ahead of it, which nobody else hears.

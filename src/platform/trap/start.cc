@@ -117,7 +117,7 @@ OrFailure<void> TrapPlatform::empty_zygote(TrapThread& zygote) {
                             strerror(int(listener.error()))));
   }
   listener_ = std::move(*listener);
-  listener_.set_hand_over(true);
+  listener_.set_hand_over(hands_over_ = true);
   // The guest's descriptors are none of the host's.
   if (!await(zygote) || !zygote.call({SYS_close, {uint64_t(fd)}})) {
     return fail("the stub process does not obey");

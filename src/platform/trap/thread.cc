@@ -288,6 +288,7 @@ void TrapThread::order(Order o) {
   std::atomic_ref(a.order).store(uint32_t(o));
   if (notice_) {
     platform_.count.orders_notified++;
+    platform_.choose_hand_over();
     answer_notice();
   } else if (std::atomic_ref(a.waiting).load()) {
     platform_.count.orders_woken++;

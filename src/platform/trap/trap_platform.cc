@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "base/log.h"
@@ -253,6 +254,7 @@ void TrapPlatform::start_polling() {
   polling_ = true;
   polled_ = 0;
   moves_ = 0;
+  beside_ = false;
   trap::Policy& p = areas_.policy();
   p.polling_cpu = current_cpu();
   std::atomic_ref(p.polling).store(1);
@@ -277,7 +279,8 @@ bool TrapPlatform::spin(int64_t deadline_ns) {
     if (!polling_) return false;
   }
   uint64_t begin = ticks();
-  const uint64_t idle = HandOff::kIdleNs / 1000 * ticks_per_us();
+  const bool woken = std::exchange(orders_spun_, count.orders_spun) == count.orders_spun;
+  const uint64_t idle = (woken ? HandOff::kWokenIdleNs : HandOff::kIdleNs) / 1000 * ticks_per_us();
   const uint64_t gap = HandOff::kGapNs / 1000 * ticks_per_us();
   uint64_t last = begin;
   for (unsigned i = 0;; i++) {

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "host/cpu.h"
 #include "host/listener.h"
 #include "platform/platform.h"
 #include "platform/trap/area_pool.h"
@@ -54,8 +55,10 @@ class TrapPlatform final : public Platform {
   void kicked(TrapThread& t);
   void took_post(int64_t think_ns, uint32_t cpu) {
     hand_off_.posted(think_ns);
-    last_cpu_ = cpu;
+    beside_ = cpu == host::current_cpu();
   }
+  // A thread is about to be woken.
+  void choose_hand_over();
   void name_thread(TrapThread& t, pid_t tid);  // Its host thread is known now.
   // poll() is to say what the thread has met, be it that it is dead.
   void report(TrapThread& t);
@@ -139,11 +142,13 @@ class TrapPlatform final : public Platform {
   std::vector<Kicked> kicked_;
   std::vector<TrapThread*> running_;  // May post.
   HandOff hand_off_;
-  bool quiet_ = false;  // The last pump() met nothing.
+  uint64_t orders_spun_ = 0;  // At the last spin().
+  bool hands_over_ = true;    // What the listener was told.
+  bool quiet_ = false;        // The last pump() met nothing.
   bool polling_ = false;
   uint64_t polled_ = 0;                 // Posts taken since polling began ...
   uint64_t moves_ = 0;                  // ... and how often it left the guest's processor.
-  uint32_t last_cpu_ = 0;               // Where the last post came from.
+  bool beside_ = false;                 // The last post came from the processor it was taken on.
   int64_t looked_at_ = 0;               // When the descriptors were last looked at.
   int64_t look_after_at_ = 0;           // When kicked threads are to be looked after next.
   std::unique_ptr<TrapThread> zygote_;  // An empty space, copied for each new one.
