@@ -178,6 +178,13 @@ std::vector<pid_t> children_running(const std::string& image) {
   return found;
 }
 
+cpu_set_t own_affinity() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  (void)sched_getaffinity(0, sizeof set, &set);
+  return set;
+}
+
 pid_t own_pid() { return getpid(); }
 
 OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options) {
@@ -285,8 +292,9 @@ std::optional<ThreadState> thread_state(pid_t tid) {
   const std::string path = fmt::format("/proc/{0}/task/{0}/stat", tid);
   if (!stat_fields(path, text, fields)) return std::nullopt;
   const char* user = field(fields, 14);
-  if (!user) return std::nullopt;
-  return ThreadState{fields[1], strtoull(user, nullptr, 10)};
+  const char* cpu = field(fields, 39);
+  if (!user || !cpu) return std::nullopt;
+  return ThreadState{fields[1], strtoull(user, nullptr, 10), uint32_t(strtoul(cpu, nullptr, 10))};
 }
 
 Result<void> set_affinity(pid_t tid, const cpu_set_t& cpus) {

@@ -47,6 +47,7 @@
 #define USK_O_STACK 152
 #define USK_O_FIXUP 160
 #define USK_O_MINUS_SELF 168
+#define USK_O_ANSWERED 176
 #define USK_O_REGS 192
 #define USK_O_R15 (USK_O_REGS + 0)
 #define USK_O_R14 (USK_O_REGS + 8)

@@ -54,6 +54,15 @@ std::optional<trap::Identity> identity_of(uint32_t nr) {
   }
 }
 
+// Adds one to the area's count of answers, free of flags.
+void emit_count(Emitter& e) {
+  e.bytes({0x65, 0x48, 0x8b, 0x0c, 0x25});  // mov %gs:answered, %rcx
+  e.value(uint32_t(USK_O_ANSWERED));
+  e.bytes({0x48, 0x8d, 0x49, 0x01});        // lea 1(%rcx), %rcx
+  e.bytes({0x65, 0x48, 0x89, 0x0c, 0x25});  // mov %rcx, %gs:answered
+  e.value(uint32_t(USK_O_ANSWERED));
+}
+
 // Whose gs this is: the area says what it must be. A gs without memory faults here. Returns the
 // distance to the slow way.
 size_t emit_check(Emitter& e) {
@@ -72,7 +81,8 @@ void emit_answer(Emitter& e, trap::Identity identity, uint64_t at) {
   e.bytes({0xe3});  // jrcxz: the kernel process is to be asked
   const size_t to_call = e.short_distance();
   e.bytes({0x8d, 0x41, 0xff});  // lea -1(%rcx), %eax
-  e.bytes({0xff, 0x25});        // jmp *return
+  emit_count(e);
+  e.bytes({0xff, 0x25});  // jmp *return
   e.distance_to(at + USK_THUNK_RETURN);
   e.bind(to_call);
 }

@@ -70,6 +70,7 @@ class Patches final : public RefCounted {
  public:
   explicit Patches(ThunkPool& pool) : pool_(pool) {}
   ~Patches() override;
+  const uint64_t serial = ++last_serial;  // Of the program: never again another's.
 
   struct Site {
     SiteShape shape;
@@ -110,6 +111,7 @@ class Patches final : public RefCounted {
     uint32_t hits = 0;
   };
 
+  static inline uint64_t last_serial = 0;
   ThunkPool& pool_;
   std::map<uint64_t, Site> sites_;
   uint64_t low_ = UINT64_MAX, high_ = 0;  // All sites lie between.

@@ -21,7 +21,12 @@ bool TrapSpace::stop_others(const TrapThread& by, bool force) {
   for (TrapThread* t : running) t->interrupt();
   for (TrapThread* t : running) {
     const bool stopped = platform_.wait_until(
-        *t, [t] { return t->state() != TrapThread::State::kRunning; }, /*noticed=*/false);
+        *t,
+        [this, t] {
+          platform_.take_posts();  // Who saw us poll does not tell.
+          return t->state() != TrapThread::State::kRunning;
+        },
+        /*noticed=*/false);
     if (!stopped) return false;
   }
   return true;
@@ -38,6 +43,7 @@ void TrapSpace::consider_patch(TrapThread& by, uint64_t ret, uint32_t nr) {
   if (!n || *n < kBefore) return;
   const auto read = std::span(code).first(*n);
   const auto shape = shape_of(read.first(kBefore), read.subspan(kBefore), nr);
+  if (!shape) platform_.count.sites_not_patchable++;
   if (!shape || !is_private_code_) return;
   const uint64_t site = shape->site(ret);
   if (!is_private_code_(site) || !is_private_code_(site + kPatchSize - 1)) return;
@@ -45,7 +51,9 @@ void TrapSpace::consider_patch(TrapThread& by, uint64_t ret, uint32_t nr) {
   const auto original = read.subspan(site - (ret - kBefore)).first<kPatchSize>();
   const auto* s = patches_->add(site, *shape, original);
   auto memory = memory_fd();
-  if (s && memory) (void)host::pwrite(*memory, s->patched, site);
+  if (!s || !memory) return;
+  platform_.count.sites_patched++;
+  (void)host::pwrite(*memory, s->patched, site);
 }
 
 bool TrapSpace::is_patched(uint64_t site) {

@@ -53,6 +53,8 @@ class TrapSpace final : public Space {
 
   // --- Patched call sites.
   void set_code_query(CodeQuery q) override { is_private_code_ = std::move(q); }
+  void set_place_query(PlaceQuery q) override { place_ = std::move(q); }
+  const PlaceQuery& place_query() const { return place_; }
   const Ref<Patches>& patches() const { return patches_; }
   // `by` trapped at the call instruction before `ret`: patches it once that pays.
   void consider_patch(TrapThread& by, uint64_t ret, uint32_t nr);
@@ -70,6 +72,9 @@ class TrapSpace final : public Space {
   // A slot that no thread uses; a new block is mapped for it by `by` when there is none.
   Result<uint32_t> take_slot(TrapThread& by);
   void release_slot(uint32_t slot) { free_slots_.push_back(slot); }
+  // Host threads between two guest threads. False: there are enough.
+  bool keep_idle(const IdleThread& t);
+  std::optional<IdleThread> take_idle();
   // The only slot of a fresh process, in a block of its own.
   Result<void> take_first_slot(uint32_t slot);
 
@@ -84,11 +89,13 @@ class TrapSpace final : public Space {
   TrapPlatform& platform_;
   const Ref<Patches> patches_;
   CodeQuery is_private_code_;
+  PlaceQuery place_;
   std::unordered_set<uint64_t> verified_;  // Sites that are patched for certain.
   pid_t pid_ = 0;
   bool lost_ = false;
   std::vector<TrapThread*> threads_;
   TrapThread* unsettled_ = nullptr;
+  std::vector<IdleThread> idle_;
   std::vector<uint32_t> free_slots_;  // Their last thread may still be ending.
   uint32_t next_slot_ = 0;
   UniqueFd memory_;

@@ -11,6 +11,7 @@
 #include "host/poll.h"
 #include "host/process.h"
 #include "host/shared_memory.h"
+#include "platform/trap/counting.h"
 #include "platform/trap/trap_platform.h"
 
 namespace usk::platform {
@@ -23,6 +24,9 @@ using trap::Post;
 namespace {
 
 constexpr uint64_t kMaxSyscalls = 1024;  // Above every number of a system call.
+
+// Calls with which the blob posts the floating point state.
+bool makes_thread(uint32_t nr) { return nr == SYS_clone || nr == SYS_clone3 || nr == SYS_vfork; }
 
 // The host call of a command that the filter asks about.
 std::optional<StubCall> asked_call(const StubCall& c) {
@@ -51,8 +55,26 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t sl
   a.self = area_address();
   a.minus_self = -area_address();
   a.stack_top = area_address() + USK_AREA_STACK_TOP;
+  affinity_ = platform_.processors();
   space_->add_thread(*this);
   platform_.add_thread(*this);
+}
+
+TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, const IdleThread& idle)
+    : platform_(platform),
+      space_(std::move(space)),
+      slot_(idle.slot),
+      index_(space_->index_of(idle.slot)),
+      state_(State::kStopped),
+      post_(Post::kReady),
+      notice_(idle.notice),
+      affinity_(idle.affinity),
+      cpu_time_before_(idle.cpu_time),
+      sequence_(idle.sequence) {
+  set_identity(std::nullopt);
+  space_->add_thread(*this);
+  platform_.add_thread(*this);
+  platform_.name_thread(*this, idle.tid);
 }
 
 TrapThread::~TrapThread() {
@@ -61,11 +83,35 @@ TrapThread::~TrapThread() {
   // process: the host finds the memory of a process by a thread that lives.
   const bool leads = tid_ == space_->pid();
   if (state_ == State::kStopped) platform_.let_go(*this, leads);
-  if (state_ == State::kStopped && !space_->threads().empty() && !leads) {
+  if (state_ == State::kStopped && !space_->threads().empty() && !leads && !become_idle()) {
     order(Order::kExit);
     space_->release_slot(slot_);
   }
+  platform_.keep_counts(*this);
   platform_.remove_thread(*this);
+}
+
+// Another guest thread may have the host thread.
+bool TrapThread::become_idle() {
+  if (!queued_.empty() || rseq_.addr || !tid_) return false;
+  park();
+  return space_->keep_idle({.slot = slot_,
+                            .tid = tid_,
+                            .notice = std::exchange(notice_, 0),
+                            .sequence = sequence_,
+                            .cpu_time = last_cpu_time_,
+                            .affinity = affinity_});
+}
+
+void TrapThread::park() { std::atomic_ref(area().parked).store(1); }
+
+void TrapThread::retire() {
+  if (!rseq_.addr || state_ != State::kStopped) return;
+  constexpr uint64_t kUnregister = 1;
+  // The host may have none: another stub's call was not made, or the guest has undone it.
+  (void)call_later(
+      {trap::kCmdForgetRseq, {rseq_.addr, rseq_.length, kUnregister, rseq_.signature}});
+  rseq_ = {};
 }
 
 Space& TrapThread::space() { return *space_; }
@@ -84,12 +130,16 @@ bool TrapThread::take_post() {
   result_.reset();
   in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
   copied_length_ = buffer_used_ = 0;
-  if (in_call_) {
+  fpu_posted_ = in_call_ && makes_thread(area().nr);
+  if (fpu_posted_) {
+    buffer_used_ = (xstate_size() + 63) & ~uint64_t(63);
+  } else if (in_call_) {
     copied_ = area().copied;
     copied_length_ = std::min<uint64_t>(area().copied_length, USK_AREA_BUFFER_SIZE);
     buffer_used_ = (copied_length_ + 63) & ~uint64_t(63);
   }
   platform_.left_guest(*this);
+  notice_ ? platform_.count.posts_notified++ : platform_.count.posts_polled++;
   platform_.took_post(int64_t((host::ticks() - ordered_at_) * 1000 / host::ticks_per_us()),
                       area().cpu);
   return true;
@@ -100,13 +150,18 @@ std::optional<Trap> TrapThread::trap() {
   switch (post_) {
     case Post::kSyscall: space_->consider_patch(*this, a.regs.rip, a.nr); [[fallthrough]];
     case Post::kPatched: {
+      count_call();
       Trap t{.kind = Trap::Kind::kSyscall};
       t.nr = nr_ = a.nr;
       memcpy(t.args.data(), a.args, sizeof a.args);
       return t;
     }
-    case Post::kSyscall32: return Trap{.kind = Trap::Kind::kSyscall32};
-    case Post::kVsyscall: return Trap{.kind = Trap::Kind::kVsyscall, .address = a.fault.address};
+    case Post::kSyscall32:
+      platform_.count.calls_32bit++;
+      return Trap{.kind = Trap::Kind::kSyscall32};
+    case Post::kVsyscall:
+      platform_.count.calls_vsyscall++;
+      return Trap{.kind = Trap::Kind::kVsyscall, .address = a.fault.address};
     case Post::kFault: {
       Trap t{.kind = Trap::Kind::kFault,
              .signal = int(a.fault.signal),
@@ -114,6 +169,7 @@ std::optional<Trap> TrapThread::trap() {
              .address = a.fault.address};
       t.error = a.fault.error, t.number = a.fault.trap;
       const int s = t.signal;
+      count_fault(platform_.count, s);
       if (s == SIGILL || (s == SIGSEGV && t.code == SI_KERNEL)) {
         if (auto call = into_patched_site(s)) return call;
       }
@@ -131,7 +187,10 @@ std::optional<Trap> TrapThread::trap() {
 std::optional<Trap> TrapThread::into_patched_site(int signal) {
   constexpr uint64_t kCall = kPatchSize - Regs::kSyscallLength;
   const uint64_t ip = area().regs.rip;
-  if (signal == SIGILL && space_->is_patched(ip - kCall)) return into_call(ip - kCall);
+  if (signal == SIGILL && space_->is_patched(ip - kCall)) {
+    platform_.count.calls_mid_site++;
+    return into_call(ip - kCall);
+  }
   const auto* s = space_->patches()->find(ip - Regs::kSyscallLength);
   if (signal == SIGSEGV && s && s->shape.kind == SiteShape::kCompare &&
       space_->is_patched(ip - Regs::kSyscallLength)) {
@@ -210,10 +269,11 @@ void TrapThread::write_commands() {
     Command c{.nr = q.nr, .args = {}, .result = 0};
     memcpy(c.args, q.args.data(), sizeof c.args);
     a.commands[i] = c;
+    count_command(platform_.count, q.nr);
     if (auto asked = asked_call(q)) expected_.push_back(*asked);
   }
   a.command_count = uint32_t(queued_.size());
-  if (!queued_.empty()) a.sequence = ++sequence_;
+  if (!queued_.empty()) a.sequence = ++sequence_, platform_.count.batches++;
   queued_.clear();
 }
 
@@ -226,9 +286,13 @@ void TrapThread::order(Order o) {
   Area& a = area();
   std::atomic_ref(a.order).store(uint32_t(o));
   if (notice_) {
+    platform_.count.orders_notified++;
     answer_notice();
   } else if (std::atomic_ref(a.waiting).load()) {
+    platform_.count.orders_woken++;
     host::wake_word(a.order);
+  } else {
+    platform_.count.orders_spun++;
   }
 }
 
@@ -260,6 +324,7 @@ void TrapThread::resume(Mode mode) {
 void TrapThread::interrupt() {
   if (state_ == State::kRunning) {
     (void)host::send_thread_signal(space_->pid(), tid_, SIGUSR1);
+    platform_.count.interrupts++;
     platform_.kicked(*this);
   }
 }
@@ -277,12 +342,14 @@ void TrapThread::set_identity(const std::optional<Identity>& identity) {
 }
 
 uint64_t TrapThread::cpu_time_ns() {
-  return state_ == State::kLost ? 0 : host::thread_cpu_time(tid_).value_or(0);
+  if (state_ != State::kLost) last_cpu_time_ = host::thread_cpu_time(tid_).value_or(0);
+  return last_cpu_time_ - std::min(last_cpu_time_, cpu_time_before_);
 }
 
 Result<void> TrapThread::set_affinity(const cpu_set_t& cpus) {
   // The guest may have ended the host thread, whose number would be another's then.
   if (!host::send_thread_signal(space_->pid(), tid_, 0)) return Err(ESRCH);
+  affinity_ = cpus;
   return host::set_affinity(tid_, cpus);
 }
 
@@ -299,11 +366,13 @@ Result<int64_t> TrapThread::run_commands(bool promised) {
   if (state_ == State::kLost) return Err(ESRCH);
   forget_copies();  // Commands may use the buffer.
   const auto shown = std::make_tuple(post_, result_, in_call_);
+  fpu_posted_ = false;
   const size_t count = queued_.size();
   std::array<uint64_t, trap::kMaxCommands> nrs{};
   for (size_t i = 0; i < count; i++) nrs[i] = queued_[i].nr;
   // Registers that were fetched stay here: the stub's own are not touched meanwhile.
   order(Order::kCommands);
+  platform_.count.batches_awaited++;
   const bool ok = platform_.await(*this);
   const Post end = post_;
   buffer_used_ = 0;
@@ -348,6 +417,22 @@ int64_t TrapThread::start_calls(std::span<const StubCall> calls, int64_t deadlin
   return a.commands[calls.size() - 1].result;
 }
 
+void TrapThread::begin(const StubCall& c) {
+  queued_.push_back(c);
+  order(Order::kCommands);
+}
+
+int64_t TrapThread::first_result() { return area().commands[0].result; }
+
+Result<void> TrapThread::copy_fpu(TrapThread& by) {
+  const size_t size = xstate_size();
+  if (!by.fpu_posted_) TRY(by.fpu_state());
+  const auto from = platform_.areas().buffer(by.index_).first(size);
+  memcpy(platform_.areas().buffer(index_).data(), from.data(), size);
+  buffer_used_ = (size + 63) & ~uint64_t(63);
+  return call_later({trap::kCmdRestoreFpu, {}});
+}
+
 Result<void> TrapThread::call_later(const StubCall& c) {
   if (state_ == State::kLost) return Err(ESRCH);
   if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
@@ -376,6 +461,7 @@ Result<size_t> TrapThread::read_memory(uint64_t addr, std::span<std::byte> dst) 
   const size_t n = std::min<uint64_t>(dst.size(), copied_length_ - skip);
   memcpy(dst.data(), platform_.areas().buffer(index_).data() + skip, n);
   space_->patches()->hide(addr, dst.first(n));
+  platform_.count.in_with_post++, platform_.count.in_with_post_bytes += n;
   return n;
 }
 
@@ -393,6 +479,7 @@ Result<size_t> TrapThread::write_memory(uint64_t addr, std::span<const std::byte
   memcpy(platform_.areas().buffer(index_).data() + buffer_used_, src.data(), src.size());
   TRY(call_later({trap::kCmdCopyOut, {addr, src.size(), buffer_used_}}));
   buffer_used_ += (src.size() + 15) & ~uint64_t(15);
+  platform_.count.out_with_answer++, platform_.count.out_with_answer_bytes += src.size();
   return src.size();
 }
 

@@ -83,24 +83,26 @@ bool spin(Area* a, uint32_t cpu) {
       if (load(a->order)) return true;
       __builtin_ia32_pause();
     }
-  } while (cycles() < end);
+  } while (!load(a->parked) && cycles() < end);
   return load(a->order);
 }
 
-// Hands the thread to the kernel process until it has answered.
+// Hands the thread to the kernel process until it has answered. A post that is still there was not
+// seen yet: who does not poll must be told of it.
 void post(Area* a, Post kind) {
   const uint32_t cpu = current_cpu();
   a->cpu = cpu;
   a->interrupt = 0;
+  a->parked = 0;
   a->order = 0;
   __atomic_exchange_n(&a->post, uint32_t(kind), __ATOMIC_SEQ_CST);
   while (!load(a->order)) {
-    if (!policy().polling) {
+    if (load(a->post) && !policy().polling) {
       // Nobody listens any more: the kernel process has ended, before this one could be told.
       if (call(USK_NR_NOTIFY, a->index) == -38) call(SYS_exit_group, 125);
     } else if (!spin(a, cpu)) {
       __atomic_exchange_n(&a->waiting, 1, __ATOMIC_SEQ_CST);
-      if (policy().polling) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
+      if (!load(a->post) || policy().polling) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
       a->waiting = 0;
     }
   }
@@ -131,11 +133,16 @@ struct FrameState {
 };
 constexpr uint32_t kFrameMagic = 0x46505853, kFrameMagicEnd = 0x46505845;
 
+void save_fpu(std::byte* to, uint64_t mask) {
+  // XSAVE leaves most of the header as it is.
+  memset(reinterpret_cast<FrameState*>(to)->header, 0, sizeof FrameState::header);
+  usk_xsave(to, mask);
+}
+
 void save_frame_state(std::byte* to) {
   auto* f = reinterpret_cast<FrameState*>(to);
   const uint32_t size = policy().xsave_size;
-  memset(f->header, 0, sizeof f->header);  // XSAVE leaves most of it as it is.
-  usk_xsave(f, policy().xsave_mask);
+  save_fpu(to, policy().xsave_mask);
   memset(&f->magic, 0, sizeof(FrameState) - offsetof(FrameState, magic) - sizeof f->header);
   f->magic = kFrameMagic;
   f->extended_size = size + sizeof kFrameMagicEnd;
@@ -178,7 +185,8 @@ long run(Area* a, const Command& c) {
     case kCmdSaveFrameFpu: return usk_guarded(a, save_frame_fpu, &c);
     case kCmdLoadFrameFpu: return usk_guarded(a, load_frame_fpu, &c);
     case kCmdRestoreFpu: return usk_guarded(a, restore_fpu, &c);
-    case kCmdSaveFpu: usk_xsave(buffer(a), c.args[0]); return 0;
+    case kCmdForgetRseq: call(SYS_rseq, c.args[0], c.args[1], c.args[2], c.args[3]); return 0;
+    case kCmdSaveFpu: save_fpu(buffer(a), c.args[0]); return 0;
     default: return call(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5]);
   }
 }
@@ -253,8 +261,12 @@ long copy_buffer(Area* a, const Command* c) {
   return long(c->args[0]);
 }
 
+// A thread that such a call makes has the floating point state of its maker.
+bool makes_thread(uint32_t nr) { return nr == SYS_clone || nr == SYS_clone3 || nr == SYS_vfork; }
+
 void copy_in(Area* a) {
   a->copied_length = 0;
+  if (makes_thread(a->nr)) return save_fpu(buffer(a), policy().xsave_mask);
   const CopyRule rule = a->nr == SYS_rt_sigreturn
                             ? CopyRule{Copy::kBuffer, 0, 0x80 | USK_FRAME_CONTEXT / 8}
                             : copy_rule(a->nr);
@@ -502,6 +514,7 @@ void usk_patched(Area* a) {
   // Sites of libc's syscall(3) come here with any number; the others' thunks have looked already.
   if (const uint32_t answer = known_answer(a)) {
     a->regs.rax = answer - 1;
+    a->answered++;
     return;
   }
   usk_trapped(a, Post::kPatched);
