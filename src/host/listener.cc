@@ -54,6 +54,15 @@ Result<Listener> Listener::take(pid_t pid, int fd) {
   return Listener(std::move(taken));
 }
 
+// The host may be kept from it by a signal; an answer that is lost would never come again.
+long Listener::answer_with(unsigned long request, void* what) {
+  long r;
+  do {
+    r = ioctl(fd_.get(), request, what);
+  } while (r < 0 && errno == EINTR);
+  return r;
+}
+
 std::optional<Listener::Notice> Listener::receive() {
   seccomp_notif n{};
   if (usk_ioctl_window(fd_.get(), long(SECCOMP_IOCTL_NOTIF_RECV), &n) < 0) return std::nullopt;
@@ -64,12 +73,12 @@ std::optional<Listener::Notice> Listener::receive() {
 
 void Listener::answer(uint64_t id, int error) {
   seccomp_notif_resp r{.id = id, .val = 0, .error = -error, .flags = 0};
-  (void)ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_SEND, &r);
+  (void)answer_with(SECCOMP_IOCTL_NOTIF_SEND, &r);
 }
 
 void Listener::let_through(uint64_t id) {
   seccomp_notif_resp r{.id = id, .val = 0, .error = 0, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
-  (void)ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_SEND, &r);
+  (void)answer_with(SECCOMP_IOCTL_NOTIF_SEND, &r);
 }
 
 Result<void> Listener::install(uint64_t id, int file, int number) {
@@ -78,7 +87,7 @@ Result<void> Listener::install(uint64_t id, int file, int number) {
   a.flags = SECCOMP_ADDFD_FLAG_SETFD;
   a.srcfd = uint32_t(file);
   a.newfd = uint32_t(number);
-  if (ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &a) < 0) return Err(errno);
+  if (answer_with(SECCOMP_IOCTL_NOTIF_ADDFD, &a) < 0) return Err(errno);
   return {};
 }
 

@@ -40,6 +40,7 @@ class Listener {
 
  private:
   explicit Listener(UniqueFd fd) : fd_(std::move(fd)) {}
+  long answer_with(unsigned long request, void* what);
   UniqueFd fd_;
 };
 

@@ -255,10 +255,10 @@ std::optional<uint64_t> thread_cpu_time(pid_t tid) {
 
 namespace {
 
-// The fields of /proc/PID/stat from the third on. The name before them may hold anything; they
-// start behind its last parenthesis.
-bool stat_fields(pid_t pid, char (&text)[1024], const char*& fields) {
-  FILE* f = fopen(fmt::format("/proc/{}/stat", pid).c_str(), "re");
+// The fields of a file like /proc/PID/stat from the third on. The name before them may hold
+// anything; they start behind its last parenthesis.
+bool stat_fields(const std::string& path, char (&text)[1024], const char*& fields) {
+  FILE* f = fopen(path.c_str(), "re");
   if (!f) return false;
   const size_t n = fread(text, 1, sizeof text - 1, f);
   fclose(f);
@@ -279,7 +279,7 @@ const char* field(const char* fields, int number) {
 std::optional<uint64_t> process_start(pid_t pid) {
   char text[1024];
   const char* fields;
-  if (!stat_fields(pid, text, fields)) return std::nullopt;
+  if (!stat_fields(fmt::format("/proc/{}/stat", pid), text, fields)) return std::nullopt;
   const char* p = field(fields, 22);
   if (!p) return std::nullopt;
   return strtoull(p, nullptr, 10);
@@ -288,7 +288,9 @@ std::optional<uint64_t> process_start(pid_t pid) {
 std::optional<ThreadState> thread_state(pid_t tid) {
   char text[1024];
   const char* fields;
-  if (!stat_fields(tid, text, fields)) return std::nullopt;
+  // /proc/TID/stat would tell the CPU time of all threads of its process.
+  const std::string path = fmt::format("/proc/{0}/task/{0}/stat", tid);
+  if (!stat_fields(path, text, fields)) return std::nullopt;
   const char* user = field(fields, 14);
   const char* cpu = field(fields, 39);
   if (!user || !cpu) return std::nullopt;

@@ -47,6 +47,12 @@ Result<NewSpace> TrapPlatform::finish_copy(TrapThread& by, Copy c, Result<int64_
     strays_.suspect(monotonic_now());
     return Err(pid ? EAGAIN : int(pid.error()));
   }
+  // A stray stub may have guessed what the child asks for, to become another program's space.
+  if (c.thread->tid() != *pid) {
+    c.space->kill("it is not the child that was made");
+    strays_.suspect(monotonic_now());
+    return Err(EAGAIN);
+  }
   return NewSpace{c.space, std::move(c.thread)};
 }
 
