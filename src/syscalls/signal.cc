@@ -57,13 +57,9 @@ SyscallResult rt_sigprocmask(Task& t, int32_t how, UserPtr<const uint64_t> set,
 }
 
 SyscallResult rt_sigreturn(Task& t) {
-  SignalFrame frame;
-  const uint64_t at = t.cpu->regs().rsp - sizeof(frame.return_address);
-  auto mask = t.mem().get(
-      UserPtr<const uint64_t>{at + offsetof(SignalFrame, context) + offsetof(UserContext, mask)});
-  const bool ok = mask && pop_handler_frame(t);
+  const std::optional<SignalSet> mask = pop_handler_frame(t);
   Lock lock(task_mutex);
-  if (ok) {
+  if (mask) {
     set_blocked(t, *mask);
   } else {
     force_signal(t, kernel_siginfo(SIGSEGV));

@@ -11,6 +11,52 @@ namespace {
 
 constexpr int kAutoDisarm = int(1u << 31);  // SS_AUTODISARM
 
+// What the floating point state of every thread here has alike: its size, and in the legacy area
+// the features that are enabled and the bits of MXCSR that may be set.
+struct FpuShape {
+  size_t size = 0;  // 0: not seen yet.
+  std::array<std::byte, 512> legacy{};
+};
+Mutex<Rank::kLeaf> shape_mutex;
+FpuShape known_shape GUARDED_BY(shape_mutex);
+
+FpuShape remember_shape(std::span<const std::byte> state) {
+  Lock lock(shape_mutex);
+  if (known_shape.size == 0 && state.size() >= known_shape.legacy.size()) {
+    memcpy(known_shape.legacy.data(), state.data(), known_shape.legacy.size());
+    known_shape.size = state.size();
+  }
+  return known_shape;
+}
+
+// Asks the platform only if nobody has: a sigreturn comes after a frame was made, mostly.
+Result<FpuShape> fpu_shape(Task& t) {
+  if (FpuShape shape = remember_shape({}); shape.size) return shape;
+  return remember_shape(TRY(t.cpu->fpu_state()));
+}
+
+// The frame at `at` and what follows it, read at once: the state that push_handler_frame() put
+// there. What lies elsewhere is read by itself.
+class FrameReader {
+ public:
+  FrameReader(Task& t, uint64_t at, size_t size) : mem_(t.mem()), at_(at), bytes_(size) {
+    const auto area = t.mm->find(at);
+    const size_t here = area ? std::min<uint64_t>(size, area->end - at) : 0;
+    bytes_.resize(mem_.read(at, std::span(bytes_).first(here)).value_or(0));
+  }
+  Result<void> copy_in(std::span<std::byte> dst, uint64_t addr) {
+    const uint64_t skip = addr - at_;
+    if (skip > bytes_.size() || dst.size() > bytes_.size() - skip) return mem_.copy_in(dst, addr);
+    memcpy(dst.data(), bytes_.data() + skip, dst.size());
+    return {};
+  }
+
+ private:
+  UserMemory mem_;
+  const uint64_t at_;
+  std::vector<std::byte> bytes_;
+};
+
 }  // namespace
 
 bool on_alt_stack(const AltStack& stack, uint64_t sp) {
@@ -50,6 +96,7 @@ bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& acti
   auto fpu = t.cpu->fpu_state();
   if (!fpu) return false;
   q.fpu = *fpu;
+  remember_shape(*fpu);
   const BuiltFrame frame = build_frame(q, regs);
   if (switch_stack && frame.addr < t.alt_stack.addr) return false;
   if (!t.mem().copy_out(frame.addr, frame.bytes)) return false;
@@ -58,29 +105,31 @@ bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& acti
   return true;
 }
 
-bool pop_handler_frame(Task& t) {
+std::optional<SignalSet> pop_handler_frame(Task& t) {
+  constexpr size_t kMostBetween = 64;  // The state stands at a multiple of it.
   Regs& regs = t.cpu->regs();
-  UserMemory mem = t.mem();
   SignalFrame frame;
   const uint64_t at = regs.rsp - sizeof(frame.return_address);
-  if (!mem.copy_in(std::as_writable_bytes(std::span(&frame, 1)), at)) return false;
-  auto current = t.cpu->fpu_state();
-  if (!current || !restore_regs(regs, frame.context.mcontext)) return false;
+  const auto shape = fpu_shape(t);
+  if (!shape) return std::nullopt;
+  FrameReader mem(t, at, sizeof frame + kMostBetween + shape->size);
+  if (!mem.copy_in(std::as_writable_bytes(std::span(&frame, 1)), at)) return std::nullopt;
+  if (!restore_regs(regs, frame.context.mcontext)) return std::nullopt;
   if (const uint64_t fp = frame.context.mcontext.fpstate) {
     std::vector<std::byte> state(512);
-    if (!mem.copy_in(state, fp)) return false;
-    const size_t size = fpu_state_size(std::span<const std::byte, 512>(state), current->size());
+    if (!mem.copy_in(state, fp)) return std::nullopt;
+    const size_t size = fpu_state_size(std::span<const std::byte, 512>(state), shape->size);
     // A frame of the legacy area alone leaves the rest as it is initially.
-    state.resize(current->size());
+    state.resize(shape->size);
     if (size > 512 && !mem.copy_in(std::span(state).subspan(512, size - 512), fp + 512)) {
-      return false;
+      return std::nullopt;
     }
     if (size == 512) {
       const uint64_t x87_and_sse = 3;
       memcpy(state.data() + 512, &x87_and_sse, sizeof x87_and_sse);
     }
-    prepare_fpu_restore(state, *current);
-    if (!t.cpu->set_fpu_state(state)) return false;
+    prepare_fpu_restore(state, shape->legacy);
+    if (!t.cpu->set_fpu_state(state)) return std::nullopt;
   }
   // Only a usable alternate stack is taken over; a bad one is ignored as Linux does.
   const UserContext& c = frame.context;
@@ -92,7 +141,7 @@ bool pop_handler_frame(Task& t) {
       t.alt_stack = {c.stack_addr, c.stack_size, c.stack_flags & kAutoDisarm};
     }
   }
-  return true;
+  return c.mask;
 }
 
 void restart_or_fail_syscall(Task& t, bool handler, bool sa_restart) {
