@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -25,6 +26,17 @@ void creation() {
     if (pid == 0) _exit(0);
     wait_for(pid);
   });
+  constexpr size_t kMuch = size_t{100} << 20;
+  auto* much = static_cast<char*>(
+      mmap(nullptr, kMuch, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  must(much != MAP_FAILED, "mmap");
+  row("fork-wait-100m", [&] {
+    if (much[0] == 0) memset(much, 1, kMuch);
+    pid_t pid = fork();
+    if (pid == 0) _exit(much[kMuch - 1] != 1);
+    wait_for(pid);
+  });
+  munmap(much, kMuch);
   row("vfork-exec", [] {
     pid_t pid = vfork();
     if (pid == 0) {
@@ -83,6 +95,26 @@ void ping_pong_by_socket() {
   pthread_join(echo.thread, nullptr);
 }
 
+// The same between two processes.
+void ping_pong_of_processes() {
+  static int request[2], answer[2];
+  must(pipe(request) == 0 && pipe(answer) == 0, "pipe");
+  pid_t pid = fork();
+  if (pid == 0) {
+    close(request[1]);
+    for (char byte; read(request[0], &byte, 1) == 1;) {
+      if (write(answer[1], &byte, 1) != 1) break;
+    }
+    _exit(0);
+  }
+  row("process-ping-pong", [] {
+    char byte = 'x';
+    must(write(request[1], &byte, 1) == 1 && read(answer[0], &byte, 1) == 1, "round");
+  });
+  close(request[1]);
+  wait_for(pid);
+}
+
 uint32_t g_turn;
 
 void futex(int op, uint32_t value) { syscall(SYS_futex, &g_turn, op, value, nullptr, nullptr, 0); }
@@ -127,6 +159,7 @@ int main(int argc, char** argv) {
   if (getenv("BENCH_PIN") != nullptr) sched_setaffinity(0, sizeof one, &one);
   ping_pong_by_pipe();
   ping_pong_by_socket();
+  ping_pong_of_processes();
   ping_pong_by_futex();
   return 0;
 }

@@ -155,6 +155,68 @@ def stats_are_numbers(host):
     assert "memory" in host.usk("stats", "box")[0]
 
 
+def run_counted(host, platform, script):
+    """The report of `usk run --stats` about a Python program."""
+    file = os.path.join(host.runtime, f"stats-{platform}.json")
+    host.usk("run", f"--platform={platform}", f"--stats=json:{file}", "--", "python3", "-c", script)
+    with open(file, encoding="utf-8") as text:
+        return json.load(text)
+
+
+@case
+def stats_count_what_the_platform_did(host):
+    calls = 500
+    script = f"import os\nfor i in range({calls}): os.getppid(); os.stat('/etc/passwd')"
+    for platform in ("trap", "ptrace"):
+        stats = run_counted(host, platform, script)
+        told = stats["platform"]
+        assert told["name"] == platform, told
+        groups = told["counters"]
+        assert {"hand_off", "traps", "faults", "copies", "commands", "worker", "spaces",
+                "ptrace_stops"} <= set(groups), groups
+        assert all(n >= 0 for group in groups.values() for n in group.values()), groups
+        assert groups["spaces"]["spaces_new"] >= 1 and stats["syscalls"] > 2 * calls, stats
+        if platform == "ptrace":
+            assert groups["ptrace_stops"]["stop_syscall"] >= 2 * calls, groups
+            continue
+        traps, hand_off = groups["traps"], groups["hand_off"]
+        assert traps["calls_trapped"] > 0 and traps["calls_patched"] > calls, traps
+        assert traps["calls_trapped"] + traps["calls_patched"] >= stats["syscalls"], stats
+        posts = hand_off["posts_polled"] + hand_off["posts_notified"]
+        orders = sum(hand_off[key] for key in ("orders_spun", "orders_notified", "orders_woken"))
+        assert posts > 2 * calls and abs(posts - orders) < posts / 10, hand_off
+        assert groups["copies"]["in_with_post_bytes"] >= calls * len("/etc/passwd"), groups
+
+
+@case
+def stats_know_call_sites(host):
+    stats = run_counted(host, "trap", "import os\nfor i in range(3000): os.getppid()")
+    sites = stats["platform"]["call_sites"]
+    assert 0 < len(sites) <= 20, sites
+    busiest = sites[0]
+    assert busiest["call"] == "getppid" and "libc" in busiest["file"], busiest
+    assert busiest["trapped"] >= 4 and 2000 < busiest["patched"] < 4000, busiest
+    assert busiest["address"] > busiest["offset"] > 0, busiest
+    counts = [site["trapped"] + site["patched"] for site in sites]
+    assert counts == sorted(counts, reverse=True), sites
+
+
+@case
+def stats_count_answers_of_the_stub(host):
+    script = "import os\nfor i in range(300): os.getuid()"
+    told = run_counted(host, "trap", script)["platform"]["counters"]["traps"]["answered_in_stub"]
+    assert 250 < told <= 1000, told
+
+
+@case
+def stats_at_the_end_are_a_table(host):
+    _, errors = host.usk("run", "--stats", "--", "true")
+    assert "hand_off" in errors or "ptrace_stops" in errors, errors
+    assert "syscalls" in errors and "call sites" in errors, errors
+    host.refused("run", "--stats=nonsense", "--", "true", saying="json:FILE")
+    host.refused("run", "--stats=json:/no/such/dir", "--", "true", saying="No such file")
+
+
 @case
 def exec_runs_beside(host):
     host.sandbox("sleep", "100")

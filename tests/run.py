@@ -30,6 +30,14 @@ from outcome import Outcome  # noqa: E402
 GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "control", "root", "errors"]
 
 
+# A finding of a sanitizer ends the program, so that the test fails; --preset asan, tsan.
+SANITIZERS = {
+    "ASAN_OPTIONS": "abort_on_error=0:exitcode=123",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
 def parse(argv):
     parser = argparse.ArgumentParser(prog="./dev test", description="runs tests; no name: all")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(GROUPS)} or one program")
@@ -89,6 +97,8 @@ def run(jobs, count):
 def main(argv):
     options = parse(argv)
     os.chdir(HERE.parent)
+    for name, value in SANITIZERS.items():
+        os.environ.setdefault(name, value)
     build = pathlib.Path(options.build).resolve()
     jobs = [job for job in all_jobs(options, build) if selected(job[0], job[1], options.names)]
     if options.list:

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "boot/sandbox.h"
 #include "cli/commands.h"
+#include "cli/stats.h"
 #include "host/environment.h"
 #include "syscalls/syscalls.h"
 
@@ -39,15 +40,30 @@ void report_unsupported() {
   }
 }
 
-int run(SandboxConfig c) {
+struct RunRequest {
+  SandboxConfig config;
+  std::optional<std::string> stats;  // What is written behind --stats.
+};
+
+int run(const RunRequest& request) {
+  SandboxConfig c = request.config;
   if (c.verbose) set_log_level(c.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
   c.env = environment();
   c.given_env = given_environment(c.given_env);
   if (c.cwd.empty() && c.root.empty()) c.cwd = host::current_directory();
+  std::optional<StatsRequest> stats;
+  if (request.stats) {
+    auto parsed = StatsRequest::parse(*request.stats);
+    if (!parsed) return report(parsed.error());
+    stats = std::move(*parsed);
+  }
   auto sandbox = Sandbox::make(c);
   if (!sandbox) return report(sandbox.error());
   const int status = (*sandbox)->run();
   if (c.report_unsupported) report_unsupported();
+  if (stats) {
+    if (auto written = stats->write(**sandbox); !written) return report(written.error());
+  }
   fflush(nullptr);
   return exit_code(status);
 }
@@ -147,7 +163,8 @@ std::vector<std::string> given_environment(const std::vector<std::string>& given
 }
 
 void add_run_command(CLI::App& app, Action& chosen, const Command& command) {
-  auto c = std::make_shared<SandboxConfig>();
+  auto request = std::make_shared<RunRequest>();
+  const std::shared_ptr<SandboxConfig> c(request, &request->config);
   auto* cmd = app.add_subcommand("run", "Run a command in a new sandbox");
   cmd->add_option("--root", c->root,
                   "Directory, tar archive or OCI image to use as root (copy-on-write)");
@@ -173,14 +190,19 @@ void add_run_command(CLI::App& app, Action& chosen, const Command& command) {
          "Print system calls (--trace=FILE)")
       ->expected(0, 1)
       ->type_name("[=FILE]");
+  cmd->add_option_function<std::string>(
+         "--stats", [request](const std::string& where) { request->stats = where; },
+         "At the end, print what the sandbox used (--stats=json:FILE)")
+      ->expected(0, 1)
+      ->type_name("[=json:FILE]");
   cmd->add_flag("--report-unsupported", c->report_unsupported,
                 "At the end, list what was asked for in vain");
   cmd->add_flag("-v,--verbose", c->verbose, "Say what Usk does; twice for more");
   cmd->footer("Usage: usk run [OPTIONS] [--] CMD [ARGS...]");
-  cmd->final_callback([c, &command, &chosen] {
+  cmd->final_callback([c, request, &command, &chosen] {
     if (command.empty() && c->root.empty()) throw CLI::RequiredError("a command");
     c->command = command;
-    chosen = [c] { return run(*c); };
+    chosen = [request] { return run(*request); };
   });
 }
 

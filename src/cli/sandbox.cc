@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/stats.h"
 #include "control/client.h"
 
 namespace usk {
@@ -69,10 +70,6 @@ int wait_for(const std::string& wanted) {
   return int(number_of(*answer, "exit", 125));
 }
 
-std::string mebibytes(int64_t bytes) {
-  return fmt::format("{:.1f} MiB", double(bytes) / (1 << 20));
-}
-
 int stats(const std::string& wanted, bool as_json) {
   auto answer = ask(wanted, {{"op", "stats"}});
   if (!answer) return report(answer.error());
@@ -80,19 +77,7 @@ int stats(const std::string& wanted, bool as_json) {
     fmt::print("{}\n", to_text(*answer, 2));
     return 0;
   }
-  const Json& s = *answer;
-  auto limited = [&](const char* key, auto show) {
-    return s.contains(key) && s[key].is_number() ? " of " + show(number_of(s, key)) : "";
-  };
-  fmt::print("{:10} {}\n", "uptime", cpu_time(number_of(s, "uptime_ns")));
-  fmt::print("{:10} {}{}\n", "tasks", number_of(s, "tasks"),
-             limited("task_limit", [](int64_t n) { return std::to_string(n); }));
-  fmt::print("{:10} {}{}\n", "memory", mebibytes(number_of(s, "memory_bytes")),
-             limited("memory_limit_bytes", mebibytes));
-  for (const char* key :
-       {"syscalls", "traps", "faults", "forks", "signals", "wakes", "oom_kills"}) {
-    fmt::print("{:10} {}\n", key, number_of(s, key));
-  }
+  fmt::print("{}", stats_table(*answer));
   return 0;
 }
 

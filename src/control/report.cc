@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "kernel/task/exit.h"
+#include "platform/counters.h"
+#include "syscalls/syscalls.h"
 
 namespace usk {
 namespace {
@@ -51,6 +53,28 @@ std::string command_line(AddressSpace& mm) {
   return text;
 }
 
+Json platform_report(platform::Platform& platform) {
+  constexpr size_t kSites = 20;
+  const platform::Counters counted = platform.counters();
+  Json counters = Json::object(), sites = Json::array();
+  for (const platform::CounterInfo& c : platform::kCounters) {
+    counters[std::string(c.group)][std::string(c.name)] = counted.*c.value;
+  }
+  for (const platform::CallSite& s : platform.call_sites(kSites)) {
+    const bool known = s.nr < kSyscalls.size() && !kSyscalls[s.nr].name.empty();
+    sites.push_back({{"address", s.address},
+                     {"file", s.file},
+                     {"offset", s.offset},
+                     {"nr", s.nr},
+                     {"call", known ? std::string(kSyscalls[s.nr].name) : std::string()},
+                     {"trapped", s.trapped},
+                     {"patched", s.patched}});
+  }
+  return {{"name", platform.name()},
+          {"counters", std::move(counters)},
+          {"call_sites", std::move(sites)}};
+}
+
 }  // namespace
 
 Json process_report(Kernel& kernel) {
@@ -96,6 +120,7 @@ Json stats_report(Kernel& kernel) {
           {"memory_bytes", memory},
           {"memory_limit_bytes", memory_limit},
           {"oom_kills", watch ? watch->kills() : 0},
+          {"platform", platform_report(kernel.platform())},
           {"uptime_ns", kernel.time.now(CLOCK_REALTIME) - kernel.boot_realtime_ns}};
 }
 

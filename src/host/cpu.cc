@@ -38,6 +38,12 @@ bool leave_cpu(uint32_t cpu) {
   return moved;
 }
 
+int64_t own_cpu_time_ns() {
+  timespec ts;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+  return int64_t(ts.tv_sec) * 1000000000 + ts.tv_nsec;
+}
+
 uint64_t ticks_per_us() {
   static const uint64_t ticks = measure_ticks();
   return ticks;

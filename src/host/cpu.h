@@ -13,5 +13,7 @@ inline uint64_t ticks() { return __builtin_ia32_rdtsc(); }
 uint64_t ticks_per_us();
 // How long so many ticks are, in nanoseconds; a few cycles, too.
 int64_t ticks_to_ns(uint64_t ticks);
+// CPU time of the calling thread.
+int64_t own_cpu_time_ns();
 
 }  // namespace usk::host

@@ -4,7 +4,9 @@
 
 #include <utility>
 
+#include "base/lock.h"
 #include "base/ref.h"
+#include "base/result.h"
 
 namespace usk {
 
@@ -36,9 +38,14 @@ class HostFd final : public RefCounted {
   explicit HostFd(UniqueFd fd) : fd_(std::move(fd)) {}
   explicit HostFd(int fd) : fd_(fd) {}
   int get() const { return fd_.get(); }
+  // The same file opened for reading alone (itself, if it is). A shared mapping of that can never
+  // become writable, whoever asks the host for it.
+  Result<Ref<HostFd>> readonly() EXCLUDES(mu_);
 
  private:
   UniqueFd fd_;
+  Mutex<Rank::kLeaf> mu_;
+  Ref<HostFd> readonly_ GUARDED_BY(mu_);  // Once it was asked for.
 };
 
 }  // namespace usk

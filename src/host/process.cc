@@ -157,6 +157,34 @@ void kill_process(pid_t pid, int signal) {
   // 0 and below name whole groups, ours among them; a process that is not known yet is none.
   if (pid > 0) kill(pid, signal);
 }
+
+bool is_child(pid_t pid) {
+  siginfo_t info{};
+  return pid > 0 && waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
+}
+
+std::vector<pid_t> children_running(const std::string& image) {
+  std::vector<pid_t> found;
+  FILE* f = fopen("/proc/thread-self/children", "re");
+  if (!f) return found;
+  const std::string wanted = "/memfd:" + image;
+  int pid;
+  while (fscanf(f, "%d", &pid) == 1) {
+    char exe[64] = {};
+    const ssize_t n = readlink(fmt::format("/proc/{}/exe", pid).c_str(), exe, sizeof exe - 1);
+    if (n > 0 && std::string_view(exe).starts_with(wanted)) found.push_back(pid);
+  }
+  fclose(f);
+  return found;
+}
+
+cpu_set_t own_affinity() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  (void)sched_getaffinity(0, sizeof set, &set);
+  return set;
+}
+
 pid_t own_pid() { return getpid(); }
 
 OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options) {
@@ -267,8 +295,9 @@ std::optional<ThreadState> thread_state(pid_t tid) {
   const char* fields;
   if (!stat_fields(tid, text, fields)) return std::nullopt;
   const char* user = field(fields, 14);
-  if (!user) return std::nullopt;
-  return ThreadState{fields[1], strtoull(user, nullptr, 10)};
+  const char* cpu = field(fields, 39);
+  if (!user || !cpu) return std::nullopt;
+  return ThreadState{fields[1], strtoull(user, nullptr, 10), uint32_t(strtoul(cpu, nullptr, 10))};
 }
 
 Result<void> set_affinity(pid_t tid, const cpu_set_t& cpus) {

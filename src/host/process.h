@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "arch/x86_64/regs.h"
 #include "base/failure.h"
@@ -48,6 +50,11 @@ Result<UniqueFd> open_process_memory(pid_t pid);
 
 // Nothing happens for a pid that names no single process (kill(2)).
 void kill_process(pid_t pid, int signal);
+// A child process of ours that was not waited for: until then the number is its own.
+bool is_child(pid_t pid);
+// Children of the calling thread that run the memory file of this name (memory_file()).
+std::vector<pid_t> children_running(const std::string& image);
+cpu_set_t own_affinity();
 pid_t own_pid();
 
 // Starts `image` (an executable in a memfd) as a child that waits, traced and stopped at its
@@ -67,6 +74,7 @@ int kernel_release();
 struct ThreadState {
   char state = 0;
   uint64_t user_ticks = 0;  // Of a hundredth of a second.
+  uint32_t cpu = 0;         // Where it runs or did last.
 };
 std::optional<ThreadState> thread_state(pid_t tid);
 

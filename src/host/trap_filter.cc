@@ -1,10 +1,9 @@
 #include "host/trap_filter.h"
 
 #include <linux/audit.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <cstddef>
@@ -145,14 +144,15 @@ void check_madvise(Program& p, const TrapFilter& f) {
   p.bind(range);
 }
 
-// Exactly prctl(PR_SET_PDEATHSIG, SIGKILL).
-void check_prctl(Program& p) {
-  constexpr uint32_t kWanted[] = {PR_SET_PDEATHSIG, SIGKILL};
-  for (int i = 0; i < 2; i++) {
-    p.load_arg(i, true);
-    p.jump_unless(BPF_JEQ | BPF_K, 0, p.verdict(kTrap));
-    p.load_arg(i, false);
-    p.jump_unless(BPF_JEQ | BPF_K, kWanted[i], p.verdict(kTrap));
+// Sleeping and waking only: the priority-inheriting operations look other threads of the host up by
+// their numbers.
+void check_futex(Program& p) {
+  const auto trap = p.verdict(kTrap);
+  p.load_arg(1, false);  // The host takes it for an int.
+  p.add(BPF_ALU | BPF_AND | BPF_K, uint32_t(~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME)));
+  p.jump_if(BPF_JGT | BPF_K, FUTEX_WAKE_BITSET, trap);
+  for (uint32_t operation : {FUTEX_FD, FUTEX_LOCK_PI, FUTEX_UNLOCK_PI, FUTEX_TRYLOCK_PI}) {
+    p.jump_if(BPF_JEQ | BPF_K, operation, trap);
   }
   p.jump_if(BPF_JGE | BPF_K, 0, p.verdict(kAllow));
 }
@@ -161,7 +161,7 @@ void check_prctl(Program& p) {
 
 std::vector<sock_filter> trap_filter(const TrapFilter& f) {
   Program p;
-  const auto mmap = p.label(), madvise = p.label(), range = p.label(), prctl = p.label();
+  const auto mmap = p.label(), madvise = p.label(), range = p.label(), futex = p.label();
   check_code(p, f);
   p.load(offsetof(seccomp_data, nr));
   for (uint32_t nr : f.allowed) p.jump_if(BPF_JEQ | BPF_K, nr, p.verdict(kAllow));
@@ -170,10 +170,10 @@ std::vector<sock_filter> trap_filter(const TrapFilter& f) {
   p.jump_if(BPF_JEQ | BPF_K, SYS_madvise, madvise);
   p.jump_if(BPF_JEQ | BPF_K, SYS_munmap, range);
   p.jump_if(BPF_JEQ | BPF_K, SYS_mprotect, range);
-  p.jump_if(BPF_JEQ | BPF_K, SYS_prctl, prctl);
+  p.jump_if(BPF_JEQ | BPF_K, SYS_futex, futex);
   p.jump_if(BPF_JGE | BPF_K, 0, p.verdict(kTrap));
-  p.bind(prctl);
-  check_prctl(p);
+  p.bind(futex);
+  check_futex(p);
   p.bind(mmap);
   check_mmap(p);
   p.jump_if(BPF_JGE | BPF_K, 0, range);

@@ -1,5 +1,6 @@
 #include "mm/address_space.h"
 
+#include "fs/vfs/dentry.h"
 #include "fs/vfs/inode.h"
 
 #include <atomic>
@@ -38,6 +39,13 @@ bool mergeable(const Vma& a, const Vma& b) {
                       a.backing_offset + a.length() == b.backing_offset));
 }
 
+platform::Space::Place place_of(const std::optional<Vma>& area, uint64_t addr) {
+  if (!area) return {};
+  const uint64_t offset = addr - area->start + area->offset;
+  if (!area->file) return {area->name, offset};
+  return {PathText::of(area->file->path(), Path()).shown(), offset};
+}
+
 }  // namespace
 
 SharedAnon::SharedAnon() : id_(next_shared_id()) {}
@@ -52,8 +60,10 @@ ExecutableHold::~ExecutableHold() { file_->inode().allow_write_access(); }
 AddressSpace::AddressSpace(Ref<platform::Space> space) : space_(std::move(space)) {
   space_->set_code_query([this](uint64_t addr) {
     const auto area = find(addr);
-    return area && (area->prot & PROT_EXEC) && !area->has(Vma::kShared);
+    return area && (area->prot & PROT_EXEC) && !(area->prot & PROT_WRITE) &&
+           !area->has(Vma::kShared);
   });
+  space_->set_place_query([this](uint64_t addr) { return place_of(find(addr), addr); });
 }
 
 AddressSpace::Areas::iterator AddressSpace::first_ending_after(uint64_t addr) {
@@ -160,6 +170,7 @@ void AddressSpace::erase_range(uint64_t start, uint64_t end) {
 
 AddressSpace::~AddressSpace() NO_THREAD_SAFETY_ANALYSIS {
   space_->set_code_query(nullptr);
+  space_->set_place_query(nullptr);
   for (auto& [start, v] : areas_) {
     if (v.is_shared_writable()) v.file->count_writable_mapping(-int64_t(v.pages()));
     if (v.is_attachment()) v.file->count_areas(-1);

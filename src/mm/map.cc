@@ -74,7 +74,12 @@ Result<Vma> AddressSpace::prepare(const MapRequest& r, uint64_t length) {
   if (r.file) {
     v.max_prot = TRY(max_prot_of(*r.file, r.prot, v.has(Vma::kShared)));
     MmapBacking backing = TRY(r.file->mmap(r.offset, length, r.prot, r.flags));
+    if (!backing.writable && v.has(Vma::kShared)) v.max_prot &= ~PROT_WRITE;
     if (backing.fd) {
+      // Guest code that has got hold of its stub may mprotect(2) what the host permits.
+      if (v.has(Vma::kShared) && !(v.max_prot & PROT_WRITE)) {
+        backing.fd = TRY(backing.fd->readonly());
+      }
       v.file = r.file;
       v.offset = r.offset;
       v.backing = std::move(backing.fd);

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -48,6 +49,8 @@ struct Trap {
 };
 
 class Thread;
+struct Counters;  // counters.h
+struct CallSite;
 
 // One host mapping to make: mmap(2) with MAP_FIXED in a space.
 struct Mapping {
@@ -89,10 +92,18 @@ class Space : public RefCounted {
   virtual Result<void> residency(uint64_t addr, std::span<uint8_t> pages) = 0;
   virtual uint64_t resident_bytes() = 0;
 
-  // Whether `addr` is executable private memory, which the platform may change for its own ends.
-  // Asked while nothing is locked.
+  // Whether `addr` is executable private memory that is not writable, which the platform may change
+  // for its own ends. Asked while nothing is locked.
   using CodeQuery = std::function<bool(uint64_t addr)>;
   virtual void set_code_query(CodeQuery) {}
+
+  // What is mapped at `addr`, for people to read. Asked while nothing is locked.
+  struct Place {
+    std::string file;
+    uint64_t offset = 0;  // In the file, of `addr`.
+  };
+  using PlaceQuery = std::function<Place(uint64_t addr)>;
+  virtual void set_place_query(PlaceQuery) {}
 };
 
 // What a guest thread may be told without asking the kernel: getpid(2), gettid(2), getuid(2) ...
@@ -112,6 +123,17 @@ class Thread {
   // The floating point and vector state, in the XSAVE layout of NT_X86_XSTATE.
   virtual Result<std::vector<std::byte>> fpu_state() = 0;
   virtual Result<void> set_fpu_state(std::span<const std::byte> state) = 0;
+  // The same between the thread and a signal frame in its memory (make_frame_fpu()), in time for
+  // its next instruction; `addr` 0 loads the initial state. A failure is reported as a trap then:
+  // a fault with SIGSEGV and SI_KERNEL. False: it is to be done by fpu_state() and copies.
+  virtual bool save_frame_fpu(uint64_t addr) {
+    (void)addr;
+    return false;
+  }
+  virtual bool load_frame_fpu(uint64_t addr) {
+    (void)addr;
+    return false;
+  }
   // Memory of its space, as Space::read() and write(), for the call that this thread is in: what
   // the platform copied with the trap is not copied again, and a write may come only when the
   // thread runs on. `known` says that the pages are mapped and writable.
@@ -124,8 +146,15 @@ class Thread {
   }
   // Makes writes of write_memory() that are still to come: others are about to look.
   virtual void flush_memory() {}
+  // The thread will not run on soon.
+  virtual void park() {}
+  // Its guest has ended: nothing of it, the host's record of its rseq area (rseq(2)) neither, may
+  // touch memory from the next flush_memory() on.
+  virtual void retire() {}
   // The call slept: what was copied with its trap is old.
   virtual void forget_copies() {}
+  // Whether the host itself has taken the thread out of a critical section (rseq(2)) when it traps.
+  virtual bool left_critical_section() const { return false; }
   // Run guest code until the next trap, which is reported by Platform::poll().
   enum class Mode { kRun, kStep };
   virtual void resume(Mode mode) = 0;
@@ -152,6 +181,9 @@ class Platform {
  public:
   virtual ~Platform() = default;
   virtual std::string_view name() const = 0;
+  // What it has counted since it was made. `most` call sites, those with the most calls first.
+  virtual Counters counters() = 0;
+  virtual std::vector<CallSite> call_sites(size_t most);
 
   virtual Result<NewSpace> new_space() = 0;
   // A copy-on-write copy of the space of `by`; the new thread has the registers of `by`.

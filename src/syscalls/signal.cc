@@ -57,7 +57,7 @@ SyscallResult rt_sigprocmask(Task& t, int32_t how, UserPtr<const uint64_t> set,
 }
 
 SyscallResult rt_sigreturn(Task& t) {
-  const std::optional<SignalSet> mask = pop_handler_frame(t);
+  const auto mask = pop_handler_frame(t);
   Lock lock(task_mutex);
   if (mask) {
     set_blocked(t, *mask);

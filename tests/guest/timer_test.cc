@@ -91,7 +91,7 @@ TEST(PosixTimer, SignalCarriesItsValue) {
 TEST(PosixTimer, OverrunsAreCounted) {
   static volatile int overrun;
   handle_signal_info(SIGRTMIN, [](int, siginfo_t* info, void*) {
-    overrun = info->si_overrun;
+    if (g_hits == 0) overrun = info->si_overrun;  // The timer goes on meanwhile.
     g_hits = g_hits + 1;
   });
   timer_t timer = make_timer(SIGRTMIN);

@@ -31,42 +31,40 @@ void save_regs(SignalContext& m, const Regs& r) {
 
 }  // namespace
 
-BuiltFrame build_frame(const FrameRequest& q, const Regs& regs) {
-  uint64_t sp = q.stack_top ? q.stack_top : regs.rsp - kRedZone;
-  const size_t fpu_size = q.fpu.size() ? q.fpu.size() + kMagic2Size : 0;
-  const uint64_t fpu_at = (sp - fpu_size) & ~uint64_t(63);
-  const uint64_t frame_at = ((fpu_at - sizeof(SignalFrame)) & ~uint64_t(15)) - 8;
+size_t frame_fpu_size(size_t size) { return size ? size + kMagic2Size : 0; }
 
-  SignalFrame f;
+void make_frame_fpu(std::vector<std::byte>& state) {
+  const size_t size = state.size();
+  SoftwareBytes sw{};
+  // The host's ptrace keeps the mask of enabled features where these bytes go.
+  memcpy(&sw.features, state.data() + kSoftwareOffset, sizeof sw.features);
+  sw.magic1 = kMagic1;
+  sw.xstate_size = uint32_t(size);
+  sw.extended_size = uint32_t(frame_fpu_size(size));
+  memcpy(state.data() + kSoftwareOffset, &sw, sizeof sw);
+  state.resize(frame_fpu_size(size));
+  memcpy(state.data() + size, &kMagic2, sizeof kMagic2);
+}
+
+BuiltFrame build_frame(const FrameRequest& q, const Regs& regs) {
+  const uint64_t sp = q.stack_top ? q.stack_top : regs.rsp - kRedZone;
+  BuiltFrame out;
+  out.fpu_addr = (sp - q.fpu_size) & ~uint64_t(63);
+  out.addr = ((out.fpu_addr - sizeof(SignalFrame)) & ~uint64_t(15)) - 8;
+
+  SignalFrame& f = out.frame;
   memset(&f, 0, sizeof f);
   f.return_address = q.restorer;
   f.context = q.context;
-  f.context.flags = kUcSigcontextSs | kUcStrictRestoreSs | (fpu_size ? kUcFpXstate : 0);
+  f.context.flags = kUcSigcontextSs | kUcStrictRestoreSs | (q.fpu_size ? kUcFpXstate : 0);
   f.context.link = 0;
   save_regs(f.context.mcontext, regs);
   f.context.mcontext.err = q.err;
   f.context.mcontext.trapno = q.trapno;
   f.context.mcontext.cr2 = q.cr2;
   f.context.mcontext.oldmask = q.context.mask;
-  f.context.mcontext.fpstate = fpu_size ? fpu_at : 0;
+  f.context.mcontext.fpstate = q.fpu_size ? out.fpu_addr : 0;
   f.info = q.info;
-
-  BuiltFrame out;
-  out.addr = frame_at;
-  out.bytes.resize(fpu_at - frame_at + fpu_size);
-  memcpy(out.bytes.data(), &f, sizeof f);
-  if (fpu_size) {
-    std::byte* fpu = out.bytes.data() + (fpu_at - frame_at);
-    memcpy(fpu, q.fpu.data(), q.fpu.size());
-    SoftwareBytes sw{};
-    // The host's ptrace keeps the mask of enabled features where these bytes go.
-    memcpy(&sw.features, fpu + kSoftwareOffset, sizeof sw.features);
-    sw.magic1 = kMagic1;
-    sw.xstate_size = uint32_t(q.fpu.size());
-    sw.extended_size = uint32_t(fpu_size);
-    memcpy(fpu + kSoftwareOffset, &sw, sizeof sw);
-    memcpy(fpu + q.fpu.size(), &kMagic2, sizeof kMagic2);
-  }
   return out;
 }
 
@@ -105,21 +103,19 @@ size_t fpu_state_size(std::span<const std::byte, 512> legacy, size_t max) {
   return sw.xstate_size;
 }
 
-void prepare_fpu_restore(std::span<std::byte> state, std::span<const std::byte> current) {
-  if (state.size() <= kXsaveHeader) return;
-  // Features that the processor state does not have are not set; reserved header bytes are zero.
-  uint64_t enabled = 0, wanted = 0;
+bool prepare_fpu_restore(std::span<std::byte> state, std::span<const std::byte> current) {
+  if (state.size() <= kXsaveHeader + 24) return true;
+  uint64_t enabled = 0, header[3];
   memcpy(&enabled, current.data() + kSoftwareOffset, sizeof enabled);
-  memcpy(&wanted, state.data() + kXsaveHeader, sizeof wanted);
-  wanted &= enabled;
-  memset(state.data() + kXsaveHeader, 0, std::min<size_t>(64, state.size() - kXsaveHeader));
-  memcpy(state.data() + kXsaveHeader, &wanted, sizeof wanted);
-  // MXCSR bits that fault when loaded.
+  memcpy(header, state.data() + kXsaveHeader, sizeof header);
+  if ((header[0] & ~enabled) || header[1] || header[2]) return false;
   uint32_t mxcsr, mask;
   memcpy(&mxcsr, state.data() + 24, sizeof mxcsr);
   memcpy(&mask, current.data() + 28, sizeof mask);
-  mxcsr &= mask ? mask : 0xffbf;
-  memcpy(state.data() + 24, &mxcsr, sizeof mxcsr);
+  if (mxcsr & ~(mask ? mask : 0xffbf)) return false;
+  memset(state.data() + kXsaveHeader + 24, 0,
+         std::min<size_t>(40, state.size() - kXsaveHeader - 24));
+  return true;
 }
 
 }  // namespace usk

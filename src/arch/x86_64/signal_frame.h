@@ -43,11 +43,12 @@ struct FrameRequest {
   UserContext
       context;  // flags, mcontext registers and mask are filled in here; stack_* and mask given.
   uint64_t err, trapno, cr2;
-  std::span<const std::byte> fpu;  // As Thread::fpu_state().
+  size_t fpu_size;  // Of the floating point state that lies in the frame; 0: none does.
 };
 struct BuiltFrame {
-  uint64_t addr;                 // Of bytes; also the new stack pointer.
-  std::vector<std::byte> bytes;  // The frame, a gap, the floating point state.
+  uint64_t addr;  // Of `frame`; also the new stack pointer.
+  SignalFrame frame;
+  uint64_t fpu_addr;  // Where the floating point state belongs.
 };
 BuiltFrame build_frame(const FrameRequest& request, const Regs& regs);
 // The registers with which the handler starts.
@@ -55,10 +56,14 @@ void enter_handler(Regs& regs, const BuiltFrame& frame, const FrameRequest& requ
 
 // sigreturn: the general registers of `context` into `regs`, made safe. False: not restorable.
 bool restore_regs(Regs& regs, const SignalContext& context);
+// How much of a frame the floating point state of `size` bytes (Thread::fpu_state()) takes.
+size_t frame_fpu_size(size_t size);
+// Makes of that state what lies in a frame.
+void make_frame_fpu(std::vector<std::byte>& state);
 // Size of the floating point state that starts with `legacy` (its first 512 bytes): 512, or that
 // of the whole XSAVE area, of at most `max`.
 size_t fpu_state_size(std::span<const std::byte, 512> legacy, size_t max);
-// Clears what ptrace(2) would refuse or misread: the software-reserved bytes.
-void prepare_fpu_restore(std::span<std::byte> state, std::span<const std::byte> current);
+// Clears what ptrace(2) would refuse or misread. False: the processor would not load this state.
+bool prepare_fpu_restore(std::span<std::byte> state, std::span<const std::byte> current);
 
 }  // namespace usk

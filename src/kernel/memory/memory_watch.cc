@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "fs/mem/file_data.h"
 #include "host/child_memory.h"
+#include "host/cpu.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
 
@@ -66,13 +67,16 @@ Deadline MemoryWatch::look(bool active) {
   const int64_t begin = kernel_.time.monotonic();
   if (begin < due_) return {due_};
   active_ = false;
+  const int64_t cpu_before = host::own_cpu_time_ns();
   uint64_t used = estimate();
   if (used > limit_) used = measure();
   if (used > limit_ && !has_killed_recently(begin)) kill_largest(used);
-  const int64_t end = kernel_.time.monotonic();
+  // What a look takes of the processor: on a busy machine it may be interrupted for long, and is
+  // due again all the sooner.
+  const int64_t cost = host::own_cpu_time_ns() - cpu_before;
   const uint64_t left = limit_ - std::min(used, limit_);
   const int64_t wait = std::clamp(int64_t(left / kBytesPerMs) * kMs, kSoonest, kLatest);
-  due_ = end + std::max(wait, (end - begin) * kShareOfTime);
+  due_ = kernel_.time.monotonic() + std::max(wait, cost * kShareOfTime);
   // Who is killed runs no more; whether that was enough is looked at all the same.
   active_ = used > limit_;
   return active || active_ ? Deadline{due_} : Deadline{};

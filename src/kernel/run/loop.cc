@@ -81,7 +81,9 @@ void Kernel::advance(Task& t) {
         time.arm(t.park_timer, CLOCK_MONOTONIC, park->until.ns);
       }
       t.usage.voluntary++;
-      if (scheduler.park(t)) return;
+      if (!scheduler.park(t)) continue;
+      if (t.cpu) t.cpu->park();
+      return;
     } else if (std::holds_alternative<InGuest>(step)) {
       return;
     } else {

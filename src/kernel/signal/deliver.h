@@ -7,8 +7,8 @@ namespace usk {
 // Puts a frame for `info` on the guest's stack and enters the handler. `mask` is what sigreturn
 // will restore. False: the stack cannot take it.
 bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& action, SignalSet mask);
-// rt_sigreturn(2): registers and alternate stack from the frame; the mask is the caller's to set.
-// Nothing: it is not one.
+// rt_sigreturn(2): registers and alternate stack from the frame; the mask it holds. Nothing: it is
+// not a frame.
 std::optional<SignalSet> pop_handler_frame(Task& t);
 
 // sigaltstack(2) towards the stack pointer `sp`.

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "arch/x86_64/signal_frame.h"
+#include "arch/x86_64/xstate.h"
 #include "kernel/run/outcome.h"
 #include "kernel/signal/deliver.h"
 
@@ -10,52 +11,6 @@ namespace usk {
 namespace {
 
 constexpr int kAutoDisarm = int(1u << 31);  // SS_AUTODISARM
-
-// What the floating point state of every thread here has alike: its size, and in the legacy area
-// the features that are enabled and the bits of MXCSR that may be set.
-struct FpuShape {
-  size_t size = 0;  // 0: not seen yet.
-  std::array<std::byte, 512> legacy{};
-};
-Mutex<Rank::kLeaf> shape_mutex;
-FpuShape known_shape GUARDED_BY(shape_mutex);
-
-FpuShape remember_shape(std::span<const std::byte> state) {
-  Lock lock(shape_mutex);
-  if (known_shape.size == 0 && state.size() >= known_shape.legacy.size()) {
-    memcpy(known_shape.legacy.data(), state.data(), known_shape.legacy.size());
-    known_shape.size = state.size();
-  }
-  return known_shape;
-}
-
-// Asks the platform only if nobody has: a sigreturn comes after a frame was made, mostly.
-Result<FpuShape> fpu_shape(Task& t) {
-  if (FpuShape shape = remember_shape({}); shape.size) return shape;
-  return remember_shape(TRY(t.cpu->fpu_state()));
-}
-
-// The frame at `at` and what follows it, read at once: the state that push_handler_frame() put
-// there. What lies elsewhere is read by itself.
-class FrameReader {
- public:
-  FrameReader(Task& t, uint64_t at, size_t size) : mem_(t.mem()), at_(at), bytes_(size) {
-    const auto area = t.mm->find(at);
-    const size_t here = area ? std::min<uint64_t>(size, area->end - at) : 0;
-    bytes_.resize(mem_.read(at, std::span(bytes_).first(here)).value_or(0));
-  }
-  Result<void> copy_in(std::span<std::byte> dst, uint64_t addr) {
-    const uint64_t skip = addr - at_;
-    if (skip > bytes_.size() || dst.size() > bytes_.size() - skip) return mem_.copy_in(dst, addr);
-    memcpy(dst.data(), bytes_.data() + skip, dst.size());
-    return {};
-  }
-
- private:
-  UserMemory mem_;
-  const uint64_t at_;
-  std::vector<std::byte> bytes_;
-};
 
 }  // namespace
 
@@ -70,6 +25,45 @@ uint64_t guess_page_fault_error(Task& t, int code) {
   const bool write = area && (area->prot & PROT_READ) && !(area->prot & PROT_WRITE);
   return 4 | (code == SEGV_ACCERR ? 1 : 0) | (write ? 2 : 0);
 }
+
+namespace {
+
+// Once the frame is written: the stack has grown then.
+bool save_fpu(Task& t, uint64_t addr, size_t size) {
+  if (t.mm->is_writable(addr, size) && t.cpu->save_frame_fpu(addr)) return true;
+  auto state = t.cpu->fpu_state();
+  if (!state) return false;
+  state->resize(xstate_size());
+  make_frame_fpu(*state);
+  return t.mem().copy_out(addr, *state).has_value();
+}
+
+bool load_fpu(Task& t, uint64_t addr) {
+  if (t.cpu->load_frame_fpu(addr)) return true;
+  auto current = t.cpu->fpu_state();
+  if (!current) return false;
+  std::vector<std::byte> state(current->size());
+  size_t size = 512;
+  if (addr) {
+    if (!t.mem().copy_in(std::span(state).first(size), addr)) return false;
+    size = fpu_state_size(std::span(std::as_const(state)).first<512>(), current->size());
+    if (size > 512 && !t.mem().copy_in(std::span(state).subspan(512, size - 512), addr + 512)) {
+      return false;
+    }
+  } else {
+    constexpr uint32_t kControlWord = 0x37f, kMxcsr = 0x1f80;
+    memcpy(state.data(), &kControlWord, sizeof kControlWord);
+    memcpy(state.data() + 24, &kMxcsr, sizeof kMxcsr);
+  }
+  if (size == 512) {  // A frame of the legacy area alone: the rest is as it is initially.
+    const uint64_t x87_and_sse = 3;
+    memcpy(state.data() + 512, &x87_and_sse, sizeof x87_and_sse);
+  }
+  if (addr % 64 || !prepare_fpu_restore(state, *current)) return false;
+  return t.cpu->set_fpu_state(state).has_value();
+}
+
+}  // namespace
 
 bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& action,
                         SignalSet mask) {
@@ -93,46 +87,24 @@ bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& acti
     q.trapno = t.fault.number ? t.fault.number : 14;
     q.err = t.fault.number ? t.fault.error : guess_page_fault_error(t, info.si_code);
   }
-  auto fpu = t.cpu->fpu_state();
-  if (!fpu) return false;
-  q.fpu = *fpu;
-  remember_shape(*fpu);
+  q.fpu_size = frame_fpu_size(xstate_size());
   const BuiltFrame frame = build_frame(q, regs);
   if (switch_stack && frame.addr < t.alt_stack.addr) return false;
-  if (!t.mem().copy_out(frame.addr, frame.bytes)) return false;
+  if (!t.mem().put(UserPtr<SignalFrame>{frame.addr}, frame.frame)) return false;
+  if (!save_fpu(t, frame.fpu_addr, q.fpu_size)) return false;
   enter_handler(regs, frame, q);
   if (t.alt_stack.flags & kAutoDisarm) t.alt_stack = AltStack{};
   return true;
 }
 
 std::optional<SignalSet> pop_handler_frame(Task& t) {
-  constexpr size_t kMostBetween = 64;  // The state stands at a multiple of it.
   Regs& regs = t.cpu->regs();
-  SignalFrame frame;
-  const uint64_t at = regs.rsp - sizeof(frame.return_address);
-  const auto shape = fpu_shape(t);
-  if (!shape) return std::nullopt;
-  FrameReader mem(t, at, sizeof frame + kMostBetween + shape->size);
-  if (!mem.copy_in(std::as_writable_bytes(std::span(&frame, 1)), at)) return std::nullopt;
-  if (!restore_regs(regs, frame.context.mcontext)) return std::nullopt;
-  if (const uint64_t fp = frame.context.mcontext.fpstate) {
-    std::vector<std::byte> state(512);
-    if (!mem.copy_in(state, fp)) return std::nullopt;
-    const size_t size = fpu_state_size(std::span<const std::byte, 512>(state), shape->size);
-    // A frame of the legacy area alone leaves the rest as it is initially.
-    state.resize(shape->size);
-    if (size > 512 && !mem.copy_in(std::span(state).subspan(512, size - 512), fp + 512)) {
-      return std::nullopt;
-    }
-    if (size == 512) {
-      const uint64_t x87_and_sse = 3;
-      memcpy(state.data() + 512, &x87_and_sse, sizeof x87_and_sse);
-    }
-    prepare_fpu_restore(state, shape->legacy);
-    if (!t.cpu->set_fpu_state(state)) return std::nullopt;
-  }
+  // The handler's return has taken the return address off.
+  auto context = t.mem().get(UserPtr<const UserContext>{regs.rsp});
+  if (!context || !restore_regs(regs, context->mcontext)) return std::nullopt;
+  const UserContext& c = *context;
+  if (!load_fpu(t, c.mcontext.fpstate)) return std::nullopt;
   // Only a usable alternate stack is taken over; a bad one is ignored as Linux does.
-  const UserContext& c = frame.context;
   const int mode = c.stack_flags & ~kAutoDisarm;
   if (mode == SS_DISABLE) {
     t.alt_stack = AltStack{};

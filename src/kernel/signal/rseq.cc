@@ -7,7 +7,7 @@
 namespace usk {
 
 bool leave_critical_section(Task& t) {
-  if (!t.rseq.addr) return true;
+  if (!t.rseq.addr || t.cpu->left_critical_section()) return true;
   UserMemory mem = t.mem();
   const UserPtr<uint64_t> pointer{t.rseq.addr + offsetof(struct rseq, rseq_cs)};
   auto section_addr = mem.get(pointer);

@@ -130,6 +130,7 @@ void leave_process(Task& t) REQUIRES(task_mutex) {
 
 void release_resources(Task& t, bool last) {
   leave_futexes(t);
+  t.cpu->retire();
   if (t.clear_child_tid && t.mm->ref_count() > 1) {
     if (t.mem().put(UserPtr<uint32_t>{t.clear_child_tid}, 0)) {
       t.cpu->flush_memory();

@@ -110,6 +110,7 @@ Result<NewSpace> PtracePlatform::new_space() {
     pid = zygote_->clone(kForkFlags);
   }
   NewSpace s = wrap_space(TRY(pid));
+  count.spaces_new++;
   Regs& r = s.thread->regs();
   r = Regs();
   r.cs = kUserCs, r.ss = kUserSs, r.eflags = kFlagsInitial;
@@ -119,6 +120,7 @@ Result<NewSpace> PtracePlatform::new_space() {
 
 Result<NewSpace> PtracePlatform::fork(Thread& by) {
   NewSpace s = wrap_space(TRY(static_cast<PtraceThread&>(by).clone(kForkFlags)));
+  count.spaces_forked++;
   s.thread->regs() = by.regs();
   return s;
 }
@@ -126,6 +128,7 @@ Result<NewSpace> PtracePlatform::fork(Thread& by) {
 Result<std::unique_ptr<Thread>> PtracePlatform::new_thread(Thread& by) {
   auto& parent = static_cast<PtraceThread&>(by);
   const pid_t tid = TRY(parent.clone(kThreadFlags));
+  count.threads++;
   auto thread = std::make_unique<PtraceThread>(*this, parent.ptrace_space(), tid);
   thread->regs() = by.regs();
   return thread;

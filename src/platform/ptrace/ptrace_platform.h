@@ -11,6 +11,7 @@
 
 #include "host/channel.h"
 #include "host/process.h"
+#include "platform/counters.h"
 #include "platform/platform.h"
 
 namespace usk::platform {
@@ -128,12 +129,14 @@ class PtracePlatform final : public Platform {
   ~PtracePlatform() override;
 
   std::string_view name() const override { return "ptrace"; }
+  Counters counters() override { return count; }
   Result<NewSpace> new_space() override;
   Result<NewSpace> fork(Thread& by) override;
   Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
   bool poll(int fd, Deadline until, const OnTrap& on_trap) override;
   uint64_t host_clock_gettime() override { return host_clock_gettime_; }
 
+  Counters count;
   host::Channel& channel() { return channel_; }
   CallStop call_stop() const { return call_stop_; }
   void add_thread(PtraceThread& t) { threads_[t.tid()] = &t; }

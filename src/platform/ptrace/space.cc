@@ -111,11 +111,15 @@ static Result<Bytes> within_guest(uint64_t addr, Bytes bytes) {
 }
 
 Result<size_t> PtraceSpace::read(uint64_t addr, std::span<std::byte> dst) {
-  return process_read(pid_, addr, TRY(within_guest(addr, dst)));
+  auto n = process_read(pid_, addr, TRY(within_guest(addr, dst)));
+  platform_.count.in_by_host++, platform_.count.in_by_host_bytes += n.value_or(0);
+  return n;
 }
 
 Result<size_t> PtraceSpace::write(uint64_t addr, std::span<const std::byte> src) {
-  return process_write(pid_, addr, TRY(within_guest(addr, src)));
+  auto n = process_write(pid_, addr, TRY(within_guest(addr, src)));
+  platform_.count.out_by_host++, platform_.count.out_by_host_bytes += n.value_or(0);
+  return n;
 }
 
 Result<void> PtraceSpace::write_stub(uint64_t addr, std::span<const std::byte> src) {

@@ -85,12 +85,14 @@ std::optional<Trap> PtraceThread::classify(int status) {
   running_ = false;
   if (!WIFSTOPPED(status)) {
     lost_ = true;
+    platform_.count.stop_end++;
     return Trap{.kind = Trap::Kind::kLost};
   }
   const int event = status >> 16;
   const int signal = WSTOPSIG(status);
   if (event) return classify_event(event, signal);
   if (signal == kSyscallStop) {
+    platform_.count.stop_syscall++;
     fetch_regs();
     // The syscall instruction leaves the return address in rcx; int 0x80 does not.
     const bool native = regs_.rcx == regs_.rip;
@@ -105,6 +107,7 @@ std::optional<Trap> PtraceThread::classify(int status) {
 std::optional<Trap> PtraceThread::classify_event(int event, int signal) {
   const bool group_stop = event == PTRACE_EVENT_STOP && (signal == SIGSTOP || signal == SIGTSTP ||
                                                          signal == SIGTTIN || signal == SIGTTOU);
+  group_stop ? platform_.count.stop_group++ : platform_.count.stop_event++;
   if (!group_stop) return Trap{.kind = Trap::Kind::kInterrupted};
   // Somebody on the host stopped the stub: it stays so until SIGCONT, which is another event.
   running_ = true;
@@ -116,6 +119,7 @@ std::optional<Trap> PtraceThread::classify_event(int event, int signal) {
 // The stub's own filter met the call: in the vsyscall page, which no tracer's stop precedes, or on
 // a host that asks filters first.
 std::optional<Trap> PtraceThread::classify_filtered_call(const siginfo_t& info) {
+  platform_.count.stop_filtered++;
   const uint64_t at = reinterpret_cast<uint64_t>(info.si_call_addr);
   Regs& r = regs();
   r.orig_rax = uint64_t(info.si_syscall);
@@ -138,10 +142,13 @@ std::optional<Trap> PtraceThread::classify_signal(int signal) {
   auto info = trace_siginfo(tid_);
   if (!info) return Trap{.kind = Trap::Kind::kInterrupted};
   if (info->si_code <= 0) {  // Sent by somebody on the host: not the guest's business.
+    platform_.count.stop_foreign_signal++;
     resume(mode_);
     return std::nullopt;
   }
   if (signal == SIGSYS) return classify_filtered_call(*info);
+  platform_.count.stop_fault++;
+  count_fault(platform_.count, signal);
   return Trap{.kind = Trap::Kind::kFault,
               .signal = signal,
               .code = info->si_code,
@@ -170,6 +177,7 @@ Result<PtraceThread::StubStop> PtraceThread::run_stub(const Regs& regs) {
   if (lost_) return Err(ESRCH);
   fetch_regs();
   regs_dirty_ = true;  // The host thread is about to lose the guest's registers.
+  platform_.count.stub_runs++;
   TRY(trace_set_regs(tid_, regs));
   const int status = TRY(continue_until_stop());
   StubStop stop;

@@ -39,6 +39,9 @@ enum StubCommand : uint64_t {
   kCmdCompareExchange,  // *args[0]: args[1] -> args[2]; the result is what it held
   kCmdSaveFpu,          // XSAVE into the buffer, args[0]: its mask
   kCmdRestoreFpu,       // XRSTOR from the buffer
+  kCmdSaveFrameFpu,     // The floating point state of a signal frame, to args[0]
+  kCmdLoadFrameFpu,     // ... and back from there; 0: the initial state
+  kCmdForgetRseq,       // rseq(2), whose failure means that there was nothing to forget
   kCmdCopyOut,          // args[1] bytes from the buffer at args[2] to args[0]
 };
 
@@ -73,7 +76,9 @@ struct Area {
   uint32_t sequence;  // Number of this order's batch of commands ...
   uint32_t done;      // ... and of the last one that was run.
   uint64_t copied;
-  uint64_t unused2[3];
+  uint32_t parked;  // The answer will take long: not to be looked for.
+  uint32_t unused1;
+  uint64_t unused2[2];
   // Between stub and signal handler.
   alignas(64) uint32_t interrupt;  // A kick came while stub code ran.
   uint32_t waiting;                // Sleeps on `order`.
@@ -82,7 +87,8 @@ struct Area {
   uint64_t self, stack_top;
   uint64_t fixup;       // Stack to go back to when a guarded access faults; 0: none is going on.
   uint64_t minus_self;  // What gs is checked with, free of flags.
-  uint64_t unused3[2];
+  uint64_t answered;    // Calls that were answered in the stub.
+  uint64_t unused3[1];
   StubRegs regs;
   struct {
     uint32_t signal;
@@ -98,6 +104,7 @@ static_assert(offsetof(Area, interrupt) == USK_O_INTERRUPT);
 static_assert(offsetof(Area, self) == USK_O_SELF);
 static_assert(offsetof(Area, stack_top) == USK_O_STACK);
 static_assert(offsetof(Area, fixup) == USK_O_FIXUP);
+static_assert(offsetof(Area, answered) == USK_O_ANSWERED);
 static_assert(offsetof(Area, regs) == USK_O_REGS);
 static_assert(offsetof(StubRegs, gs_base) + USK_O_REGS == USK_O_GSBASE);
 static_assert(offsetof(Area, minus_self) == USK_O_MINUS_SELF);
@@ -112,6 +119,8 @@ struct Policy {
   uint32_t zygote_index;
   uint64_t xsave_mask;
   uint32_t xsave_size;
+  // The initial state, as XRSTOR wants it.
+  alignas(64) unsigned char initial_fpu[576];
 };
 
 }  // namespace usk::trap

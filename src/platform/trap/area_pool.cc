@@ -35,6 +35,7 @@ std::optional<uint32_t> AreaPool::take_block() {
   if (!free_.empty()) {
     const uint32_t block = free_.back();
     free_.pop_back();
+    reused_++;
     return block;
   }
   if (next_ == kBlocks) return std::nullopt;

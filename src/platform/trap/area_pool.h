@@ -21,6 +21,7 @@ class AreaPool {
 
   // Blocks of USK_AREAS_PER_BLOCK areas, zeroed. Nothing: all are in use.
   std::optional<uint32_t> take_block();
+  uint64_t reused() const { return reused_; }  // How many blocks were taken again.
   // No process maps it any more; its first `used` areas were in use.
   void release_block(uint32_t block, uint32_t used);
 
@@ -47,6 +48,7 @@ class AreaPool {
   std::byte* base_ = nullptr;
   std::vector<uint32_t> free_;  // Given back; blocks from next_ on were never used.
   uint32_t next_ = 0;
+  uint64_t reused_ = 0;
 };
 
 }  // namespace usk::platform

@@ -9,14 +9,26 @@ void HandOff::posted(int64_t think_ns) {
 }
 
 bool HandOff::should_poll(size_t running, int64_t now) const {
-  return streak_ >= kStreak && running > 0 && running < size_t(cpus_) && now >= not_before_;
+  return streak_ >= kStreak && running > 0 && !crowded(running) && now >= not_before_;
 }
 
-void HandOff::stopped(int64_t now, uint64_t posts) {
-  constexpr uint64_t kWorthwhile = 64;
-  pause_ = posts >= kWorthwhile ? kShortestPauseNs : std::min(pause_ * 2, kLongestPauseNs);
-  not_before_ = posts >= kWorthwhile ? now : now + pause_;
+void HandOff::stopped(Stop why, int64_t now, uint64_t posts) {
   streak_ = 0;
+  // The guest's doing, which says nothing of what the next attempt will bring.
+  if (why == Stop::kCrowded || why == Stop::kAwait || why == Stop::kEmpty) return;
+  // Many posts between two disturbances pay for them.
+  constexpr uint64_t kMany = 4096;
+  const bool disturbed = why == Stop::kShared || why == Stop::kPreempted;
+  if (posts >= (disturbed ? kMany : kWorthwhile)) pause_ /= 4;
+  pause_ = std::max(pause_, kShortestPauseNs / 2);
+  if (disturbed) {
+    pause_ = std::clamp(pause_ * 4, kDisturbedPauseNs, kLongestPauseNs);
+  } else if (posts < kWorthwhile) {
+    pause_ = std::max(pause_, std::min(pause_ * 2, kLongestIdlePauseNs));
+  } else {
+    return;  // At once, if posts are as quick.
+  }
+  not_before_ = now + pause_;
 }
 
 }  // namespace usk::platform

@@ -14,16 +14,18 @@
 /* Top of the address space of a 64-bit process (4-level paging). */
 #define USK_STUB_TOP 0x7ffffffff000
 
-/* Patched call sites: `jmp *slot` through this table to their thunks. The third byte of a slot's
-   address is the sixth of the patched site and no instruction of 64-bit code (06, 07), so that a
-   jump into the middle of a site faults. */
+/* Patched call sites: `jmp *slot` through this table to their thunks (patches.h). The third byte of
+   a slot's address is the sixth of the patched site and no instruction of 64-bit code (06, 07), so
+   that a jump to there faults. */
 #define USK_TABLE 0x60000
 #define USK_TABLE_SIZE 0x20000
 #define USK_THUNKS 0x7fffd0200000
 #define USK_THUNK_SIZE 128
 #define USK_THUNK_COUNT (USK_TABLE_SIZE / 8)
+#define USK_THUNK_BACK 88    /* Where its tail goes on. */
+#define USK_THUNK_TAIL 96    /* Address of its tail, beyond the thunk if it has none. */
 #define USK_THUNK_SLOW 104   /* Address of its system call instruction. */
-#define USK_THUNK_RETURN 112 /* Where the thunk goes back to ... */
+#define USK_THUNK_RETURN 112 /* Where the call goes back to: its tail, or into the program ... */
 #define USK_THUNK_SITE 120   /* ... and the site that leads to it. */
 #define USK_THUNKS_END (USK_THUNKS + USK_THUNK_SIZE * USK_THUNK_COUNT)
 
@@ -45,6 +47,7 @@
 #define USK_O_STACK 152
 #define USK_O_FIXUP 160
 #define USK_O_MINUS_SELF 168
+#define USK_O_ANSWERED 176
 #define USK_O_REGS 192
 #define USK_O_R15 (USK_O_REGS + 0)
 #define USK_O_R14 (USK_O_REGS + 8)
@@ -75,3 +78,6 @@
 #define USK_AREA_BUFFER 0x2000
 #define USK_AREA_BUFFER_SIZE 0x4000
 #define USK_AREA_SIGNAL_STACK 0x6000
+
+/* What rt_sigreturn(2) reads above the stack pointer: struct ucontext. */
+#define USK_FRAME_CONTEXT 304

@@ -10,6 +10,8 @@
 namespace usk::platform {
 namespace {
 
+constexpr size_t kCompareSize = 6;
+
 // Writes code into a thunk.
 class Emitter {
  public:
@@ -52,32 +54,50 @@ std::optional<trap::Identity> identity_of(uint32_t nr) {
   }
 }
 
-// rcx and r11 are free, flags are not.
-void emit_thunk(Emitter& e, const SiteShape& shape, uint64_t at, uint64_t ret) {
-  if (shape.kind == SiteShape::kNumber) {
-    e.bytes({0xb8});  // mov $nr, %eax
-    e.value(shape.nr);
-  } else {
-    e.bytes({0x4c, 0x8b, 0x4c, 0x24, 0x08});  // mov 8(%rsp), %r9
-  }
-  // Whose gs this is: the area says what it must be. A gs without memory faults here.
+// Adds one to the area's count of answers, free of flags.
+void emit_count(Emitter& e) {
+  e.bytes({0x65, 0x48, 0x8b, 0x0c, 0x25});  // mov %gs:answered, %rcx
+  e.value(uint32_t(USK_O_ANSWERED));
+  e.bytes({0x48, 0x8d, 0x49, 0x01});        // lea 1(%rcx), %rcx
+  e.bytes({0x65, 0x48, 0x89, 0x0c, 0x25});  // mov %rcx, %gs:answered
+  e.value(uint32_t(USK_O_ANSWERED));
+}
+
+// Whose gs this is: the area says what it must be. A gs without memory faults here. Returns the
+// distance to the slow way.
+size_t emit_check(Emitter& e) {
   e.bytes({0xf3, 0x49, 0x0f, 0xae, 0xcb});  // rdgsbase %r11
   e.bytes({0x65, 0x48, 0x8b, 0x0c, 0x25});  // mov %gs:minus_self, %rcx
   e.value(uint32_t(USK_O_MINUS_SELF));
   e.bytes({0x4a, 0x8d, 0x0c, 0x19});  // lea (%rcx,%r11), %rcx
   e.bytes({0xe3, 0x02});              // jrcxz over the next
   e.bytes({0xeb});                    // jmp slow
-  const size_t to_slow = e.short_distance();
-  if (auto identity = shape.kind == SiteShape::kNumber ? identity_of(shape.nr) : std::nullopt) {
-    e.bytes({0x65, 0x8b, 0x0c, 0x25});  // mov %gs:identity, %ecx
-    e.value(uint32_t(USK_O_IDENTITY + *identity * 4));
-    e.bytes({0xe3});  // jrcxz: the kernel process is to be asked
-    const size_t to_call = e.short_distance();
-    e.bytes({0x8d, 0x41, 0xff});  // lea -1(%rcx), %eax
-    e.bytes({0xff, 0x25});        // jmp *return
-    e.distance_to(at + USK_THUNK_RETURN);
-    e.bind(to_call);
+  return e.short_distance();
+}
+
+void emit_answer(Emitter& e, trap::Identity identity, uint64_t at) {
+  e.bytes({0x65, 0x8b, 0x0c, 0x25});  // mov %gs:identity, %ecx
+  e.value(uint32_t(USK_O_IDENTITY + identity * 4));
+  e.bytes({0xe3});  // jrcxz: the kernel process is to be asked
+  const size_t to_call = e.short_distance();
+  e.bytes({0x8d, 0x41, 0xff});  // lea -1(%rcx), %eax
+  emit_count(e);
+  e.bytes({0xff, 0x25});  // jmp *return
+  e.distance_to(at + USK_THUNK_RETURN);
+  e.bind(to_call);
+}
+
+// rcx and r11 are free, flags are not. The address of the tail, or 0.
+uint64_t emit_thunk(Emitter& e, const SiteShape& shape, uint64_t at, uint64_t ret) {
+  if (shape.kind == SiteShape::kNumber) {
+    e.bytes({0xb8});  // mov $nr, %eax
+    e.value(shape.nr);
+  } else if (shape.kind == SiteShape::kStackArgument) {
+    e.bytes({0x4c, 0x8b, 0x4c, 0x24, 0x08});  // mov 8(%rsp), %r9
   }
+  const size_t to_slow = emit_check(e);
+  const auto identity = shape.kind == SiteShape::kNumber ? identity_of(shape.nr) : std::nullopt;
+  if (identity) emit_answer(e, *identity, at);
   e.bytes({0x4c, 0x8b, 0x1d});  // mov return(%rip), %r11
   e.distance_to(at + USK_THUNK_RETURN);
   e.bytes({0xe9});  // jmp usk_patched_entry
@@ -85,25 +105,50 @@ void emit_thunk(Emitter& e, const SiteShape& shape, uint64_t at, uint64_t ret) {
   e.bind(to_slow);
   e.word(USK_THUNK_SLOW, e.here());
   e.bytes({0x0f, 0x05});  // syscall, which traps
-  e.bytes({0xff, 0x25});  // jmp *return
-  e.distance_to(at + USK_THUNK_RETURN);
-  e.word(USK_THUNK_RETURN, ret);
-  e.word(USK_THUNK_SITE, ret - kPatchSize);
+  uint64_t tail = 0;
+  if (shape.kind == SiteShape::kCompare) {
+    tail = e.here();
+    e.bytes({0x48, 0x3d});  // cmp $imm32, %rax
+    e.value(shape.nr);
+    e.bytes({0xff, 0x25});  // jmp *back
+    e.distance_to(at + USK_THUNK_BACK);
+    e.word(USK_THUNK_BACK, ret + kCompareSize);
+  } else {
+    e.bytes({0xff, 0x25});  // jmp *return
+    e.distance_to(at + USK_THUNK_RETURN);
+  }
+  e.word(USK_THUNK_TAIL, tail ? tail : at + USK_THUNK_SIZE);
+  e.word(USK_THUNK_RETURN, tail ? tail : ret);
+  e.word(USK_THUNK_SITE, shape.site(ret));
+  return tail;
+}
+
+bool ends_with(std::span<const std::byte> code, std::span<const uint8_t> end) {
+  return code.size() >= end.size() &&
+         memcmp(code.data() + code.size() - end.size(), end.data(), end.size()) == 0;
 }
 
 }  // namespace
 
-std::optional<SiteShape> shape_of(std::span<const std::byte> code, uint32_t nr) {
-  if (code.size() < kPatchSize + 1) return std::nullopt;
-  const auto* q = reinterpret_cast<const uint8_t*>(code.data() + code.size());
-  uint32_t number;
-  memcpy(&number, q - 6, sizeof number);
-  // 41 b8 and 49 b8 are movs to other registers.
-  if (q[-7] == 0xb8 && number == nr && (q[-8] & 0xf0) != 0x40)
-    return SiteShape{SiteShape::kNumber, nr};
+std::optional<SiteShape> shape_of(std::span<const std::byte> before,
+                                  std::span<const std::byte> after, uint32_t nr) {
+  static constexpr uint8_t kSyscall[] = {0x0f, 0x05};
+  if (!ends_with(before, kSyscall)) return std::nullopt;
+  if (before.size() > kPatchSize) {
+    const auto* q = reinterpret_cast<const uint8_t*>(before.data() + before.size());
+    uint32_t number;
+    memcpy(&number, q - 6, sizeof number);
+    // 41 b8 and 49 b8 are movs to other registers.
+    if (q[-7] == 0xb8 && number == nr && (q[-8] & 0xf0) != 0x40) {
+      return SiteShape{SiteShape::kNumber, nr};
+    }
+  }
   static constexpr uint8_t kStackArgument[] = {0x4c, 0x8b, 0x4c, 0x24, 0x08, 0x0f, 0x05};
-  if (memcmp(q - 7, kStackArgument, sizeof kStackArgument) == 0) {
-    return SiteShape{SiteShape::kStackArgument, 0};
+  if (ends_with(before, kStackArgument)) return SiteShape{SiteShape::kStackArgument, 0};
+  if (after.size() >= kCompareSize && after[0] == std::byte(0x48) && after[1] == std::byte(0x3d)) {
+    SiteShape s{SiteShape::kCompare, 0};
+    memcpy(&s.nr, after.data() + 2, sizeof s.nr);
+    return s;
   }
   return std::nullopt;
 }
@@ -113,20 +158,28 @@ std::optional<uint32_t> ThunkPool::make(const SiteShape& shape, uint64_t ret) {
   if (!free_.empty()) {
     number = free_.back();
     free_.pop_back();
-  } else if (next_ < USK_THUNK_COUNT) {
-    number = next_++;
+  } else if (thunks_.size() < USK_THUNK_COUNT) {
+    number = uint32_t(thunks_.size());
+    thunks_.emplace_back();
   } else {
     return std::nullopt;
   }
   const uint64_t at = USK_THUNKS + uint64_t(number) * USK_THUNK_SIZE;
   Emitter e(areas_.thunk(number), at);
-  emit_thunk(e, shape, at, ret);
+  thunks_[number] = {ret, emit_thunk(e, shape, at, ret)};
   areas_.slot(number) = at;
   return number;
 }
 
+std::optional<uint64_t> ThunkPool::tail_stands_for(uint64_t addr) const {
+  if (addr < USK_THUNKS) return std::nullopt;
+  const uint64_t number = (addr - USK_THUNKS) / USK_THUNK_SIZE;
+  if (number >= thunks_.size() || thunks_[number].tail != addr) return std::nullopt;
+  return thunks_[number].ret;
+}
+
 std::array<std::byte, kPatchSize> ThunkPool::jump(uint32_t number) {
-  std::array<std::byte, kPatchSize> code{std::byte(0xff), std::byte(0x24), std::byte(0x25)};
+  std::array<std::byte, kPatchSize> code{std::byte(0xff), std::byte(0x24), std::byte(0xe5)};
   const uint32_t slot = USK_TABLE + number * 8;
   memcpy(&code[3], &slot, sizeof slot);
   return code;
@@ -136,11 +189,11 @@ Patches::~Patches() {
   for (auto& [addr, site] : sites_) pool_.release(site.thunk);
 }
 
-bool Patches::is_hot(uint64_t ret) {
+uint32_t Patches::is_hot(uint64_t ret) {
   Counter& c = counters_[(ret * 0x9e3779b97f4a7c15) >> 56];
   if (c.ret != ret) c = {ret, 0};
   // Again after twice as many: a site that cannot be patched is not looked at each time.
-  return ++c.hits >= kHot && std::has_single_bit(c.hits);
+  return ++c.hits >= kHot && std::has_single_bit(c.hits) ? c.hits : 0;
 }
 
 const Patches::Site* Patches::add(uint64_t addr, const SiteShape& shape,
@@ -148,10 +201,10 @@ const Patches::Site* Patches::add(uint64_t addr, const SiteShape& shape,
   auto it = sites_.find(addr);
   if (it != sites_.end()) {
     const Site& s = it->second;
-    if (s.shape.kind == shape.kind && s.shape.nr == shape.nr) return &s;
+    if (s.shape == shape) return &s;
     return nullptr;  // Other code than once was there: it keeps trapping.
   }
-  const auto thunk = pool_.make(shape, addr + kPatchSize);
+  const auto thunk = pool_.make(shape, shape.ret(addr));
   if (!thunk) return nullptr;
   Site s{.shape = shape, .thunk = *thunk, .original = {}, .patched = ThunkPool::jump(*thunk)};
   std::copy(code.begin(), code.end(), s.original.begin());
@@ -163,6 +216,20 @@ const Patches::Site* Patches::add(uint64_t addr, const SiteShape& shape,
 const Patches::Site* Patches::find(uint64_t addr) const {
   auto it = sites_.find(addr);
   return it == sites_.end() ? nullptr : &it->second;
+}
+
+std::optional<Patches::Entry> Patches::entry(uint64_t addr, uint64_t rax) const {
+  if (!may_touch(addr, 1)) return std::nullopt;
+  constexpr uint64_t kCall = kPatchSize - 2;  // Of a site that ends in the call.
+  if (const Site* s = find(addr - kCall)) {
+    const bool same = s->shape.kind == SiteShape::kStackArgument ||
+                      (s->shape.kind == SiteShape::kNumber && s->shape.nr == rax);
+    if (same) return Entry{addr - kCall, addr - kCall};
+  }
+  if (const Site* s = find(addr - 2); s && s->shape.kind == SiteShape::kCompare) {
+    return Entry{addr - 2, tail(*s)};
+  }
+  return std::nullopt;
 }
 
 std::vector<uint64_t> Patches::within(uint64_t addr, uint64_t length) const {

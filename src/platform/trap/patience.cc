@@ -7,17 +7,22 @@ namespace usk::platform {
 namespace {
 
 constexpr int64_t kLookNs = 20'000'000, kGiveUpNs = 20'000'000'000;
+// Every notice that waits has been heard by then: each thread has one at most, in turn.
+constexpr int64_t kBusyNs = 3'000'000'000;
 constexpr int kMaxAsleep = 3;
 constexpr uint64_t kMaxUserTicks = 10;
 
 }  // namespace
 
 Patience::Patience(pid_t tid)
-    : tid_(tid), next_(host::monotonic_now() + kLookNs), give_up_(next_ + kGiveUpNs) {}
+    : tid_(tid),
+      next_(host::monotonic_now() + kLookNs),
+      busy_until_(next_ + kBusyNs),
+      give_up_(next_ + kGiveUpNs) {}
 
-bool Patience::is_over() {
+bool Patience::is_over(bool quiet) {
   const int64_t now = host::monotonic_now();
-  if (now < next_) return false;
+  if (now < next_ || (!quiet && now < busy_until_)) return false;
   next_ = now + kLookNs;
   if (now >= give_up_) return true;
   const auto state = host::thread_state(tid_);

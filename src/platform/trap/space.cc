@@ -49,13 +49,15 @@ void TrapSpace::lose() {
   for (TrapThread* t : threads_) {
     const bool running = t->state() == TrapThread::State::kRunning;
     t->lose();
-    if (running) platform_.report_lost(*t);
+    if (running) platform_.report(*t);
   }
+  pid_ = 0;  // The host may give the number to anybody now.
 }
 
 void TrapSpace::kill(const char* why) {
   if (lost_) return;
   LOG_INFO("a stub process is killed: {}", why);
+  platform_.count.stubs_killed++;
   kill_process(pid_, SIGKILL);
 }
 
@@ -82,6 +84,7 @@ Result<uint32_t> TrapSpace::take_slot(TrapThread& by) {
     const uint32_t slot = free_slots_[i];
     if (platform_.areas().area(index_of(slot)).alive) continue;  // Its thread is still ending.
     free_slots_.erase(free_slots_.begin() + i);
+    platform_.count.slots_reused++;
     return slot;
   }
   if (next_slot_ >= USK_MAX_SLOTS) return Err(EAGAIN);
@@ -105,6 +108,25 @@ Result<uint32_t> TrapSpace::take_slot(TrapThread& by) {
   return first;
 }
 
+bool TrapSpace::keep_idle(const IdleThread& t) {
+  constexpr size_t kMostIdle = 16;
+  if (lost_ || idle_.size() == kMostIdle) return false;
+  idle_.push_back(t);
+  return true;
+}
+
+std::optional<IdleThread> TrapSpace::take_idle() {
+  while (!idle_.empty()) {
+    const IdleThread t = idle_.back();
+    idle_.pop_back();
+    // Nothing but a guest that has got hold of it can have ended it.
+    if (host::send_thread_signal(pid_, t.tid, 0)) return t;
+    platform_.areas().area(index_of(t.slot)).alive = 0;
+    release_slot(t.slot);
+  }
+  return std::nullopt;
+}
+
 Result<void> TrapSpace::settle(const TrapThread* by) {
   if (!unsettled_ || unsettled_ == by) return {};
   return std::exchange(unsettled_, nullptr)->settle();
@@ -113,6 +135,7 @@ Result<void> TrapSpace::settle(const TrapThread* by) {
 Result<void> TrapSpace::map(Thread& by, const Mapping& m) {
   if (!in_guest(m.addr, m.length)) return Err(ENOMEM);
   TRY(settle(&as_trap(by)));
+  code_changes(m.addr, m.length);
   StubCall c{SYS_mmap, {m.addr, m.length, uint64_t(m.prot), uint64_t(m.flags) | MAP_FIXED}};
   if (m.fd) {
     c.file = m.fd;
@@ -135,12 +158,14 @@ Result<void> TrapSpace::map(Thread& by, const Mapping& m) {
 Result<void> TrapSpace::unmap(Thread& by, uint64_t addr, uint64_t length) {
   if (!in_guest(addr, length)) return Err(EINVAL);
   TRY(settle(&as_trap(by)));
+  code_changes(addr, length);
   return as_trap(by).call_later({SYS_munmap, {addr, length}});
 }
 
 Result<void> TrapSpace::protect(Thread& by, uint64_t addr, uint64_t length, int prot) {
   if (!in_guest(addr, length)) return Err(EINVAL);
   TRY(settle(&as_trap(by)));
+  if (prot & PROT_WRITE) unpatch(addr, length);  // It may write there without our knowing.
   return as_trap(by).call_later({SYS_mprotect, {addr, length, uint64_t(prot)}});
 }
 
@@ -149,6 +174,7 @@ Result<void> TrapSpace::move(Thread& by, uint64_t from, uint64_t length, uint64_
   if (!in_guest(from, length) || !in_guest(to, new_length)) return Err(EINVAL);
   TRY(settle(&as_trap(by)));
   unpatch(from, length);
+  code_changes(to, new_length);
   TRY(as_trap(by).call({SYS_mremap, {from, length, new_length, uint64_t(flags), to}}));
   return {};
 }
@@ -170,6 +196,7 @@ Result<void> TrapSpace::sync(Thread& by, uint64_t addr, uint64_t length, int fla
 Result<size_t> TrapSpace::read(uint64_t addr, std::span<std::byte> dst) {
   TRY(settle(nullptr));
   auto n = process_read(pid_, addr, TRY(within_guest(addr, dst)));
+  platform_.count.in_by_host++, platform_.count.in_by_host_bytes += n.value_or(0);
   if (n) patches_->hide(addr, dst.first(*n));
   return n;
 }
@@ -177,10 +204,13 @@ Result<size_t> TrapSpace::read(uint64_t addr, std::span<std::byte> dst) {
 Result<size_t> TrapSpace::write(uint64_t addr, std::span<const std::byte> src) {
   TRY(settle(nullptr));
   unpatch(addr, src.size());
-  return process_write(pid_, addr, TRY(within_guest(addr, src)));
+  auto n = process_write(pid_, addr, TRY(within_guest(addr, src)));
+  platform_.count.out_by_host++, platform_.count.out_by_host_bytes += n.value_or(0);
+  return n;
 }
 
 Result<int> TrapSpace::memory_fd() {
+  platform_.count.forced++;
   if (!memory_) memory_ = TRY(open_process_memory(pid_));
   return memory_.get();
 }
@@ -223,6 +253,9 @@ Result<void> TrapSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length
                                       uint32_t signature) {
   if (!in_guest(addr, length)) return Err(EFAULT);
   TRY(as_trap(by).call({SYS_rseq, {addr, length, uint64_t(flags), signature}}));
+  constexpr int kUnregister = 1;
+  as_trap(by).set_rseq(flags & kUnregister ? TrapThread::Rseq{}
+                                           : TrapThread::Rseq{addr, length, signature});
   return {};
 }
 

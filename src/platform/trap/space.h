@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <unordered_set>
 #include <vector>
 
 #include "platform/platform.h"
@@ -35,7 +36,7 @@ class TrapSpace final : public Space {
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
   uint64_t resident_bytes() override;
 
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return pid_; }  // 0: not known yet, or lost.
   void set_pid(pid_t pid) { pid_ = pid; }
   bool lost() const { return lost_; }
   const std::vector<TrapThread*>& threads() const { return threads_; }
@@ -52,12 +53,14 @@ class TrapSpace final : public Space {
 
   // --- Patched call sites.
   void set_code_query(CodeQuery q) override { is_private_code_ = std::move(q); }
+  void set_place_query(PlaceQuery q) override { place_ = std::move(q); }
+  const PlaceQuery& place_query() const { return place_; }
   const Ref<Patches>& patches() const { return patches_; }
   // `by` trapped at the call instruction before `ret`: patches it once that pays.
   void consider_patch(TrapThread& by, uint64_t ret, uint32_t nr);
   bool is_patched(uint64_t site);
-  // Where code goes on that is to make a call again: at the site's beginning, if it is patched.
-  uint64_t restart_address(const Regs& r);
+  // Where code goes on that is to go on with these registers, which may be within a patched site.
+  uint64_t entry_address(const Regs& r);
 
   // --- Slots of areas: the block that holds `slot` is mapped at its place in this process.
   struct Block {
@@ -69,6 +72,9 @@ class TrapSpace final : public Space {
   // A slot that no thread uses; a new block is mapped for it by `by` when there is none.
   Result<uint32_t> take_slot(TrapThread& by);
   void release_slot(uint32_t slot) { free_slots_.push_back(slot); }
+  // Host threads between two guest threads. False: there are enough.
+  bool keep_idle(const IdleThread& t);
+  std::optional<IdleThread> take_idle();
   // The only slot of a fresh process, in a block of its own.
   Result<void> take_first_slot(uint32_t slot);
 
@@ -76,15 +82,20 @@ class TrapSpace final : public Space {
   Result<int> memory_fd();
   // Puts the original code back: somebody is about to change or move it.
   void unpatch(uint64_t addr, uint64_t length);
-  bool alone(const TrapThread& by) const;
+  bool stop_others(const TrapThread& by, bool force);
+  // Its pages are about to be others.
+  void code_changes(uint64_t addr, uint64_t length);
 
   TrapPlatform& platform_;
   const Ref<Patches> patches_;
   CodeQuery is_private_code_;
+  PlaceQuery place_;
+  std::unordered_set<uint64_t> verified_;  // Sites that are patched for certain.
   pid_t pid_ = 0;
   bool lost_ = false;
   std::vector<TrapThread*> threads_;
   TrapThread* unsettled_ = nullptr;
+  std::vector<IdleThread> idle_;
   std::vector<uint32_t> free_slots_;  // Their last thread may still be ending.
   uint32_t next_slot_ = 0;
   UniqueFd memory_;

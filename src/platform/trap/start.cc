@@ -27,10 +27,10 @@ namespace {
 
 // What stubs may call without being asked. Each touches only the calling thread or its own guest
 // memory; docs/decisions/0008 has the reasons.
-constexpr uint32_t kAllowed[] = {SYS_futex, SYS_rt_sigreturn, SYS_sched_yield, SYS_sigaltstack,
-                                 SYS_rseq,  SYS_exit,         SYS_exit_group};
-constexpr uint32_t kAsked[] = {USK_NR_NOTIFY, SYS_clone,      SYS_mremap,
-                               SYS_msync,     SYS_membarrier, SYS_close};
+constexpr uint32_t kAllowed[] = {SYS_rt_sigreturn, SYS_sched_yield, SYS_sigaltstack,
+                                 SYS_rseq,         SYS_exit,        SYS_exit_group};
+constexpr uint32_t kAsked[] = {USK_NR_NOTIFY,  SYS_clone, SYS_mremap, SYS_msync,
+                               SYS_membarrier, SYS_close, SYS_prctl};
 static_assert(kGuestEnd == USK_BLOB_BASE);
 
 constexpr uint64_t kFsgsbase = 2;  // AT_HWCAP2: fs and gs bases may be written by user code.
@@ -139,6 +139,10 @@ OrFailure<void> TrapPlatform::start_zygote() {
   policy.zygote_index = index;
   policy.xsave_mask = xstate_mask();
   policy.xsave_size = uint32_t(xstate_size());
+  constexpr uint16_t kControlWord = 0x37f;
+  constexpr uint32_t kMxcsr = 0x1f80;
+  memcpy(policy.initial_fpu, &kControlWord, sizeof kControlWord);
+  memcpy(policy.initial_fpu + 24, &kMxcsr, sizeof kMxcsr);
   policy.spin_cycles = uint32_t(kStubSpinUs * ticks_per_us());
   TRY(write_filter(index));
   const pid_t pid = TRY(spawn_stub(image->get(), areas_.fd()));

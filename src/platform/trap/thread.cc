@@ -11,6 +11,7 @@
 #include "host/poll.h"
 #include "host/process.h"
 #include "host/shared_memory.h"
+#include "platform/trap/counting.h"
 #include "platform/trap/trap_platform.h"
 
 namespace usk::platform {
@@ -23,6 +24,9 @@ using trap::Post;
 namespace {
 
 constexpr uint64_t kMaxSyscalls = 1024;  // Above every number of a system call.
+
+// Calls with which the blob posts the floating point state.
+bool makes_thread(uint32_t nr) { return nr == SYS_clone || nr == SYS_clone3 || nr == SYS_vfork; }
 
 // The host call of a command that the filter asks about.
 std::optional<StubCall> asked_call(const StubCall& c) {
@@ -51,8 +55,26 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t sl
   a.self = area_address();
   a.minus_self = -area_address();
   a.stack_top = area_address() + USK_AREA_STACK_TOP;
+  affinity_ = platform_.processors();
   space_->add_thread(*this);
   platform_.add_thread(*this);
+}
+
+TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, const IdleThread& idle)
+    : platform_(platform),
+      space_(std::move(space)),
+      slot_(idle.slot),
+      index_(space_->index_of(idle.slot)),
+      state_(State::kStopped),
+      post_(Post::kReady),
+      notice_(idle.notice),
+      affinity_(idle.affinity),
+      cpu_time_before_(idle.cpu_time),
+      sequence_(idle.sequence) {
+  set_identity(std::nullopt);
+  space_->add_thread(*this);
+  platform_.add_thread(*this);
+  platform_.name_thread(*this, idle.tid);
 }
 
 TrapThread::~TrapThread() {
@@ -61,11 +83,35 @@ TrapThread::~TrapThread() {
   // process: the host finds the memory of a process by a thread that lives.
   const bool leads = tid_ == space_->pid();
   if (state_ == State::kStopped) platform_.let_go(*this, leads);
-  if (state_ == State::kStopped && !space_->threads().empty() && !leads) {
+  if (state_ == State::kStopped && !space_->threads().empty() && !leads && !become_idle()) {
     order(Order::kExit);
     space_->release_slot(slot_);
   }
+  platform_.keep_counts(*this);
   platform_.remove_thread(*this);
+}
+
+// Another guest thread may have the host thread.
+bool TrapThread::become_idle() {
+  if (!queued_.empty() || rseq_.addr || !tid_) return false;
+  park();
+  return space_->keep_idle({.slot = slot_,
+                            .tid = tid_,
+                            .notice = std::exchange(notice_, 0),
+                            .sequence = sequence_,
+                            .cpu_time = last_cpu_time_,
+                            .affinity = affinity_});
+}
+
+void TrapThread::park() { std::atomic_ref(area().parked).store(1); }
+
+void TrapThread::retire() {
+  if (!rseq_.addr || state_ != State::kStopped) return;
+  constexpr uint64_t kUnregister = 1;
+  // The host may have none: another stub's call was not made, or the guest has undone it.
+  (void)call_later(
+      {trap::kCmdForgetRseq, {rseq_.addr, rseq_.length, kUnregister, rseq_.signature}});
+  rseq_ = {};
 }
 
 Space& TrapThread::space() { return *space_; }
@@ -79,16 +125,21 @@ bool TrapThread::take_post() {
   fresh_ = state_ == State::kStarting;
   state_ = State::kStopped;
   post_ = kind;
+  if (fresh_ && asks()) space_->kill("it does not arrange to die with the kernel process");
   expected_.clear();
   result_.reset();
   in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
   copied_length_ = buffer_used_ = 0;
-  if (in_call_) {
+  fpu_posted_ = in_call_ && makes_thread(area().nr);
+  if (fpu_posted_) {
+    buffer_used_ = (xstate_size() + 63) & ~uint64_t(63);
+  } else if (in_call_) {
     copied_ = area().copied;
     copied_length_ = std::min<uint64_t>(area().copied_length, USK_AREA_BUFFER_SIZE);
     buffer_used_ = (copied_length_ + 63) & ~uint64_t(63);
   }
   platform_.left_guest(*this);
+  notice_ ? platform_.count.posts_notified++ : platform_.count.posts_polled++;
   platform_.took_post(int64_t((host::ticks() - ordered_at_) * 1000 / host::ticks_per_us()),
                       area().cpu);
   return true;
@@ -99,13 +150,18 @@ std::optional<Trap> TrapThread::trap() {
   switch (post_) {
     case Post::kSyscall: space_->consider_patch(*this, a.regs.rip, a.nr); [[fallthrough]];
     case Post::kPatched: {
+      count_call();
       Trap t{.kind = Trap::Kind::kSyscall};
       t.nr = nr_ = a.nr;
       memcpy(t.args.data(), a.args, sizeof a.args);
       return t;
     }
-    case Post::kSyscall32: return Trap{.kind = Trap::Kind::kSyscall32};
-    case Post::kVsyscall: return Trap{.kind = Trap::Kind::kVsyscall, .address = a.fault.address};
+    case Post::kSyscall32:
+      platform_.count.calls_32bit++;
+      return Trap{.kind = Trap::Kind::kSyscall32};
+    case Post::kVsyscall:
+      platform_.count.calls_vsyscall++;
+      return Trap{.kind = Trap::Kind::kVsyscall, .address = a.fault.address};
     case Post::kFault: {
       Trap t{.kind = Trap::Kind::kFault,
              .signal = int(a.fault.signal),
@@ -113,8 +169,9 @@ std::optional<Trap> TrapThread::trap() {
              .address = a.fault.address};
       t.error = a.fault.error, t.number = a.fault.trap;
       const int s = t.signal;
-      if (s == SIGILL) {
-        if (auto call = into_patched_site()) return call;
+      count_fault(platform_.count, s);
+      if (s == SIGILL || (s == SIGSEGV && t.code == SI_KERNEL)) {
+        if (auto call = into_patched_site(s)) return call;
       }
       const bool known = s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE || s == SIGTRAP;
       return known && t.code > 0 ? t : Trap{.kind = Trap::Kind::kLost};
@@ -126,11 +183,25 @@ std::optional<Trap> TrapThread::trap() {
   }
 }
 
-// A jump into the middle of a patched site, to what was its system call instruction.
-std::optional<Trap> TrapThread::into_patched_site() {
-  constexpr uint64_t kInside = kPatchSize - Regs::kSyscallLength;
-  const uint64_t site = area().regs.rip - kInside;
-  if (!space_->is_patched(site)) return std::nullopt;
+// A jump into the middle of a patched site (patches.h).
+std::optional<Trap> TrapThread::into_patched_site(int signal) {
+  constexpr uint64_t kCall = kPatchSize - Regs::kSyscallLength;
+  const uint64_t ip = area().regs.rip;
+  if (signal == SIGILL && space_->is_patched(ip - kCall)) {
+    platform_.count.calls_mid_site++;
+    return into_call(ip - kCall);
+  }
+  const auto* s = space_->patches()->find(ip - Regs::kSyscallLength);
+  if (signal == SIGSEGV && s && s->shape.kind == SiteShape::kCompare &&
+      space_->is_patched(ip - Regs::kSyscallLength)) {
+    regs();  // They go back by way of the tail.
+    return Trap{.kind = Trap::Kind::kInterrupted};
+  }
+  return std::nullopt;
+}
+
+// To what was the system call instruction of a site that ends with it.
+std::optional<Trap> TrapThread::into_call(uint64_t site) {
   Regs& r = regs();
   if (r.rax >= kMaxSyscalls) {  // It met a patch half made: what it loaded was no number.
     r.rip = site;
@@ -146,12 +217,19 @@ std::optional<Trap> TrapThread::into_patched_site() {
   return t;
 }
 
+void TrapThread::leave_tail(uint64_t tail, uint64_t ret) {
+  if (!tail || state_ != State::kStopped) return;
+  if (area().regs.rip == tail) area().regs.rip = ret;
+}
+
 void TrapThread::fetch_regs() {
   const trap::StubRegs s = area().regs;
   Regs& r = regs_;
   r.r15 = s.r15, r.r14 = s.r14, r.r13 = s.r13, r.r12 = s.r12, r.rbp = s.rbp, r.rbx = s.rbx;
   r.r11 = s.r11, r.r10 = s.r10, r.r9 = s.r9, r.r8 = s.r8, r.rax = s.rax, r.rcx = s.rcx;
-  r.rdx = s.rdx, r.rsi = s.rsi, r.rdi = s.rdi, r.rip = s.rip, r.rsp = s.rsp;
+  r.rdx = s.rdx, r.rsi = s.rsi, r.rdi = s.rdi, r.rsp = s.rsp;
+  r.rip = space_->patches()->tail_stands_for(s.rip).value_or(s.rip);
+  if (r.rip != s.rip && r.rcx == s.rip) r.rcx = r.rip;
   r.eflags = (s.eflags & kUserFlags) | kFlagsInitial;
   r.fs_base = s.fs_base, r.gs_base = s.gs_base;
   r.cs = kUserCs, r.ss = kUserSs;
@@ -191,10 +269,11 @@ void TrapThread::write_commands() {
     Command c{.nr = q.nr, .args = {}, .result = 0};
     memcpy(c.args, q.args.data(), sizeof c.args);
     a.commands[i] = c;
+    count_command(platform_.count, q.nr);
     if (auto asked = asked_call(q)) expected_.push_back(*asked);
   }
   a.command_count = uint32_t(queued_.size());
-  if (!queued_.empty()) a.sequence = ++sequence_;
+  if (!queued_.empty()) a.sequence = ++sequence_, platform_.count.batches++;
   queued_.clear();
 }
 
@@ -207,21 +286,30 @@ void TrapThread::order(Order o) {
   Area& a = area();
   std::atomic_ref(a.order).store(uint32_t(o));
   if (notice_) {
+    platform_.count.orders_notified++;
     answer_notice();
   } else if (std::atomic_ref(a.waiting).load()) {
+    platform_.count.orders_woken++;
     host::wake_word(a.order);
+  } else {
+    platform_.count.orders_spun++;
   }
 }
 
 void TrapThread::answer_notice() { platform_.listener().answer(std::exchange(notice_, 0)); }
 
 void TrapThread::resume(Mode mode) {
-  if (state_ == State::kLost) return platform_.report_lost(*this);
+  if (state_ == State::kLost) return platform_.report(*this);
   (void)space_->settle(this);  // It is to see what others of the space were given.
+  if (std::exchange(frame_faulted_, false)) {
+    post_ = Post::kFault;
+    area().fault = {.signal = SIGSEGV, .code = SI_KERNEL, .address = 0, .error = 0, .trap = 13};
+    return platform_.report(*this);
+  }
   Order o = Order::kReturn;
   if (mode == Mode::kStep && !regs_valid_) regs();
   if (regs_valid_) {
-    regs_.rip = space_->restart_address(regs_);
+    regs_.rip = space_->entry_address(regs_);
     store_regs();
     o = mode == Mode::kStep ? Order::kStep : Order::kRegs;
   } else if (result_) {
@@ -236,6 +324,7 @@ void TrapThread::resume(Mode mode) {
 void TrapThread::interrupt() {
   if (state_ == State::kRunning) {
     (void)host::send_thread_signal(space_->pid(), tid_, SIGUSR1);
+    platform_.count.interrupts++;
     platform_.kicked(*this);
   }
 }
@@ -252,9 +341,15 @@ void TrapThread::set_identity(const std::optional<Identity>& identity) {
   to[trap::kGid] = i.gid + 1, to[trap::kEgid] = i.egid + 1;
 }
 
-uint64_t TrapThread::cpu_time_ns() { return host::thread_cpu_time(tid_).value_or(0); }
+uint64_t TrapThread::cpu_time_ns() {
+  if (state_ != State::kLost) last_cpu_time_ = host::thread_cpu_time(tid_).value_or(0);
+  return last_cpu_time_ - std::min(last_cpu_time_, cpu_time_before_);
+}
 
 Result<void> TrapThread::set_affinity(const cpu_set_t& cpus) {
+  // The guest may have ended the host thread, whose number would be another's then.
+  if (!host::send_thread_signal(space_->pid(), tid_, 0)) return Err(ESRCH);
+  affinity_ = cpus;
   return host::set_affinity(tid_, cpus);
 }
 
@@ -271,11 +366,13 @@ Result<int64_t> TrapThread::run_commands(bool promised) {
   if (state_ == State::kLost) return Err(ESRCH);
   forget_copies();  // Commands may use the buffer.
   const auto shown = std::make_tuple(post_, result_, in_call_);
+  fpu_posted_ = false;
   const size_t count = queued_.size();
   std::array<uint64_t, trap::kMaxCommands> nrs{};
   for (size_t i = 0; i < count; i++) nrs[i] = queued_[i].nr;
   // Registers that were fetched stay here: the stub's own are not touched meanwhile.
   order(Order::kCommands);
+  platform_.count.batches_awaited++;
   const bool ok = platform_.await(*this);
   const Post end = post_;
   buffer_used_ = 0;
@@ -290,6 +387,10 @@ Result<int64_t> TrapThread::run_commands(bool promised) {
   for (size_t i = 0; i < count; i++) {
     r = a.commands[i].result;
     if (r >= 0 || r < -4095 || nrs[i] == trap::kCmdCopyOut) continue;
+    if (nrs[i] == trap::kCmdSaveFrameFpu || nrs[i] == trap::kCmdLoadFrameFpu) {
+      frame_faulted_ = true;
+      continue;
+    }
     if (i + 1 < count || promised) space_->kill("a mapping that was promised could not be made");
     return Err(int(-r));
   }
@@ -314,6 +415,22 @@ int64_t TrapThread::start_calls(std::span<const StubCall> calls, int64_t deadlin
     host::wait_word(a.done, sequence_ - 1, 100'000);
   }
   return a.commands[calls.size() - 1].result;
+}
+
+void TrapThread::begin(const StubCall& c) {
+  queued_.push_back(c);
+  order(Order::kCommands);
+}
+
+int64_t TrapThread::first_result() { return area().commands[0].result; }
+
+Result<void> TrapThread::copy_fpu(TrapThread& by) {
+  const size_t size = xstate_size();
+  if (!by.fpu_posted_) TRY(by.fpu_state());
+  const auto from = platform_.areas().buffer(by.index_).first(size);
+  memcpy(platform_.areas().buffer(index_).data(), from.data(), size);
+  buffer_used_ = (size + 63) & ~uint64_t(63);
+  return call_later({trap::kCmdRestoreFpu, {}});
 }
 
 Result<void> TrapThread::call_later(const StubCall& c) {
@@ -344,6 +461,7 @@ Result<size_t> TrapThread::read_memory(uint64_t addr, std::span<std::byte> dst) 
   const size_t n = std::min<uint64_t>(dst.size(), copied_length_ - skip);
   memcpy(dst.data(), platform_.areas().buffer(index_).data() + skip, n);
   space_->patches()->hide(addr, dst.first(n));
+  platform_.count.in_with_post++, platform_.count.in_with_post_bytes += n;
   return n;
 }
 
@@ -361,6 +479,7 @@ Result<size_t> TrapThread::write_memory(uint64_t addr, std::span<const std::byte
   memcpy(platform_.areas().buffer(index_).data() + buffer_used_, src.data(), src.size());
   TRY(call_later({trap::kCmdCopyOut, {addr, src.size(), buffer_used_}}));
   buffer_used_ += (src.size() + 15) & ~uint64_t(15);
+  platform_.count.out_with_answer++, platform_.count.out_with_answer_bytes += src.size();
   return src.size();
 }
 
@@ -377,6 +496,17 @@ Result<void> TrapThread::set_fpu_state(std::span<const std::byte> state) {
   memcpy(platform_.areas().buffer(index_).data(), state.data(), state.size());
   TRY(call({trap::kCmdRestoreFpu, {}}));
   return {};
+}
+
+bool TrapThread::save_frame_fpu(uint64_t addr) {
+  const uint64_t size = xstate_size() + 4;
+  if (addr >= kGuestEnd - size || space_->patches()->touches(addr, size)) return false;
+  return call_later({trap::kCmdSaveFrameFpu, {addr}}).has_value();
+}
+
+bool TrapThread::load_frame_fpu(uint64_t addr) {
+  if (addr >= kGuestEnd) return false;
+  return call_later({trap::kCmdLoadFrameFpu, {addr}}).has_value();
 }
 
 void TrapThread::lose() {

@@ -23,9 +23,21 @@ struct StubCall {
   HostFd* file = nullptr;
 };
 
+// A host thread that waits for another guest thread.
+struct IdleThread {
+  uint32_t slot;
+  pid_t tid;
+  uint64_t notice;    // That it sleeps in, or 0.
+  uint32_t sequence;  // Of its last batch of commands.
+  uint64_t cpu_time;  // That its guest thread has used.
+  cpu_set_t affinity;
+};
+
 class TrapThread final : public Thread {
  public:
   TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t slot, uint32_t index);
+  // Takes over a host thread whose guest thread has ended.
+  TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, const IdleThread& idle);
   ~TrapThread() override;
 
   Space& space() override;
@@ -33,15 +45,22 @@ class TrapThread final : public Thread {
   void set_result(int64_t value) override;
   Result<std::vector<std::byte>> fpu_state() override;
   Result<void> set_fpu_state(std::span<const std::byte> state) override;
+  bool save_frame_fpu(uint64_t addr) override;
+  bool load_frame_fpu(uint64_t addr) override;
+  // Each trap but that of a call comes by a signal of the host, which sees to it.
+  bool left_critical_section() const override { return true; }
   void resume(Mode mode) override;
   void interrupt() override;
   void set_identity(const std::optional<Identity>& identity) override;
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
+  const cpu_set_t& affinity() const { return affinity_; }
 
   Result<size_t> read_memory(uint64_t addr, std::span<std::byte> dst) override;
   Result<size_t> write_memory(uint64_t addr, std::span<const std::byte> src, bool known) override;
   void flush_memory() override { (void)settle(); }
+  void park() override;
+  void retire() override;
   void forget_copies() override { copied_length_ = 0; }
 
   // Makes one call in the stub, after those that are queued: its result, or the host's error.
@@ -51,6 +70,19 @@ class TrapThread final : public Thread {
   int64_t start_calls(std::span<const StubCall> calls, int64_t deadline_ns);
   // Makes it before guest code runs on; it cannot fail in a way that the guest should see.
   Result<void> call_later(const StubCall& c);
+  // Begins a call whose end is waited for later, if at all: await().
+  void begin(const StubCall& c);
+  // The result of the first command that was given last.
+  int64_t first_result();
+  // Gives the thread the floating point state with which `by` has posted.
+  Result<void> copy_fpu(TrapThread& by);
+  // rseq(2) of the host, which keeps the area up to date until retire().
+  struct Rseq {
+    uint64_t addr = 0;
+    uint32_t length = 0, signature = 0;
+  };
+  void set_rseq(const Rseq& r) { rseq_ = r; }
+  const Rseq& rseq() const { return rseq_; }
   // Until everything that was queued or is under way has been made.
   Result<void> settle();
 
@@ -71,6 +103,8 @@ class TrapThread final : public Thread {
   trap::Post post() const { return post_; }
   // The post was the thread's first: it only says that it is there.
   bool is_fresh() const { return fresh_; }
+  // It is stopped at the tail of a thunk whose site is no more: it goes on there instead.
+  void leave_tail(uint64_t tail, uint64_t ret);
   // What the post means; nothing for a post that is none of the guest's.
   std::optional<Trap> trap();
   // The call under way that the notice is about, if it is the one that was commanded.
@@ -88,9 +122,12 @@ class TrapThread final : public Thread {
 
  private:
   void order(trap::Order order);
+  bool become_idle();
+  void count_call();
   void write_commands();
   void fetch_regs();
-  std::optional<Trap> into_patched_site();
+  std::optional<Trap> into_patched_site(int signal);
+  std::optional<Trap> into_call(uint64_t site);
   void store_regs();
   // Runs what is queued: the result of the last. `promised`: that one may not fail, either.
   Result<int64_t> run_commands(bool promised);
@@ -107,11 +144,16 @@ class TrapThread final : public Thread {
   bool in_call_ = false;
   std::optional<int64_t> result_;
   Regs regs_;
-  bool regs_valid_ = false;  // regs_ holds the guest's registers; they go back with the order.
+  bool frame_faulted_ = false;  // A command for a signal frame met a fault: to be reported.
+  bool regs_valid_ = false;     // regs_ holds the guest's registers; they go back with the order.
   // What the stub copied into its buffer with the post, and how much of the buffer is in use.
   uint64_t copied_ = 0, copied_length_ = 0, buffer_used_ = 0;
   std::vector<StubCall> queued_;
   std::deque<StubCall> expected_;  // Calls under way that the stub asks for.
+  Rseq rseq_;
+  bool fpu_posted_ = false;  // The floating point state lies at the beginning of the buffer.
+  cpu_set_t affinity_;
+  uint64_t cpu_time_before_ = 0, last_cpu_time_ = 0;  // Of former guest threads; as last asked for.
   uint64_t runs_ = 0;
   uint64_t ordered_at_ = 0;  // In host ticks.
   uint32_t sequence_ = 0;    // Of the last batch of commands.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <atomic>
@@ -12,6 +13,7 @@
 #include "host/machine.h"
 #include "host/poll.h"
 #include "host/process.h"
+#include "platform/trap/counting.h"
 
 namespace usk::platform {
 
@@ -19,20 +21,24 @@ using namespace host;
 
 namespace {
 
-constexpr uint64_t kForkFlags = CLONE_PARENT | CLONE_FILES | SIGCHLD;
-constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-                                  CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
 // While it polls: how long the end of a command is polled for, and how often notices, children and
 // other descriptors are looked at.
 constexpr uint64_t kAwaitUs = 20;
 constexpr int64_t kLookEveryNs = 50'000;
+// How often kicked threads are looked after while others keep us busy.
+constexpr int64_t kLookAfterNs = 20'000'000;
 
 }  // namespace
 
 TrapPlatform::TrapPlatform(AreaPool areas)
-    : areas_(std::move(areas)), thunks_(areas_), hand_off_(host::machine().cpus) {}
+    : areas_(std::move(areas)), thunks_(areas_), hand_off_(host::machine().cpus) {
+  processors_ = host::own_affinity();
+}
 
-TrapPlatform::~TrapPlatform() { zygote_.reset(); }
+TrapPlatform::~TrapPlatform() {
+  zygote_.reset();
+  strays_.look(monotonic_now(), [this](pid_t pid) { return ending_.contains(pid); });
+}
 
 void TrapPlatform::add_thread(TrapThread& t) {
   by_index_[t.index()] = &t;
@@ -53,7 +59,7 @@ void TrapPlatform::name_thread(TrapThread& t, pid_t tid) {
   by_tid_[tid] = &t;
 }
 
-void TrapPlatform::report_lost(TrapThread& t) {
+void TrapPlatform::report(TrapThread& t) {
   if (std::find(posted_.begin(), posted_.end(), &t) == posted_.end()) posted_.push_back(&t);
 }
 
@@ -87,10 +93,12 @@ void TrapPlatform::reap() {
 bool TrapPlatform::let_child_map(const Listener::Notice& n) {
   for (TrapThread* child : expected_children_) {
     const StubCall* e = child->expected(n);
-    if (!e) continue;
+    // A number that is no child's of ours would be free for any process once its owner ends.
+    if (!e || !is_child(n.tid)) continue;
     child->trap_space()->set_pid(n.tid);
     name_thread(*child, n.tid);
     std::erase(expected_children_, child);
+    child->take_expected();
     listener_.let_through(n.id);
     return true;
   }
@@ -101,6 +109,7 @@ bool TrapPlatform::let_child_map(const Listener::Notice& n) {
 // for ever.
 void TrapPlatform::refuse(const Listener::Notice& n) {
   LOG_INFO("a stub process is killed: it asks for a call that nobody ordered");
+  count.stubs_killed++;
   kill_process(n.tid, SIGKILL);
   listener_.answer(n.id, EPERM);
 }
@@ -116,7 +125,10 @@ void TrapPlatform::on_post_notice(const Listener::Notice& n) {
   }
   TrapThread& t = *it->second;
   // A fresh thread is named by its maker's result, which may come later than its first post.
-  if (t.tid() != 0 && t.tid() != n.tid) return refuse(n);
+  // Nobody of another process speaks for it meanwhile.
+  const bool its_own =
+      t.tid() ? t.tid() == n.tid : send_thread_signal(t.trap_space()->pid(), n.tid, 0);
+  if (!its_own) return refuse(n);
   if (t.tid() == 0) t.claim(n.tid);
   t.set_notice(n.id);
   if (t.take_post()) {
@@ -129,6 +141,12 @@ void TrapPlatform::on_post_notice(const Listener::Notice& n) {
 void TrapPlatform::on_notice(const Listener::Notice& n) {
   if (n.nr == USK_NR_NOTIFY) return on_post_notice(n);
   auto it = by_tid_.find(n.tid);
+  // A guest may have ended its thread behind our back: the number is another's now.
+  if (it != by_tid_.end() && !it->second->expected(n) &&
+      !send_thread_signal(it->second->trap_space()->pid(), n.tid, 0)) {
+    by_tid_.erase(it);
+    it = by_tid_.end();
+  }
   if (it == by_tid_.end()) {
     if (!let_child_map(n)) refuse(n);
     return;
@@ -144,35 +162,53 @@ void TrapPlatform::on_notice(const Listener::Notice& n) {
 }
 
 void TrapPlatform::kicked(TrapThread& t) {
-  for (const Kicked& k : kicked_) {
-    if (k.thread == &t && k.run == t.runs()) return;
+  auto it = std::ranges::find(kicked_, &t, &Kicked::thread);
+  if (it == kicked_.end()) {
+    kicked_.push_back({&t, t.runs(), Patience(t.tid())});
+  } else if (it->run != t.runs()) {
+    *it = {&t, t.runs(), Patience(t.tid())};
   }
-  kicked_.push_back({&t, t.runs(), Patience(t.tid())});
 }
 
 // A guest that has blocked the signal, or sleeps where none of its code does, has taken its stub
 // over.
 void TrapPlatform::look_after_kicked() {
-  std::erase_if(kicked_, [](Kicked& k) {
+  std::erase_if(kicked_, [this](Kicked& k) {
     const bool stopped =
         k.thread->state() != TrapThread::State::kRunning || k.run != k.thread->runs();
-    if (stopped || !k.patience.is_over()) return stopped;
+    if (stopped || !k.patience.is_over(quiet_)) return stopped;
     k.thread->trap_space()->kill("it does not stop");
     return true;
   });
 }
 
+void TrapPlatform::look_for_strays(int64_t now) {
+  if (now < strays_.next() || !expected_children_.empty()) return;
+  strays_.look(now, [this](pid_t pid) {
+    return ending_.contains(pid) || std::ranges::any_of(by_index_, [pid](const auto& entry) {
+             return entry.second->trap_space()->pid() == pid;
+           });
+  });
+}
+
 bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
   for (const Kicked& k : kicked_) deadline_ns = std::min(deadline_ns, k.patience.until());
+  if (expected_children_.empty()) deadline_ns = std::min(deadline_ns, strays_.next());
+  if (deadline_ns && wants_spare_ && !spare_) prepare_spare();
   const int fds[] = {listener_.fd(), children_, fd};
   const unsigned ready = wait_for_any(fds, deadline_ns);
+  count_wake(count, ready, deadline_ns != 0);
   if (ready & 2) reap();
   if (ready & 1) {
     if (auto n = listener_.receive()) on_notice(*n);
   }
   quiet_ = ready == 0;
-  if (quiet_ && !kicked_.empty()) look_after_kicked();
   looked_at_ = monotonic_now();
+  if (!kicked_.empty() && (quiet_ || looked_at_ >= look_after_at_)) {
+    look_after_at_ = looked_at_ + kLookAfterNs;
+    look_after_kicked();
+  }
+  look_for_strays(looked_at_);
   return ready & 4;
 }
 
@@ -183,26 +219,24 @@ bool TrapPlatform::await(TrapThread& t) {
     const uint64_t end = ticks() + kAwaitUs * ticks_per_us();
     while (!t.take_post() && ticks() < end) __builtin_ia32_pause();
   }
-  if (t.state() != State::kStopped) stop_polling();
+  if (t.state() != State::kStopped) stop_polling(HandOff::Stop::kAwait);
   t.take_post();
   (void)wait_until(t, [&] { return t.state() == State::kStopped; });
   awaited_ = outer;
   return t.state() == State::kStopped;
 }
 
-bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condition) {
+bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condition, bool noticed) {
   for (int i = 0; i < 10; i++) {
     if (condition()) return true;
   }
   // Notices are answered meanwhile: an order may have come before its stub had slept.
   Patience patience(t.tid() ? t.tid() : t.claimed_tid());
-  const bool noticed = t.asks() || &t == awaited_;
   while (!condition()) {
     if (t.state() == TrapThread::State::kLost) return false;
     constexpr int64_t kSoonNs = 20'000;
     pump(-1, noticed ? patience.until() : monotonic_now() + kSoonNs);
-    // It may have asked, and wait behind others.
-    if (!quiet_ || !patience.is_over()) continue;
+    if (!patience.is_over(quiet_)) continue;
     t.trap_space()->kill("its stub does not obey");
     if (!t.trap_space()->pid()) return false;  // It never came to be.
   }
@@ -224,44 +258,62 @@ bool TrapPlatform::take_posts() {
 }
 
 void TrapPlatform::start_polling() {
-  if (current_cpu() == last_cpu_ && !leave_cpu(last_cpu_)) return;
+  if (is_beside_guest() && !leave_cpu(current_cpu())) {
+    count.polls_refused++;
+    return hand_off_.stopped(HandOff::Stop::kShared, looked_at_, 0);
+  }
+  count.polls_begun++;
   polling_ = true;
   polled_ = 0;
+  moves_ = 0;
   trap::Policy& p = areas_.policy();
   p.polling_cpu = current_cpu();
   std::atomic_ref(p.polling).store(1);
 }
 
 // Stubs that saw us poll have posted without a notice: they are looked for once more.
-void TrapPlatform::stop_polling() {
+void TrapPlatform::stop_polling(HandOff::Stop why) {
   if (!polling_) return;
+  count_stop(count, why);
   polling_ = false;
   std::atomic_ref(areas_.policy().polling).store(0);
-  hand_off_.stopped(monotonic_now(), polled_);
+  hand_off_.stopped(why, monotonic_now(), polled_);
   take_posts();
 }
 
 bool TrapPlatform::spin(int64_t deadline_ns) {
+  if (polling_) keep_polling_apart();
   if (!polling_) {
+    if (!posted_.empty()) return true;
     if (!hand_off_.should_poll(running_.size(), looked_at_)) return false;
     start_polling();
     if (!polling_) return false;
   }
-  const uint64_t begin = ticks(), idle = HandOff::kIdleNs / 1000 * ticks_per_us();
+  uint64_t begin = ticks();
+  const uint64_t idle = HandOff::kIdleNs / 1000 * ticks_per_us();
+  const uint64_t gap = HandOff::kGapNs / 1000 * ticks_per_us();
+  uint64_t last = begin;
   for (unsigned i = 0;; i++) {
-    if (take_posts()) {
-      polled_++;
-      break;
+    const bool any = take_posts();
+    polled_ += any;
+    const uint64_t now = ticks(), since = now - std::exchange(last, now);
+    if (since > gap) {
+      stop_polling(HandOff::Stop::kPreempted);
+      return !posted_.empty();
     }
+    if (any) return true;
     __builtin_ia32_pause();
     if (i % 16 != 15) continue;
-    if (running_.empty() || ticks() - begin > idle) {
-      stop_polling();
+    // Perhaps the guest waits for the very processor that is polled on.
+    const bool idles = now - begin > idle;
+    if (idles && is_beside_guest() && get_apart()) {
+      begin = last = ticks();
+    } else if (idles || running_.empty()) {
+      stop_polling(running_.empty() ? HandOff::Stop::kEmpty : HandOff::Stop::kIdle);
       return !posted_.empty();
     }
     if (deadline_ns != INT64_MAX && monotonic_now() >= deadline_ns) return true;
   }
-  return true;
 }
 
 bool TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
@@ -281,71 +333,6 @@ bool TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
     }
   }
   return readable;
-}
-
-Result<NewSpace> TrapPlatform::copy_space(TrapThread& by) {
-  // A fork has the code of its parent at the same places; a fresh space will have its own.
-  auto patches = &by == zygote_.get() ? make_ref<Patches>(thunks_) : by.trap_space()->patches();
-  auto space = make_ref<TrapSpace>(*this, std::move(patches));
-  TRY(space->take_first_slot(by.slot()));
-  auto thread = std::make_unique<TrapThread>(*this, space, by.slot(), space->index_of(by.slot()));
-  const uint32_t place = by.slot() / USK_AREAS_PER_BLOCK;
-  const uint64_t at = USK_AREAS + uint64_t(place) * USK_BLOCK_SIZE;
-  const uint64_t offset = AreaPool::file_offset(space->blocks[place].number);
-  thread->expect(
-      {SYS_mmap, {at, USK_BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0, offset}});
-  expected_children_.push_back(thread.get());
-  // What others of the space were promised is to be in the copy.
-  TRY(by.trap_space()->settle(&by));
-  const int64_t pid = TRY(by.call({trap::kCmdFork, {kForkFlags, at, offset}}));
-  if (!thread->tid()) thread->claim(pid_t(pid));
-  if (!await(*thread)) {
-    if (!thread->tid()) by.trap_space()->kill("it says that it has forked, and has not");
-    return Err(EAGAIN);
-  }
-  return NewSpace{space, std::move(thread)};
-}
-
-Result<NewSpace> TrapPlatform::new_space() {
-  auto s = copy_space(*zygote_);
-  if (!s && zygote_->state() == TrapThread::State::kLost) {  // Killed from outside: begin anew.
-    if (!start_zygote()) return Err(EAGAIN);
-    s = copy_space(*zygote_);
-  }
-  if (!s) return s;
-  Regs& r = s->thread->regs();
-  r = Regs();
-  r.cs = kUserCs, r.ss = kUserSs, r.eflags = kFlagsInitial;
-  r.orig_rax = -1;
-  return s;
-}
-
-Result<NewSpace> TrapPlatform::fork(Thread& by) {
-  NewSpace s = TRY(copy_space(static_cast<TrapThread&>(by)));
-  s.thread->regs() = by.regs();
-  return s;
-}
-
-Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
-  auto& parent = static_cast<TrapThread&>(by);
-  const Ref<TrapSpace>& space = parent.trap_space();
-  TRY(space->settle(&parent));
-  const uint32_t slot = TRY(space->take_slot(parent));
-  auto thread = std::make_unique<TrapThread>(*this, space, slot, space->index_of(slot));
-  const uint64_t area = thread->area_address();
-  const auto tid =
-      parent.call({trap::kCmdClone, {kThreadFlags, area, area + offsetof(trap::Area, alive)}});
-  const pid_t claimed = thread->claimed_tid();
-  if (!tid || (claimed && claimed != *tid) || !send_thread_signal(space->pid(), pid_t(*tid), 0)) {
-    thread->lose();
-    thread->area().alive = 0;
-    space->release_slot(slot);
-    return Err(EAGAIN);
-  }
-  name_thread(*thread, pid_t(*tid));
-  if (!await(*thread)) return Err(EAGAIN);
-  thread->regs() = by.regs();
-  return thread;
 }
 
 }  // namespace usk::platform

@@ -12,7 +12,9 @@
 #include "platform/trap/hand_off.h"
 #include "platform/trap/patches.h"
 #include "platform/trap/patience.h"
+#include "platform/trap/sites.h"
 #include "platform/trap/space.h"
+#include "platform/trap/strays.h"
 #include "platform/trap/thread.h"
 
 namespace usk::platform {
@@ -24,6 +26,8 @@ class TrapPlatform final : public Platform {
   ~TrapPlatform() override;
 
   std::string_view name() const override { return "trap"; }
+  Counters counters() override;
+  std::vector<CallSite> call_sites(size_t most) override { return sites.top(most); }
   Result<NewSpace> new_space() override;
   Result<NewSpace> fork(Thread& by) override;
   Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
@@ -31,7 +35,12 @@ class TrapPlatform final : public Platform {
   uint64_t host_clock_gettime() override { return host_clock_gettime_; }
 
   // --- For spaces and threads.
+  Counters count;
+  CallSites sites;
+  // The thread is gone, and with it what it told of itself.
+  void keep_counts(TrapThread& t);
   AreaPool& areas() { return areas_; }
+  const cpu_set_t& processors() const { return processors_; }
   host::Listener& listener() { return listener_; }
   void add_thread(TrapThread& t);
   void remove_thread(TrapThread& t);
@@ -46,12 +55,18 @@ class TrapPlatform final : public Platform {
     last_cpu_ = cpu;
   }
   void name_thread(TrapThread& t, pid_t tid);  // Its host thread is known now.
-  // The thread is dead and poll() is to say so.
-  void report_lost(TrapThread& t);
+  // poll() is to say what the thread has met, be it that it is dead.
+  void report(TrapThread& t);
   // Runs the platform until `t` has posted. False: it is lost.
   bool await(TrapThread& t);
   // Runs the platform until the condition holds that `t` is to bring about. False: it is lost.
-  bool wait_until(TrapThread& t, const std::function<bool()>& condition);
+  bool wait_until(TrapThread& t, const std::function<bool()>& condition) {
+    return wait_until(t, condition, t.asks() || &t == awaited_);
+  }
+  // Takes in posts that came without a notice. Whether there was one.
+  bool take_posts();
+  // `noticed`: a notice will come before the condition holds.
+  bool wait_until(TrapThread& t, const std::function<bool()>& condition, bool noticed);
   // The process is being killed: its blocks are free once it has ended.
   struct Ending {
     std::vector<std::pair<uint32_t, uint32_t>> blocks;  // Block, areas in use.
@@ -63,20 +78,35 @@ class TrapPlatform final : public Platform {
   OrFailure<void> start_zygote();
   OrFailure<void> write_filter(uint32_t index);
   OrFailure<void> empty_zygote(TrapThread& zygote);
+  // A space that is about to be a copy of another, once `thread` has posted.
+  struct Copy {
+    Ref<TrapSpace> space;
+    std::unique_ptr<TrapThread> thread;
+    StubCall fork;
+  };
+  Result<Copy> prepare_copy(TrapThread& by);
+  Result<NewSpace> finish_copy(TrapThread& by, Copy copy, Result<int64_t> pid);
   Result<NewSpace> copy_space(TrapThread& by);
+  Result<std::unique_ptr<TrapThread>> take_idle_thread(TrapThread& by);
+  // Has the zygote make the next empty space while nobody waits for it.
+  void prepare_spare();
+  Result<NewSpace> take_spare();
 
   // Sleeps until something came, and takes it in. Whether `fd` is readable.
   bool pump(int fd, int64_t deadline_ns);
   // Polls for posts while that pays. True: there is one.
   bool spin(int64_t deadline_ns);
   void start_polling();
-  void stop_polling();
-  bool take_posts();
+  void stop_polling(HandOff::Stop why);
+  void keep_polling_apart();
+  bool is_beside_guest();
+  bool get_apart();
   void on_notice(const host::Listener::Notice& n);
   void on_post_notice(const host::Listener::Notice& n);
   void refuse(const host::Listener::Notice& n);
   bool let_child_map(const host::Listener::Notice& n);
   void look_after_kicked();
+  void look_for_strays(int64_t now);
   void reap();
   void process_ended(pid_t pid);
 
@@ -94,7 +124,8 @@ class TrapPlatform final : public Platform {
   std::unordered_map<uint32_t, Gone> gone_;  // By area: let_go().
   std::unordered_map<pid_t, Ending> ending_;
   std::vector<TrapThread*> expected_children_;  // Of fork, without a host process yet.
-  std::deque<TrapThread*> posted_;              // Have something to report.
+  Strays strays_;
+  std::deque<TrapThread*> posted_;  // Have something to report.
   TrapThread* awaited_ = nullptr;
   struct Kicked {
     TrapThread* thread;
@@ -106,10 +137,15 @@ class TrapPlatform final : public Platform {
   HandOff hand_off_;
   bool quiet_ = false;  // The last pump() met nothing.
   bool polling_ = false;
-  uint64_t polled_ = 0;                 // Posts taken since polling began.
+  uint64_t polled_ = 0;                 // Posts taken since polling began ...
+  uint64_t moves_ = 0;                  // ... and how often it left the guest's processor.
   uint32_t last_cpu_ = 0;               // Where the last post came from.
   int64_t looked_at_ = 0;               // When the descriptors were last looked at.
+  int64_t look_after_at_ = 0;           // When kicked threads are to be looked after next.
   std::unique_ptr<TrapThread> zygote_;  // An empty space, copied for each new one.
+  std::optional<Copy> spare_;           // In the making.
+  bool wants_spare_ = false;            // Programs have begun to start programs.
+  cpu_set_t processors_;                // That the kernel process may use.
 };
 
 }  // namespace usk::platform

@@ -16,7 +16,8 @@ long usk_clone_thread(long flags, Area* area, uint32_t* alive);
 long usk_fork(long flags, long block, long offset);
 long usk_guarded(Area* a, long (*function)(Area*, const Command*), const Command* argument);
 void usk_xsave(void* to, uint64_t mask);
-void usk_xrstor(const void* from);
+void usk_xrstor(const void* from, uint64_t mask);
+void usk_fxrstor(const void* from);
 [[noreturn]] void usk_on_stack(Area* a, void (*function)(Area*));
 extern const char usk_restorer[], usk_guard_fault[], usk_guest_trapped[];
 extern const char usk_exit_window[], usk_exit_window_end[], usk_slow_window[],
@@ -82,23 +83,26 @@ bool spin(Area* a, uint32_t cpu) {
       if (load(a->order)) return true;
       __builtin_ia32_pause();
     }
-  } while (cycles() < end);
+  } while (!load(a->parked) && cycles() < end);
   return load(a->order);
 }
 
-// Hands the thread to the kernel process until it has answered.
+// Hands the thread to the kernel process until it has answered. A post that is still there was not
+// seen yet: who does not poll must be told of it.
 void post(Area* a, Post kind) {
   const uint32_t cpu = current_cpu();
   a->cpu = cpu;
   a->interrupt = 0;
+  a->parked = 0;
   a->order = 0;
   __atomic_exchange_n(&a->post, uint32_t(kind), __ATOMIC_SEQ_CST);
   while (!load(a->order)) {
-    if (!policy().polling) {
-      call(USK_NR_NOTIFY, a->index);
+    if (load(a->post) && !policy().polling) {
+      // Nobody listens any more: the kernel process has ended, before this one could be told.
+      if (call(USK_NR_NOTIFY, a->index) == -38) call(SYS_exit_group, 125);
     } else if (!spin(a, cpu)) {
       __atomic_exchange_n(&a->waiting, 1, __ATOMIC_SEQ_CST);
-      if (policy().polling) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
+      if (!load(a->post) || policy().polling) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
       a->waiting = 0;
     }
   }
@@ -115,7 +119,58 @@ long copy_out(Area* a, const Command* c) {
   return 0;
 }
 long restore_fpu(Area* a, const Command*) {
-  usk_xrstor(buffer(a));
+  usk_xrstor(buffer(a), ~uint64_t(0));
+  return 0;
+}
+
+// The software-reserved bytes of a frame's XSAVE area (struct _fpx_sw_bytes).
+struct FrameState {
+  std::byte legacy[464];
+  uint32_t magic, extended_size;
+  uint64_t features;
+  uint32_t size, padding[7];
+  std::byte header[64];
+};
+constexpr uint32_t kFrameMagic = 0x46505853, kFrameMagicEnd = 0x46505845;
+
+void save_fpu(std::byte* to, uint64_t mask) {
+  // XSAVE leaves most of the header as it is.
+  memset(reinterpret_cast<FrameState*>(to)->header, 0, sizeof FrameState::header);
+  usk_xsave(to, mask);
+}
+
+void save_frame_state(std::byte* to) {
+  auto* f = reinterpret_cast<FrameState*>(to);
+  const uint32_t size = policy().xsave_size;
+  save_fpu(to, policy().xsave_mask);
+  memset(&f->magic, 0, sizeof(FrameState) - offsetof(FrameState, magic) - sizeof f->header);
+  f->magic = kFrameMagic;
+  f->extended_size = size + sizeof kFrameMagicEnd;
+  f->features = policy().xsave_mask;
+  f->size = size;
+  *reinterpret_cast<uint32_t*>(to + size) = kFrameMagicEnd;
+}
+long save_frame_fpu(Area*, const Command* c) {
+  save_frame_state(reinterpret_cast<std::byte*>(c->args[0]));
+  return 0;
+}
+// As the host does: what is no frame of the extended format is one of the legacy format.
+long load_frame_fpu(Area*, const Command* c) {
+  const uint64_t mask = policy().xsave_mask;
+  const auto* initial = const_cast<const unsigned char*>(policy().initial_fpu);
+  const auto* f = reinterpret_cast<const FrameState*>(c->args[0]);
+  if (!f) return usk_xrstor(initial, mask), 0;
+  const uint32_t size = f->size;
+  const bool extended = f->magic == kFrameMagic && size >= sizeof *f &&
+                        size <= policy().xsave_size && f->extended_size >= size &&
+                        *reinterpret_cast<const uint32_t*>(c->args[0] + size) == kFrameMagicEnd;
+  const uint64_t features = extended ? f->features & mask : 3;
+  if (mask & ~features) usk_xrstor(initial, mask & ~features);
+  if (extended) {
+    usk_xrstor(f, features);
+  } else {
+    usk_fxrstor(f);
+  }
   return 0;
 }
 
@@ -127,8 +182,11 @@ long run(Area* a, const Command& c) {
     case kCmdFork: return usk_fork(c.args[0], c.args[1], c.args[2]);
     case kCmdCompareExchange: return usk_guarded(a, compare_exchange, &c);
     case kCmdCopyOut: return usk_guarded(a, copy_out, &c);
+    case kCmdSaveFrameFpu: return usk_guarded(a, save_frame_fpu, &c);
+    case kCmdLoadFrameFpu: return usk_guarded(a, load_frame_fpu, &c);
     case kCmdRestoreFpu: return usk_guarded(a, restore_fpu, &c);
-    case kCmdSaveFpu: usk_xsave(buffer(a), c.args[0]); return 0;
+    case kCmdForgetRseq: call(SYS_rseq, c.args[0], c.args[1], c.args[2], c.args[3]); return 0;
+    case kCmdSaveFpu: save_fpu(buffer(a), c.args[0]); return 0;
     default: return call(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5]);
   }
 }
@@ -203,13 +261,19 @@ long copy_buffer(Area* a, const Command* c) {
   return long(c->args[0]);
 }
 
+// A thread that such a call makes has the floating point state of its maker.
+bool makes_thread(uint32_t nr) { return nr == SYS_clone || nr == SYS_clone3 || nr == SYS_vfork; }
+
 void copy_in(Area* a) {
   a->copied_length = 0;
-  const CopyRule rule = copy_rule(a->nr);
+  if (makes_thread(a->nr)) return save_fpu(buffer(a), policy().xsave_mask);
+  const CopyRule rule = a->nr == SYS_rt_sigreturn
+                            ? CopyRule{Copy::kBuffer, 0, 0x80 | USK_FRAME_CONTEXT / 8}
+                            : copy_rule(a->nr);
   if (rule.what == Copy::kNothing) return;
   const uint64_t operation = a->args[1] & 127;
   if (a->nr == SYS_futex && operation != FUTEX_WAIT && operation != FUTEX_WAIT_BITSET) return;
-  a->copied = a->args[rule.address];
+  a->copied = a->nr == SYS_rt_sigreturn ? a->regs.rsp : a->args[rule.address];
   if (!a->copied) return;
   Command c{};
   c.args[0] = rule.length & 0x80 ? (rule.length & 0x7f) * 8u : a->args[rule.length];
@@ -218,33 +282,44 @@ void copy_in(Area* a) {
   if (n > 0) a->copied_length = uint32_t(n);
 }
 
-// Runs the order's commands until one fails. False: one did.
-bool run_commands(Area* a) {
+// As if the thread itself had met it.
+Post tell_fault(Area* a) {
+  a->fault.signal = SIGSEGV;
+  a->fault.code = SI_KERNEL;
+  a->fault.address = 0;
+  a->fault.error = 0;
+  a->fault.trap = 13;
+  return Post::kFault;
+}
+
+// Runs the order's commands, until one fails that was promised: what to post then.
+Post run_commands(Area* a) {
   const uint32_t count = a->command_count;
+  Post failure = Post::kNone;
   for (uint32_t i = 0; i < count && i < kMaxCommands; i++) {
     const Command c = a->commands[i];
     const long r = run(a, c);
     a->commands[i].result = r;
     if (r >= 0 || r < -4095) continue;
-    if (c.nr != kCmdCopyOut) return false;
+    if (c.nr == kCmdSaveFrameFpu || c.nr == kCmdLoadFrameFpu) {
+      failure = tell_fault(a);
+      continue;
+    }
+    if (c.nr != kCmdCopyOut) return Post::kFailed;
     a->result = r;  // What the call would have met itself.
   }
   a->command_count = 0;
   __atomic_store_n(&a->done, a->sequence, __ATOMIC_RELEASE);
-  return true;
+  return failure;
 }
 
 // Obeys until guest code is to run on.
 void obey(Area* a) {
   for (;;) {
     const auto order = Order(load(a->order));
-    const bool ok = a->command_count == 0 || run_commands(a);
-    if (order == Order::kCommands) {
-      post(a, Post::kDone);
-      continue;
-    }
-    if (!ok) {
-      post(a, Post::kFailed);
+    const Post failure = a->command_count == 0 ? Post::kNone : run_commands(a);
+    if (order == Order::kCommands || failure != Post::kNone) {
+      post(a, order == Order::kCommands ? Post::kDone : failure);
       continue;
     }
     switch (order) {
@@ -270,6 +345,22 @@ bool in_thunks(uint64_t ip) { return ip >= USK_THUNKS && ip < USK_THUNKS_END; }
 uint64_t thunk_word(const greg_t* g, uint64_t offset) {
   const uint64_t thunk = uint64_t(g[REG_RIP]) & ~uint64_t(USK_THUNK_SIZE - 1);
   return *reinterpret_cast<const uint64_t*>(thunk + offset);
+}
+
+// In a thunk's tail, after the call: to its beginning, or past its end. False: it is not there.
+bool leave_tail(greg_t* g) {
+  const uint64_t tail = thunk_word(g, USK_THUNK_TAIL), ip = uint64_t(g[REG_RIP]);
+  if (ip < tail) return false;
+  if (ip > tail) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_BACK));
+  return true;
+}
+
+// A single step traps before a thunk has done what its site did ahead of the call.
+void make_first_step(greg_t* g) {
+  const auto* code = reinterpret_cast<const uint8_t*>(g[REG_RIP]);
+  if (uint64_t(code) % USK_THUNK_SIZE) return;
+  if (code[0] == 0xb8) g[REG_RAX] = *reinterpret_cast<const uint32_t*>(code + 1);
+  if (code[0] == 0x4c) g[REG_R9] = *reinterpret_cast<const greg_t*>(g[REG_RSP] + 8);
 }
 
 void save_registers(Area* a, const greg_t* g) {
@@ -323,7 +414,9 @@ void on_call(Area* a, const siginfo_t* info, greg_t* g) {
 // The kernel process wants the thread: where it is decides how.
 void on_kick(Area* a, greg_t* g) {
   // A thunk has changed nothing that its site's call would not change: back to the site.
-  if (in_thunks(uint64_t(g[REG_RIP]))) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SITE));
+  if (in_thunks(uint64_t(g[REG_RIP])) && !leave_tail(g)) {
+    g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SITE));
+  }
   const auto ip = uint64_t(g[REG_RIP]);
   auto within = [ip](const char* from, const char* to) {
     return ip >= uint64_t(from) && ip < uint64_t(to);
@@ -347,9 +440,13 @@ void on_fault(Area* a, int signal, const siginfo_t* info, greg_t* g) {
     return;
   }
   if (in_blob(uint64_t(g[REG_RIP]))) call(SYS_exit_group, 125);  // Only a guest can do that.
-  // A thunk's look at a gs of the guest's own: it makes the call the slow way.
-  if (in_thunks(uint64_t(g[REG_RIP]))) g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SLOW));
-  if (in_thunks(uint64_t(g[REG_RIP]))) return;
+  // A thunk's look at a gs of the guest's own: it makes the call the slow way. In a tail only a
+  // single step can trap.
+  if (in_thunks(uint64_t(g[REG_RIP])) && !leave_tail(g)) {
+    make_first_step(g);
+    g[REG_RIP] = greg_t(thunk_word(g, USK_THUNK_SLOW));
+    return;
+  }
   save_registers(a, g);
   a->fault.signal = uint32_t(signal);
   a->fault.code = info->si_code;
@@ -417,6 +514,7 @@ void usk_patched(Area* a) {
   // Sites of libc's syscall(3) come here with any number; the others' thunks have looked already.
   if (const uint32_t answer = known_answer(a)) {
     a->regs.rax = answer - 1;
+    a->answered++;
     return;
   }
   usk_trapped(a, Post::kPatched);
@@ -430,7 +528,8 @@ void usk_thread_start(Area* a) {
 }
 
 void usk_child_start(Area* a) {
-  call(SYS_prctl, 1, SIGKILL);  // PR_SET_PDEATHSIG is not inherited.
+  // PR_SET_PDEATHSIG is not inherited.
+  if (call(SYS_prctl, 1, SIGKILL) != 0) call(SYS_exit_group, 125);
   usk_trapped(a, Post::kReady);
 }
 
@@ -456,15 +555,7 @@ void* usk_build_frame(Area* a) {
   auto* f = reinterpret_cast<Frame*>(buffer(a));
   std::byte* fpu = buffer(a) + 1024;
   memset(f, 0, sizeof *f);
-  memset(fpu + 512, 0, 64);
-  usk_xsave(fpu, policy().xsave_mask);
-  uint32_t* software = reinterpret_cast<uint32_t*>(fpu + 464);
-  const uint32_t size = policy().xsave_size;
-  software[0] = 0x46505853;
-  software[1] = size + 4;
-  *reinterpret_cast<uint64_t*>(software + 2) = policy().xsave_mask;
-  software[4] = size;
-  *reinterpret_cast<uint32_t*>(fpu + size) = 0x46505845;
+  save_frame_state(fpu);
   f->flags = 7;
   f->stack.ss_sp = reinterpret_cast<std::byte*>(a) + USK_AREA_SIGNAL_STACK;
   f->stack.ss_size = USK_AREA_SIZE - USK_AREA_SIGNAL_STACK;

@@ -167,8 +167,8 @@ usk_guard_fault:
         movq    $-14, %rax
         jmp     1b
 
-// void usk_xsave(to, mask), void usk_xrstor(from): all enabled state.
-        .globl usk_xsave, usk_xrstor
+// void usk_xsave(to, mask), void usk_xrstor(from, mask), void usk_fxrstor(from).
+        .globl usk_xsave, usk_xrstor, usk_fxrstor
 usk_xsave:
         movq    %rsi, %rdx
         movl    %esi, %eax
@@ -176,9 +176,13 @@ usk_xsave:
         xsave64 (%rdi)
         ret
 usk_xrstor:
-        movl    $-1, %eax
-        movl    $-1, %edx
+        movq    %rsi, %rdx
+        movl    %esi, %eax
+        shrq    $32, %rdx
         xrstor64 (%rdi)
+        ret
+usk_fxrstor:
+        fxrstor64 (%rdi)
         ret
 
 // From a signal handler that saved the guest's registers: rdi is the area, esi the post.
