@@ -244,12 +244,17 @@ std::optional<ProcessUsage> process_usage(pid_t pid) {
 
 std::optional<uint64_t> thread_cpu_time(pid_t tid) {
   // Clock ids name only threads of one's own process; schedstat is open to its tracer.
-  FILE* f = fopen(fmt::format("/proc/{}/schedstat", tid).c_str(), "re");
-  if (!f) return std::nullopt;
-  unsigned long ns = 0;
-  const bool ok = fscanf(f, "%lu", &ns) == 1;
-  fclose(f);
-  if (!ok) return std::nullopt;
+  // Read at the end of every thread: no stream for it.
+  const int fd = open(fmt::format("/proc/{}/schedstat", tid).c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return std::nullopt;
+  char text[128];
+  const ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (n <= 0) return std::nullopt;
+  text[n] = 0;
+  char* end = text;
+  const uint64_t ns = strtoull(text, &end, 10);
+  if (end == text) return std::nullopt;
   return ns;
 }
 

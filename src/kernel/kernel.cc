@@ -125,7 +125,9 @@ void Kernel::run(const std::function<bool()>& done) {
     // Before wake-ups: what was active while the host was waited for.
     now = host::ticks();
     if (now >= load_look_at_) look_at_load(now);
-    if (readable && poller) poller->dispatch();
+    if (!readable || !poller) continue;
+    poller->dispatch();
+    now = host::ticks();  // That was no task's time.
   }
 }
 

@@ -50,17 +50,21 @@ std::map<std::string, uint64_t, std::less<>> g_features GUARDED_BY(g_features_mu
 
 constexpr std::array<SyscallEntry, kSyscallCount> kSyscalls = make_table();
 
-SyscallResult invoke_syscall(Task& t, SyscallFrame& frame) {
-  if (frame.nr < kSyscallCount) {
-    const SyscallEntry& e = kSyscalls[frame.nr];
-    if (e.call) {
-      SyscallResult r = e.call(t, frame.args);
-      if (file_signals_pending()) send_file_signals(t.kernel);
-      return r;
-    }
-    g_missing[frame.nr]++;
-  }
+namespace {
+
+SyscallResult call_handler(Task& t, const SyscallFrame& frame) {
+  if (frame.nr >= kSyscallCount) return Err(ENOSYS);
+  if (const SyscallEntry& e = kSyscalls[frame.nr]; e.call) return e.call(t, frame.args);
+  g_missing[frame.nr]++;
   return Err(ENOSYS);
+}
+
+}  // namespace
+
+SyscallResult invoke_syscall(Task& t, SyscallFrame& frame) {
+  SyscallResult r = call_handler(t, frame);
+  if (file_signals_pending()) send_file_signals(t.kernel);
+  return r;
 }
 
 std::vector<std::pair<uint64_t, uint64_t>> unsupported_calls() {

@@ -20,8 +20,7 @@ void SyscallFrame::begin(uint64_t number, const std::array<uint64_t, 6>& argumen
 
 Task::Task(Kernel& k, Ref<Pid> p, Ref<ThreadGroup> g)
     : kernel(k), pid(std::move(p)), group(std::move(g)), waits_(*this) {
-  CPU_ZERO(&affinity);
-  for (int i = 0; i < 1024; i++) CPU_SET(size_t(i), &affinity);
+  memset(&affinity, 0xff, sizeof affinity);
 }
 
 Task::~Task() {

@@ -120,7 +120,7 @@ class Task final : public RefCounted {
   // Set by each step of its own that may leave it in a stop; the run loop looks only then, and
   // takes it back when it goes on. Belongs to whoever advances the task.
   bool may_be_stopped = true;
-  Ref<Task> vfork_parent GUARDED_BY(task_mutex);       // Waits for this one.
+  Ref<Task> vfork_parent GUARDED_BY(task_mutex);  // Waits for this one.
   std::shared_ptr<ExecImage> exec_image;
 
   // --- Exit.
