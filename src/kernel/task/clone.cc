@@ -175,7 +175,8 @@ Result<Ref<Task>> make_child(Task& t, const CloneRequest& q, Resources r) {
 Result<void> write_ids(Task& t, const CloneRequest& q, Task& child) {
   const int nr = child.pid->nr_in(t.pid_ns());
   if (q.flags & CLONE_PARENT_SETTID) {
-    (void)t.mem().put(UserPtr<int32_t>{q.parent_tid}, nr);  // Linux ignores a fault here, too.
+    // At once, for the child; Linux ignores a fault here, too.
+    (void)t.mm->space().write(q.parent_tid, std::as_bytes(std::span(&nr, 1)));
   }
   if (q.flags & CLONE_CHILD_SETTID) {
     (void)child.mem().put(UserPtr<int32_t>{q.child_tid}, child.pid->own_nr());

@@ -132,8 +132,9 @@ void release_resources(Task& t, bool last) {
   leave_futexes(t);
   t.cpu->retire();
   if (t.clear_child_tid && t.mm->ref_count() > 1) {
-    if (t.mem().put(UserPtr<uint32_t>{t.clear_child_tid}, 0)) {
-      t.cpu->flush_memory();
+    t.cpu->flush_memory();
+    const uint32_t zero = 0;
+    if (t.mm->space().write(t.clear_child_tid, std::as_bytes(std::span(&zero, 1)))) {
       wake_futex(t, t.clear_child_tid, 1);
     }
   }

@@ -57,6 +57,12 @@ constexpr uint32_t kMaxCommands = 24;
 // Calls whose answers a thread holds itself.
 enum Identity { kPid, kTid, kUid, kEuid, kGid, kEgid, kIdentities };
 
+// What the host keeps up to date for the thread: rseq(2). `addr` 0: nothing.
+struct Rseq {
+  uint64_t addr = 0;
+  uint32_t length = 0, signature = 0;
+};
+
 struct StubRegs {
   uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, rip, eflags,
       rsp, fs_base, gs_base;
@@ -97,6 +103,7 @@ struct Area {
   } fault;
   // What patched sites answer by themselves, each plus one; 0: the kernel process is asked.
   alignas(32) uint32_t identity[kIdentities];
+  Rseq rseq;  // To be forgotten when the thread asks for its end.
   alignas(64) Command commands[kMaxCommands];
 };
 static_assert(offsetof(Area, order) == 64);

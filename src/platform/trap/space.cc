@@ -194,7 +194,10 @@ Result<void> TrapSpace::move(Thread& by, uint64_t from, uint64_t length, uint64_
 Result<void> TrapSpace::advise(Thread& by, uint64_t addr, uint64_t length, int advice) {
   if (!in_guest(addr, length)) return Err(EINVAL);
   TRY(settle(&as_trap(by)));
-  TRY(as_trap(by).call({SYS_madvise, {addr, length, uint64_t(advice)}}));
+  const StubCall c{SYS_madvise, {addr, length, uint64_t(advice)}};
+  // The area map has checked all that the host would.
+  if (advice == MADV_DONTNEED || advice == MADV_FREE) return as_trap(by).call_later(c);
+  TRY(as_trap(by).call(c));
   return {};
 }
 
@@ -264,10 +267,15 @@ Result<void> TrapSpace::barrier(Thread& by, int command) {
 Result<void> TrapSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
                                       uint32_t signature) {
   if (!in_guest(addr, length)) return Err(EFAULT);
-  TRY(as_trap(by).call({SYS_rseq, {addr, length, uint64_t(flags), signature}}));
+  const StubCall c{SYS_rseq, {addr, length, uint64_t(flags), signature}};
   constexpr int kUnregister = 1;
-  as_trap(by).set_rseq(flags & kUnregister ? TrapThread::Rseq{}
-                                           : TrapThread::Rseq{addr, length, signature});
+  constexpr uint32_t kUsual = 32;  // A length that no host refuses.
+  if (flags == 0 && length == kUsual) {
+    TRY(as_trap(by).call_later(c));
+  } else {
+    TRY(as_trap(by).call(c));
+  }
+  as_trap(by).set_rseq(flags & kUnregister ? trap::Rseq{} : trap::Rseq{addr, length, signature});
   return {};
 }
 

@@ -73,6 +73,7 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, const IdleT
       cpu_time_before_(idle.cpu_time),
       sequence_(idle.sequence) {
   set_identity(std::nullopt);
+  set_rseq({});
   space_->add_thread(*this);
   platform_.add_thread(*this);
   platform_.name_thread(*this, idle.tid);
@@ -106,13 +107,16 @@ bool TrapThread::become_idle() {
 
 void TrapThread::park() { std::atomic_ref(area().parked).store(1); }
 
+void TrapThread::set_rseq(const trap::Rseq& r) { rseq_ = area().rseq = r; }
+
 void TrapThread::retire() {
   if (!rseq_.addr || state_ != State::kStopped) return;
   constexpr uint64_t kUnregister = 1;
-  // The host may have none: another stub's call was not made, or the guest has undone it.
-  (void)call_later(
-      {trap::kCmdForgetRseq, {rseq_.addr, rseq_.length, kUnregister, rseq_.signature}});
-  rseq_ = {};
+  if (!rseq_forgotten_) {
+    (void)call_later(
+        {trap::kCmdForgetRseq, {rseq_.addr, rseq_.length, kUnregister, rseq_.signature}});
+  }
+  set_rseq({});
 }
 
 Space& TrapThread::space() { return *space_; }
@@ -132,6 +136,7 @@ bool TrapThread::take_post() {
   in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
   copied_length_ = buffer_used_ = 0;
   fpu_posted_ = in_call_ && makes_thread(area().nr);
+  rseq_forgotten_ = in_call_ && rseq_.addr && area().nr == SYS_exit;
   if (fpu_posted_) {
     buffer_used_ = (xstate_size() + 63) & ~uint64_t(63);
   } else if (in_call_) {
@@ -307,6 +312,10 @@ void TrapThread::resume(Mode mode) {
     post_ = Post::kFault;
     area().fault = {.signal = SIGSEGV, .code = SI_KERNEL, .address = 0, .error = 0, .trap = 13};
     return platform_.report(*this);
+  }
+  if (std::exchange(rseq_forgotten_, false)) {  // It does not end after all.
+    (void)call_later({SYS_rseq, {rseq_.addr, rseq_.length, 0, rseq_.signature}});
+    set_rseq(rseq_);
   }
   Order o = Order::kReturn;
   if (mode == Mode::kStep && !regs_valid_) regs();

@@ -77,13 +77,9 @@ class TrapThread final : public Thread {
   int64_t first_result();
   // Gives the thread the floating point state with which `by` has posted.
   Result<void> copy_fpu(TrapThread& by);
-  // rseq(2) of the host, which keeps the area up to date until retire().
-  struct Rseq {
-    uint64_t addr = 0;
-    uint32_t length = 0, signature = 0;
-  };
-  void set_rseq(const Rseq& r) { rseq_ = r; }
-  const Rseq& rseq() const { return rseq_; }
+  // rseq(2) of the host, which keeps the area up to date until the guest thread ends.
+  void set_rseq(const trap::Rseq& r);
+  const trap::Rseq& rseq() const { return rseq_; }
   // Until everything that was queued or is under way has been made.
   Result<void> settle();
 
@@ -151,8 +147,9 @@ class TrapThread final : public Thread {
   uint64_t copied_ = 0, copied_length_ = 0, buffer_used_ = 0;
   std::vector<StubCall> queued_;
   std::deque<StubCall> expected_;  // Calls under way that the stub asks for.
-  Rseq rseq_;
-  bool fpu_posted_ = false;  // The floating point state lies at the beginning of the buffer.
+  trap::Rseq rseq_;
+  bool rseq_forgotten_ = false;  // With the post of exit(2).
+  bool fpu_posted_ = false;      // The floating point state lies at the beginning of the buffer.
   cpu_set_t affinity_;
   uint64_t cpu_time_before_ = 0, last_cpu_time_ = 0;  // Of former guest threads; as last asked for.
   uint64_t runs_ = 0;

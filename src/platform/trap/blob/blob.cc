@@ -264,8 +264,17 @@ long copy_buffer(Area* a, const Command* c) {
 // A thread that such a call makes has the floating point state of its maker.
 bool makes_thread(uint32_t nr) { return nr == SYS_clone || nr == SYS_clone3 || nr == SYS_vfork; }
 
+// The host would touch the area on the way back from any call, when its memory may be gone.
+void forget_rseq(Area* a) {
+  constexpr int kUnregister = 1;
+  const Rseq r = a->rseq;
+  if (r.addr) call(SYS_rseq, r.addr, r.length, kUnregister, r.signature);
+  a->rseq.addr = 0;
+}
+
 void copy_in(Area* a) {
   a->copied_length = 0;
+  if (a->nr == SYS_exit) return forget_rseq(a);
   if (makes_thread(a->nr)) return save_fpu(buffer(a), policy().xsave_mask);
   const CopyRule rule = a->nr == SYS_rt_sigreturn
                             ? CopyRule{Copy::kBuffer, 0, 0x80 | USK_FRAME_CONTEXT / 8}
