@@ -17,6 +17,7 @@
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/kernel.h"
 #include "kernel/task/clone.h"
+#include "platform/counters.h"
 #include "syscalls/syscalls.h"
 
 namespace usk {
@@ -95,6 +96,7 @@ class MicroThread final : public platform::Thread {
 class MicroPlatform final : public platform::Platform {
  public:
   std::string_view name() const override { return "micro"; }
+  platform::Counters counters() override { return {}; }
   Result<platform::NewSpace> new_space() override { return Err(EAGAIN); }
   Result<platform::NewSpace> fork(platform::Thread&) override { return Err(EAGAIN); }
   Result<std::unique_ptr<platform::Thread>> new_thread(platform::Thread&) override {
