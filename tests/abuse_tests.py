@@ -403,6 +403,20 @@ def killed_kernel_leaves_nothing(sandbox):
 
 
 @case
+def kernel_killed_during_forks_leaves_nothing(sandbox):
+    """A process that is just being made ends, too, though it could not be told to."""
+    for attempt in range(8):
+        process = sandbox.start("sh", "-c", "echo up; while :; do (exit 0); done")
+        first_line(process)
+        time.sleep(0.05 + attempt * 0.013)
+        os.kill(kernel_of(process), signal.SIGKILL)
+        code, _, errors = finish(process)
+        if code != 128 + signal.SIGKILL:
+            return f"code {code}: {errors}"
+    return None
+
+
+@case
 def terminated_kernel_leaves_nothing(sandbox):
     process = sandbox.start("bash", "-c", "sleep 100 & echo up; wait")
     first_line(process)

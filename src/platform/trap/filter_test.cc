@@ -1,5 +1,6 @@
 // Reads the filter of running stubs back from the host (ptrace(2), PTRACE_SECCOMP_GET_FILTER) and
 // says from the program itself what it lets through.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -11,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <random>
