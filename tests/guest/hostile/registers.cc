@@ -241,8 +241,8 @@ void jump_everywhere_with(const Registers& r) {
 
 void jump_everywhere() {
   static char path[] = "/etc/passwd";
-  // An open(2); a signal's return, with gs in memory of the guest's; a mapping of the shared file, on
-  // the stack of the area.
+  // An open(2); a signal's return, with gs in memory of the guest's; a mapping of the shared file,
+  // on the stack of the area.
   jump_everywhere_with({SYS_open, uint64_t(path), 0, 0, 0, 0, false});
   jump_everywhere_with({SYS_rt_sigreturn, 0, 0, 0, 0, 0, true});
   jump_everywhere_with({SYS_mmap, 0x100000000, 4096, 7, 0x11, kAreas + 0x1f00, false});
