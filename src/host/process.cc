@@ -100,6 +100,19 @@ Result<siginfo_t> trace_siginfo(pid_t tid) {
   return info;
 }
 
+bool trace_has_exception(pid_t tid) {
+  siginfo_t pending[8];
+  __ptrace_peeksiginfo_args what{.off = 0, .flags = 0, .nr = 8};
+  const long n = ptrace(PTRACE_PEEKSIGINFO, tid, &what, pending);
+  for (long i = 0; i < n; i++) {
+    const int s = pending[i].si_signo;
+    const bool synchronous = s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE ||
+                             s == SIGTRAP || s == SIGSYS;
+    if (synchronous && pending[i].si_code > 0) return true;
+  }
+  return false;
+}
+
 Result<uint64_t> trace_event_message(pid_t tid) {
   unsigned long message = 0;
   TRY(checked(ptrace(PTRACE_GETEVENTMSG, tid, nullptr, &message)));

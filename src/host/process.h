@@ -34,6 +34,8 @@ Result<void> trace_interrupt(pid_t tid);
 Result<void> trace_get_regs(pid_t tid, Regs& regs);
 Result<void> trace_set_regs(pid_t tid, const Regs& regs);
 Result<siginfo_t> trace_siginfo(pid_t tid);
+// Whether a stopped thread has met an exception or its filter, and will stop with that signal next.
+bool trace_has_exception(pid_t tid);
 Result<uint64_t> trace_event_message(pid_t tid);
 // NT_X86_XSTATE. Returns the size.
 Result<size_t> trace_get_xstate(pid_t tid, std::span<std::byte> area);

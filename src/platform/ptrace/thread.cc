@@ -108,7 +108,13 @@ std::optional<Trap> PtraceThread::classify_event(int event, int signal) {
   const bool group_stop = event == PTRACE_EVENT_STOP && (signal == SIGSTOP || signal == SIGTSTP ||
                                                          signal == SIGTTIN || signal == SIGTTOU);
   group_stop ? platform_.count.stop_group++ : platform_.count.stop_event++;
-  if (!group_stop) return Trap{.kind = Trap::Kind::kInterrupted};
+  if (!group_stop) {
+    // Its registers are those of an exception or a call that comes next: an interruption of their
+    // own they would not survive.
+    if (!trace_has_exception(tid_)) return Trap{.kind = Trap::Kind::kInterrupted};
+    resume(mode_);
+    return std::nullopt;
+  }
   // Somebody on the host stopped the stub: it stays so until SIGCONT, which is another event.
   running_ = true;
   if (trace_resume(PTRACE_LISTEN, tid_)) return std::nullopt;

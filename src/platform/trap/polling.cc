@@ -18,7 +18,8 @@ bool TrapPlatform::is_beside_guest() {
 }
 
 void TrapPlatform::choose_hand_over() {
-  const bool on = hand_off_.hands_over(running_.size());
+  // A poller keeps its processor to itself.
+  const bool on = !polling_ && hand_off_.hands_over(running_.size());
   if (on == hands_over_) return;
   hands_over_ = on;
   listener_.set_hand_over(on);
