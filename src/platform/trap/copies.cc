@@ -4,6 +4,8 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+
 #include "host/poll.h"
 #include "host/process.h"
 #include "platform/trap/trap_platform.h"
@@ -40,6 +42,12 @@ Result<TrapPlatform::Copy> TrapPlatform::prepare_copy(TrapThread& by) {
   return c;
 }
 
+// The host gives a new thread the processors of its maker.
+void TrapPlatform::inherit_place(TrapThread& by, TrapThread& t) {
+  t.inherit_affinity(by);
+  if (std::ranges::find(kept_off_, &by) != kept_off_.end()) kept_off_.push_back(&t);
+}
+
 Result<NewSpace> TrapPlatform::finish_copy(TrapThread& by, Copy c, Result<int64_t> pid) {
   if (pid && !c.thread->tid()) c.thread->claim(pid_t(*pid));
   if (!pid || !await(*c.thread)) {
@@ -53,6 +61,7 @@ Result<NewSpace> TrapPlatform::finish_copy(TrapThread& by, Copy c, Result<int64_
     strays_.suspect(monotonic_now());
     return Err(EAGAIN);
   }
+  inherit_place(by, *c.thread);
   return NewSpace{c.space, std::move(c.thread)};
 }
 
@@ -137,6 +146,7 @@ Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
   name_thread(*thread, pid_t(*tid));
   count.threads++;
   if (!await(*thread)) return Err(EAGAIN);
+  inherit_place(parent, *thread);
   thread->regs() = by.regs();
   return thread;
 }

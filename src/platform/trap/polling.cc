@@ -1,4 +1,6 @@
 // Where the kernel process polls: never on the processor of the thread that it waits for.
+#include <algorithm>
+
 #include "host/cpu.h"
 #include "host/process.h"
 #include "platform/trap/trap_platform.h"
@@ -8,13 +10,27 @@ namespace usk::platform {
 using namespace host;
 
 // For a thread that has not posted since it was woken, which may have moved it.
-bool TrapPlatform::is_beside_guest() {
+TrapThread* TrapPlatform::beside_guest() {
   const uint32_t own = current_cpu();
   for (TrapThread* t : running_) {
     const auto state = thread_state(t->tid());
-    if (state && state->state == 'R' && state->cpu == own) return true;
+    if (state && state->state == 'R' && state->cpu == own) return t;
   }
-  return false;
+  return nullptr;
+}
+
+bool TrapPlatform::keep_off(TrapThread& t) {
+  cpu_set_t others = t.affinity();
+  const uint32_t own = current_cpu();
+  if (own < CPU_SETSIZE) CPU_CLR(own, &others);
+  if (CPU_COUNT(&others) == 0 || !t.confine(others)) return false;
+  if (std::ranges::find(kept_off_, &t) == kept_off_.end()) kept_off_.push_back(&t);
+  count.threads_kept_off++;
+  return true;
+}
+
+void TrapPlatform::let_run_anywhere() {
+  for (TrapThread* t : std::exchange(kept_off_, {})) (void)t->confine(t->affinity());
 }
 
 void TrapPlatform::choose_hand_over() {
@@ -26,14 +42,14 @@ void TrapPlatform::choose_hand_over() {
   count.hand_over_changes++;
 }
 
-// False: there is no other place, or it has not helped often enough.
-bool TrapPlatform::get_apart() {
+// The scheduler would let both go on sharing one processor. False: there is no other place, or it
+// has not helped often enough.
+bool TrapPlatform::get_apart(TrapThread& t) {
   constexpr uint64_t kFreeMoves = 4, kPostsForMove = 64;
   if (moves_ >= kFreeMoves + polled_ / kPostsForMove) return false;
-  const uint32_t own = current_cpu();
   moves_++;
-  if (!leave_cpu(own)) return false;
-  beside_ = false;
+  if (!keep_off(t) && !leave_cpu(current_cpu())) return false;
+  beside_ = nullptr;
   count.polls_moved++;
   areas_.policy().polling_cpu = current_cpu();
   return true;
@@ -43,7 +59,7 @@ bool TrapPlatform::get_apart() {
 // threads go before us.
 void TrapPlatform::keep_polling_apart() {
   if (hand_off_.crowded(running_.size())) return stop_polling(HandOff::Stop::kCrowded);
-  if (beside_ && !get_apart()) return stop_polling(HandOff::Stop::kShared);
+  if (beside_ && !get_apart(*beside_)) return stop_polling(HandOff::Stop::kShared);
   const uint32_t own = current_cpu();
   if (areas_.policy().polling_cpu != own) areas_.policy().polling_cpu = own;
 }

@@ -146,8 +146,7 @@ bool TrapThread::take_post() {
   }
   platform_.left_guest(*this);
   notice_ ? platform_.count.posts_notified++ : platform_.count.posts_polled++;
-  platform_.took_post(int64_t((host::ticks() - ordered_at_) * 1000 / host::ticks_per_us()),
-                      area().cpu);
+  platform_.took_post(*this, host::ticks_to_ns(host::ticks() - ordered_at_), area().cpu);
   return true;
 }
 
@@ -358,9 +357,13 @@ uint64_t TrapThread::cpu_time_ns() {
 }
 
 Result<void> TrapThread::set_affinity(const cpu_set_t& cpus) {
+  affinity_ = cpus;
+  return confine(cpus);
+}
+
+Result<void> TrapThread::confine(const cpu_set_t& cpus) {
   // The guest may have ended the host thread, whose number would be another's then.
   if (!host::send_thread_signal(space_->pid(), tid_, 0)) return Err(ESRCH);
-  affinity_ = cpus;
   return host::set_affinity(tid_, cpus);
 }
 

@@ -56,6 +56,9 @@ class TrapThread final : public Thread {
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
   const cpu_set_t& affinity() const { return affinity_; }
+  void inherit_affinity(const TrapThread& by) { affinity_ = by.affinity_; }
+  // For a while, whatever its affinity is.
+  Result<void> confine(const cpu_set_t& cpus);
 
   Result<size_t> read_memory(uint64_t addr, std::span<std::byte> dst) override;
   Result<size_t> write_memory(uint64_t addr, std::span<const std::byte> src, bool known) override;

@@ -51,6 +51,9 @@ void TrapPlatform::remove_thread(TrapThread& t) {
   left_guest(t);
   std::erase_if(kicked_, [&](const Kicked& k) { return k.thread == &t; });
   std::erase(expected_children_, &t);
+  if (beside_ == &t) beside_ = nullptr;
+  // Its host thread may get another guest thread.
+  if (std::erase(kept_off_, &t)) (void)t.set_affinity(t.affinity());
 }
 
 void TrapPlatform::name_thread(TrapThread& t, pid_t tid) {
@@ -206,6 +209,7 @@ bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
   }
   quiet_ = ready == 0;
   looked_at_ = monotonic_now();
+  looked_ticks_ = ticks();
   if (!kicked_.empty() && (quiet_ || looked_at_ >= look_after_at_)) {
     look_after_at_ = looked_at_ + kLookAfterNs;
     look_after_kicked();
@@ -246,7 +250,7 @@ bool TrapPlatform::take_posts() {
 }
 
 void TrapPlatform::start_polling() {
-  if (is_beside_guest() && !leave_cpu(current_cpu())) {
+  if (beside_guest() && !leave_cpu(current_cpu())) {
     count.polls_refused++;
     return hand_off_.stopped(HandOff::Stop::kShared, looked_at_, 0);
   }
@@ -254,7 +258,7 @@ void TrapPlatform::start_polling() {
   polling_ = true;
   polled_ = 0;
   moves_ = 0;
-  beside_ = false;
+  beside_ = nullptr;
   trap::Policy& p = areas_.policy();
   p.polling_cpu = current_cpu();
   std::atomic_ref(p.polling).store(1);
@@ -266,6 +270,7 @@ void TrapPlatform::stop_polling(HandOff::Stop why) {
   count_stop(count, why);
   polling_ = false;
   std::atomic_ref(areas_.policy().polling).store(0);
+  let_run_anywhere();
   hand_off_.stopped(why, monotonic_now(), polled_);
   take_posts();
 }
@@ -296,7 +301,8 @@ bool TrapPlatform::spin(int64_t deadline_ns) {
     if (i % 16 != 15) continue;
     // Perhaps the guest waits for the very processor that is polled on.
     const bool idles = now - begin > idle;
-    if (idles && is_beside_guest() && get_apart()) {
+    TrapThread* const waits = idles ? beside_guest() : nullptr;
+    if (waits && get_apart(*waits)) {
       begin = last = ticks();
     } else if (idles || running_.empty()) {
       stop_polling(running_.empty() ? HandOff::Stop::kEmpty : HandOff::Stop::kIdle);
@@ -310,7 +316,7 @@ bool TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
   bool readable = false;
   if (posted_.empty() && !spin(until.ns)) {
     readable = pump(fd, until.ns);
-  } else if (monotonic_now() - looked_at_ > kLookEveryNs) {
+  } else if (ticks_to_ns(ticks() - looked_ticks_) > kLookEveryNs) {
     readable = pump(fd, 0);
   }
   for (size_t n = posted_.size(); n > 0 && !posted_.empty(); n--) {

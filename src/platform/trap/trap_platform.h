@@ -53,9 +53,9 @@ class TrapPlatform final : public Platform {
   void let_go(TrapThread& t, bool asleep) { gone_[t.index()] = {t.tid(), asleep}; }
   // The thread was told to stop; it is looked after that it does.
   void kicked(TrapThread& t);
-  void took_post(int64_t think_ns, uint32_t cpu) {
+  void took_post(TrapThread& t, int64_t think_ns, uint32_t cpu) {
     hand_off_.posted(think_ns);
-    beside_ = cpu == host::current_cpu();
+    beside_ = cpu == host::current_cpu() ? &t : nullptr;
   }
   // A thread is about to be woken.
   void choose_hand_over();
@@ -91,6 +91,7 @@ class TrapPlatform final : public Platform {
   };
   Result<Copy> prepare_copy(TrapThread& by);
   Result<NewSpace> finish_copy(TrapThread& by, Copy copy, Result<int64_t> pid);
+  void inherit_place(TrapThread& by, TrapThread& t);
   Result<NewSpace> copy_space(TrapThread& by);
   Result<std::unique_ptr<TrapThread>> take_idle_thread(TrapThread& by);
   // Has the zygote make the next empty space while nobody waits for it.
@@ -105,8 +106,11 @@ class TrapPlatform final : public Platform {
   void stop_polling(HandOff::Stop why);
   void keep_polling_apart();
   void poll_for(TrapThread& t);
-  bool is_beside_guest();
-  bool get_apart();
+  TrapThread* beside_guest();
+  // The thread may not run on our processor until polling ends. False: it has no other.
+  bool keep_off(TrapThread& t);
+  void let_run_anywhere();
+  bool get_apart(TrapThread& t);
   void on_notice(const host::Listener::Notice& n);
   void on_post_notice(const host::Listener::Notice& n);
   void refuse(const host::Listener::Notice& n);
@@ -148,7 +152,9 @@ class TrapPlatform final : public Platform {
   bool polling_ = false;
   uint64_t polled_ = 0;                 // Posts taken since polling began ...
   uint64_t moves_ = 0;                  // ... and how often it left the guest's processor.
-  bool beside_ = false;                 // The last post came from the processor it was taken on.
+  TrapThread* beside_ = nullptr;        // The last post came from the processor it was taken on.
+  std::vector<TrapThread*> kept_off_;   // Must not run where we poll.
+  uint64_t looked_ticks_ = 0;           // The same in ticks.
   int64_t looked_at_ = 0;               // When the descriptors were last looked at.
   int64_t look_after_at_ = 0;           // When kicked threads are to be looked after next.
   std::unique_ptr<TrapThread> zygote_;  // An empty space, copied for each new one.
