@@ -106,8 +106,8 @@ bool trace_has_exception(pid_t tid) {
   const long n = ptrace(PTRACE_PEEKSIGINFO, tid, &what, pending);
   for (long i = 0; i < n; i++) {
     const int s = pending[i].si_signo;
-    const bool synchronous = s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE ||
-                             s == SIGTRAP || s == SIGSYS;
+    const bool synchronous =
+        s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE || s == SIGTRAP || s == SIGSYS;
     if (synchronous && pending[i].si_code > 0) return true;
   }
   return false;
