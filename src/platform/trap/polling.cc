@@ -80,12 +80,12 @@ void TrapPlatform::poll_for(TrapThread& t) {
 
 bool TrapPlatform::await(TrapThread& t) {
   using State = TrapThread::State;
-  TrapThread* const outer = std::exchange(awaited_, &t);
+  const bool outer = t.set_awaited(true);
   if (polling_) poll_for(t);
   if (t.state() != State::kStopped) stop_polling(HandOff::Stop::kAwait);
   t.take_post();
   (void)wait_until(t, [&] { return t.state() == State::kStopped; });
-  awaited_ = outer;
+  t.set_awaited(outer);
   return t.state() == State::kStopped;
 }
 

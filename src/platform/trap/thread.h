@@ -115,6 +115,9 @@ class TrapThread final : public Thread {
   // Who posted before the thread had a name.
   pid_t claimed_tid() const { return claimed_tid_; }
   void claim(pid_t tid) { claimed_tid_ = tid; }
+  // Somebody waits for its next post, which is nobody else's business then.
+  bool is_awaited() const { return awaited_; }
+  bool set_awaited(bool on) { return std::exchange(awaited_, on); }
   // A notice of the thread that is to be answered with the next order.
   void set_notice(uint64_t id) { notice_ = id; }
   void answer_notice();
@@ -144,6 +147,7 @@ class TrapThread final : public Thread {
   bool in_call_ = false;
   std::optional<int64_t> result_;
   Regs regs_;
+  bool awaited_ = false;
   bool frame_faulted_ = false;  // A command for a signal frame met a fault: to be reported.
   bool regs_valid_ = false;     // regs_ holds the guest's registers; they go back with the order.
   // What the stub copied into its buffer with the post, and how much of the buffer is in use.

@@ -134,7 +134,7 @@ void TrapPlatform::on_post_notice(const Listener::Notice& n) {
   if (t.tid() == 0) t.claim(n.tid);
   t.set_notice(n.id);
   if (t.take_post()) {
-    if (&t != awaited_ && !t.is_fresh()) posted_.push_back(&t);
+    if (!t.is_awaited() && !t.is_fresh()) posted_.push_back(&t);
   } else if (t.state() == TrapThread::State::kRunning) {
     t.answer_notice();  // The order was there before the stub had slept.
   }
@@ -244,7 +244,7 @@ bool TrapPlatform::take_posts() {
       continue;
     }
     any = true;  // It has left running_.
-    if (!t.is_fresh()) posted_.push_back(&t);
+    if (!t.is_awaited() && !t.is_fresh()) posted_.push_back(&t);
   }
   return any;
 }

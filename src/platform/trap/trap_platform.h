@@ -66,7 +66,7 @@ class TrapPlatform final : public Platform {
   bool await(TrapThread& t);
   // Runs the platform until the condition holds that `t` is to bring about. False: it is lost.
   bool wait_until(TrapThread& t, const std::function<bool()>& condition) {
-    return wait_until(t, condition, t.asks() || &t == awaited_);
+    return wait_until(t, condition, t.asks() || t.is_awaited());
   }
   // Takes in posts that came without a notice. Whether there was one.
   bool take_posts();
@@ -137,7 +137,6 @@ class TrapPlatform final : public Platform {
   std::vector<TrapThread*> expected_children_;  // Of fork, without a host process yet.
   Strays strays_;
   std::deque<TrapThread*> posted_;  // Have something to report.
-  TrapThread* awaited_ = nullptr;
   struct Kicked {
     TrapThread* thread;
     uint64_t run;  // Of TrapThread::runs(), when it was kicked.
