@@ -64,7 +64,22 @@ TEST(Sched, GetparamAndInterval) {
   EXPECT_GE(interval.tv_sec, 0);
 }
 
-TEST(Sched, Yield) { EXPECT_OK(sched_yield()); }
+TEST(Sched, Yield) {
+  for (int i = 0; i < 100; ++i) EXPECT_OK(sched_yield());
+}
+
+// As often as a platform may need to answer it by itself.
+TEST(Sched, GetcpuManyTimes) {
+  for (int i = 0; i < 100; ++i) {
+    unsigned cpu = 12345, node = 12345;
+    EXPECT_OK(syscall(SYS_getcpu, &cpu, &node, nullptr));
+    EXPECT_LT(cpu, 1024u);
+    EXPECT_EQ(node, 0u);
+    EXPECT_OK(syscall(SYS_getcpu, nullptr, nullptr, nullptr));
+    EXPECT_ERR(syscall(SYS_getcpu, 8, nullptr, nullptr), EFAULT);
+    EXPECT_ERR(syscall(SYS_getcpu, &cpu, -8, nullptr), EFAULT);
+  }
+}
 
 TEST(Affinity, OwnMaskHasTheCurrentCpu) {
   cpu_set_t set;
