@@ -27,6 +27,8 @@ timespec* time_left(int64_t deadline_ns, timespec& timeout) {
 
 int64_t monotonic_now() { return now(CLOCK_MONOTONIC); }
 int64_t realtime_now() { return now(CLOCK_REALTIME); }
+int64_t monotonic_coarse_now() { return now(CLOCK_MONOTONIC_COARSE); }
+int64_t realtime_coarse_now() { return now(CLOCK_REALTIME_COARSE); }
 
 void prepare_child_waiting() {
   struct sigaction sa{};

@@ -11,6 +11,9 @@ namespace usk::host {
 // Monotonic and realtime clocks of the host in nanoseconds.
 int64_t monotonic_now();
 int64_t realtime_now();
+// As they were at the last tick: CLOCK_MONOTONIC_COARSE and CLOCK_REALTIME_COARSE.
+int64_t monotonic_coarse_now();
+int64_t realtime_coarse_now();
 
 // From now on SIGCHLD is blocked except inside wait_for_child_or_fd().
 void prepare_child_waiting();

@@ -182,4 +182,56 @@ TEST(Vdso, IsMapped) {
   EXPECT_NE(read_file("/proc/self/maps").find("[vdso]"), std::string::npos);
 }
 
+int64_t call_clock(clockid_t clock) {
+  timespec now = {};
+  EXPECT_OK(syscall(SYS_clock_gettime, clock, &now));
+  EXPECT_TRUE(now.tv_nsec >= 0 && now.tv_nsec < 1'000'000'000);
+  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+// As often as a platform may need to answer by itself.
+TEST(ClockCalls, AgreeWithTheVdso) {
+  for (clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME_COARSE,
+                          CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW}) {
+    int64_t last = call_clock(clock);
+    for (int i = 0; i < 50; ++i) {
+      timespec between = {};
+      EXPECT_OK(clock_gettime(clock, &between));
+      const int64_t seen = between.tv_sec * int64_t{1'000'000'000} + between.tv_nsec;
+      const int64_t now = call_clock(clock);
+      EXPECT_TRUE(last <= seen && seen <= now);
+      last = now;
+    }
+  }
+}
+
+TEST(ClockCalls, TimeAndGettimeofday) {
+  for (int i = 0; i < 50; ++i) {
+    timeval tv = {};
+    time_t stored = 0;
+    const int64_t before = call_clock(CLOCK_REALTIME) / 1000;
+    EXPECT_OK(syscall(SYS_gettimeofday, &tv, nullptr));
+    const int64_t at = tv.tv_sec * int64_t{1'000'000} + tv.tv_usec;
+    EXPECT_TRUE(before <= at && at <= call_clock(CLOCK_REALTIME) / 1000);
+    const long seconds = syscall(SYS_time, &stored);
+    EXPECT_EQ(seconds, stored);
+    EXPECT_TRUE(seconds >= tv.tv_sec && seconds <= tv.tv_sec + 1);
+    EXPECT_TRUE(syscall(SYS_time, nullptr) >= seconds);
+    struct timezone zone = {5, 5};
+    EXPECT_OK(syscall(SYS_gettimeofday, &tv, &zone));
+    EXPECT_OK(syscall(SYS_gettimeofday, nullptr, nullptr));
+  }
+}
+
+TEST(ClockCalls, Errors) {
+  timespec now;
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_ERR(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, 8), EFAULT);
+    EXPECT_ERR(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, -16), EFAULT);
+    EXPECT_ERR(syscall(SYS_clock_gettime, 77, &now), EINVAL);
+    EXPECT_ERR(syscall(SYS_gettimeofday, 8, nullptr), EFAULT);
+    EXPECT_ERR(syscall(SYS_time, 8), EFAULT);
+  }
+}
+
 }  // namespace

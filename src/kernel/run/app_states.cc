@@ -26,6 +26,11 @@ void on_fault(Task& t, const Trap& trap) {
   force_signal(t, info);
 }
 
+// In front of the vDSO, as the loader has put it.
+uint64_t time_page_of(Task& t) {
+  return t.mm->layout.vdso ? t.mm->layout.vdso - platform::kPageSize : 0;
+}
+
 // Lets the platform answer who the task is, where nobody watches its calls and the answers change
 // with its credentials alone (the maps of other user namespaces may be written at any time).
 void publish_identity(Task& t) {
@@ -39,7 +44,8 @@ void publish_identity(Task& t) {
                                          .uid = c.uid,
                                          .euid = c.euid,
                                          .gid = c.gid,
-                                         .egid = c.egid});
+                                         .egid = c.egid,
+                                         .time_page = time_page_of(t)});
 }
 
 // What the trap leads to.

@@ -8,8 +8,10 @@ int64_t Timekeeper::now(clockid_t clock) {
   switch (clock) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_ALARM:
-    case CLOCK_TAI:
-    case CLOCK_REALTIME_COARSE: return host::realtime_now() + realtime_offset_;
+    case CLOCK_TAI: return host::realtime_now() + realtime_offset_;
+    // As the vDSO tells them, too.
+    case CLOCK_REALTIME_COARSE: return host::realtime_coarse_now() + realtime_offset_;
+    case CLOCK_MONOTONIC_COARSE: return host::monotonic_coarse_now() + monotonic_offset_;
     default: return host::monotonic_now() + monotonic_offset_;
   }
 }

@@ -103,7 +103,8 @@ struct Area {
   } fault;
   // What patched sites answer by themselves, each plus one; 0: the kernel process is asked.
   alignas(32) uint32_t identity[kIdentities];
-  Rseq rseq;  // To be forgotten when the thread asks for its end.
+  uint64_t time_page;  // In guest memory (abi/time_page.h); 0: clocks are not read here.
+  Rseq rseq;           // To be forgotten when the thread asks for its end.
   alignas(64) Command commands[kMaxCommands];
 };
 static_assert(offsetof(Area, order) == 64);
@@ -126,6 +127,7 @@ struct Policy {
   uint32_t zygote_index;
   uint64_t xsave_mask;
   uint32_t xsave_size;
+  uint64_t host_clock_gettime;  // In every stub process; 0: there is none.
   // The initial state, as XRSTOR wants it.
   alignas(64) unsigned char initial_fpu[576];
 };

@@ -343,9 +343,11 @@ void TrapThread::set_identity(const std::optional<Identity>& identity) {
   uint32_t* const to = area().identity;
   if (!identity) {
     std::fill_n(to, trap::kIdentities, 0);
+    area().time_page = 0;
     return;
   }
   const Identity& i = *identity;
+  area().time_page = i.time_page;
   to[trap::kPid] = i.pid + 1, to[trap::kTid] = i.tid + 1;
   to[trap::kUid] = i.uid + 1, to[trap::kEuid] = i.euid + 1;
   to[trap::kGid] = i.gid + 1, to[trap::kEgid] = i.egid + 1;

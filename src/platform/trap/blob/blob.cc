@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <ucontext.h>
 
+#include "abi/time_page.h"
 #include "platform/trap/area.h"
 
 using namespace usk::trap;
@@ -191,41 +192,7 @@ long run(Area* a, const Command& c) {
   }
 }
 
-// The answer plus one that the thread holds itself; 0: it must ask.
-uint32_t known_answer(const Area* a) {
-  switch (a->nr) {
-    case SYS_getpid: return a->identity[kPid];
-    case SYS_gettid: return a->identity[kTid];
-    case SYS_getuid: return a->identity[kUid];
-    case SYS_geteuid: return a->identity[kEuid];
-    case SYS_getgid: return a->identity[kGid];
-    case SYS_getegid: return a->identity[kEgid];
-    default: return 0;
-  }
-}
-
-long put_cpu(Area*, const Command* c) {
-  if (c->args[0]) *reinterpret_cast<uint32_t*>(c->args[0]) = current_cpu();
-  if (c->args[1]) *reinterpret_cast<uint32_t*>(c->args[1]) = 0;  // The node: there is one.
-  return 0;
-}
-
-// Calls that the host's own answers are right for, while the kernel process lets the thread answer
-// at all. False: it must ask.
-bool answer_as_host(Area* a) {
-  if (!a->identity[kPid]) return false;
-  if (a->nr == SYS_sched_yield) {
-    a->regs.rax = uint64_t(call(SYS_sched_yield));
-    return true;
-  }
-  if (a->nr == SYS_getcpu) {
-    Command c{};
-    c.args[0] = a->args[0], c.args[1] = a->args[1];
-    a->regs.rax = uint64_t(usk_guarded(a, put_cpu, &c));
-    return true;
-  }
-  return false;
-}
+#include "platform/trap/blob/answers.h"
 
 enum class Copy { kNothing, kString, kBuffer };
 struct CopyRule {
@@ -543,13 +510,7 @@ void usk_trapped(Area* a, Post kind) {
 }
 
 void usk_patched(Area* a) {
-  // Sites of libc's syscall(3) come here with any number; the others' thunks have looked already.
-  if (const uint32_t answer = known_answer(a)) {
-    a->regs.rax = answer - 1;
-    a->answered++;
-    return;
-  }
-  if (answer_as_host(a)) {
+  if (answer(a)) {
     a->answered++;
     return;
   }
