@@ -106,8 +106,8 @@ class Space : public RefCounted {
   virtual void set_place_query(PlaceQuery) {}
 };
 
-// What a guest thread may be told without asking the kernel: getpid(2), gettid(2), getuid(2) ..., and
-// clocks, where the page that they are read with (abi/time_page.h) is mapped.
+// What a guest thread may be told without asking the kernel: getpid(2), gettid(2), getuid(2) ...,
+// and clocks, where the page that they are read with (abi/time_page.h) is mapped.
 struct Identity {
   uint32_t pid = 0, tid = 0, uid = 0, euid = 0, gid = 0, egid = 0;
   uint64_t time_page = 0;  // 0: no clock.
