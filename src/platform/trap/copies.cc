@@ -90,7 +90,9 @@ Result<NewSpace> TrapPlatform::take_spare() {
 }
 
 Result<NewSpace> TrapPlatform::new_space() {
-  auto s = spare_ ? take_spare() : copy_space(*zygote_);
+  Result<NewSpace> s = Err(EAGAIN);
+  if (spare_) s = take_spare();
+  if (!s && zygote_->state() != TrapThread::State::kLost) s = copy_space(*zygote_);
   if (!s && zygote_->state() == TrapThread::State::kLost) {  // Killed from outside: begin anew.
     if (!start_zygote()) return Err(EAGAIN);
     s = copy_space(*zygote_);

@@ -135,8 +135,9 @@ bool TrapThread::take_post() {
   result_.reset();
   in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
   copied_length_ = buffer_used_ = 0;
-  fpu_posted_ = in_call_ && makes_thread(area().nr);
-  rseq_forgotten_ = in_call_ && rseq_.addr && area().nr == SYS_exit;
+  if (in_call_) nr_ = area().nr;
+  fpu_posted_ = in_call_ && makes_thread(uint32_t(nr_));
+  rseq_forgotten_ = in_call_ && rseq_.addr && nr_ == SYS_exit;
   if (fpu_posted_) {
     buffer_used_ = (xstate_size() + 63) & ~uint64_t(63);
   } else if (in_call_) {
@@ -153,11 +154,11 @@ bool TrapThread::take_post() {
 std::optional<Trap> TrapThread::trap() {
   const Area& a = area();
   switch (post_) {
-    case Post::kSyscall: space_->consider_patch(*this, a.regs.rip, a.nr); [[fallthrough]];
+    case Post::kSyscall: space_->consider_patch(*this, a.regs.rip, uint32_t(nr_)); [[fallthrough]];
     case Post::kPatched: {
       count_call();
       Trap t{.kind = Trap::Kind::kSyscall};
-      t.nr = nr_ = a.nr;
+      t.nr = nr_;
       memcpy(t.args.data(), a.args, sizeof a.args);
       return t;
     }
