@@ -269,11 +269,12 @@ Result<void> TrapSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length
   if (!in_guest(addr, length)) return Err(EFAULT);
   const StubCall c{SYS_rseq, {addr, length, uint64_t(flags), signature}};
   constexpr int kUnregister = 1;
-  constexpr uint32_t kUsual = 32;  // A length that no host refuses.
-  if (flags == 0 && length == kUsual) {
+  constexpr uint32_t kUsual = 32;  // A length that no host refuses, if it has the call at all.
+  if (flags == 0 && length == kUsual && platform_.host_has_rseq) {
     TRY(as_trap(by).call_later(c));
   } else {
     TRY(as_trap(by).call(c));
+    platform_.host_has_rseq = true;
   }
   as_trap(by).set_rseq(flags & kUnregister ? trap::Rseq{} : trap::Rseq{addr, length, signature});
   return {};

@@ -38,6 +38,7 @@ class TrapPlatform final : public Platform {
 
   // --- For spaces and threads.
   Counters count;
+  bool host_has_rseq = false;  // A registration has succeeded.
   CallSites sites;
   // The thread is gone, and with it what it told of itself.
   void keep_counts(TrapThread& t);
