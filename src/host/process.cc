@@ -130,14 +130,25 @@ Result<void> trace_set_xstate(pid_t tid, std::span<const std::byte> area) {
   return checked(ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &iov));
 }
 
-Result<void> trace_set_debugreg(pid_t tid, int index, uint64_t value) {
-  return checked(
-      ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, u_debugreg) + index * 8, value));
+namespace {
+constexpr size_t debug_offset(size_t number) {
+  return offsetof(struct user, u_debugreg) + number * 8;
+}
+}  // namespace
+
+Result<void> trace_set_debug_registers(pid_t tid, const std::array<uint64_t, 4>& addresses,
+                                       uint64_t control) {
+  // Addresses of conditions that are on would be checked against those.
+  TRY(checked(ptrace(PTRACE_POKEUSER, tid, debug_offset(7), 0)));
+  for (size_t i = 0; i < addresses.size(); i++) {
+    TRY(checked(ptrace(PTRACE_POKEUSER, tid, debug_offset(i), addresses[i])));
+  }
+  return checked(ptrace(PTRACE_POKEUSER, tid, debug_offset(7), control));
 }
 
-Result<uint64_t> trace_get_debugreg(pid_t tid, int index) {
+Result<uint64_t> trace_get_debug_status(pid_t tid) {
   errno = 0;
-  const long v = ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user, u_debugreg) + index * 8, 0);
+  const long v = ptrace(PTRACE_PEEKUSER, tid, debug_offset(6), 0);
   if (v == -1 && errno) return Err(errno);
   return uint64_t(v);
 }

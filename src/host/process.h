@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -40,9 +41,10 @@ Result<uint64_t> trace_event_message(pid_t tid);
 // NT_X86_XSTATE. Returns the size.
 Result<size_t> trace_get_xstate(pid_t tid, std::span<std::byte> area);
 Result<void> trace_set_xstate(pid_t tid, std::span<const std::byte> area);
-// The USER area's debug registers (u_debugreg[index]).
-Result<void> trace_set_debugreg(pid_t tid, int index, uint64_t value);
-Result<uint64_t> trace_get_debugreg(pid_t tid, int index);
+// The USER area's debug registers 0 to 3 and 7, and number 6.
+Result<void> trace_set_debug_registers(pid_t tid, const std::array<uint64_t, 4>& addresses,
+                                       uint64_t control);
+Result<uint64_t> trace_get_debug_status(pid_t tid);
 
 // Memory of another process. Returns how much was copied; EFAULT when nothing was.
 Result<size_t> process_read(pid_t pid, uint64_t addr, std::span<std::byte> dst);

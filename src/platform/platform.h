@@ -165,6 +165,12 @@ class Thread {
   // Of a stopped thread: these calls may be answered without a trap from now on. Nothing: each is
   // to be reported.
   virtual void set_identity(const std::optional<Identity>&) {}
+  // Debug registers 0 to 3 and 7 of a stopped thread; none are set in a new one. What meets them
+  // is reported as a fault with SIGTRAP and TRAP_HWBKPT. EINVAL, ENOSPC, EOPNOTSUPP.
+  virtual Result<void> set_debug_registers(const std::array<uint64_t, 4>& addresses,
+                                           uint64_t control) = 0;
+  // Debug register 6 after such a fault: which of them it met.
+  virtual uint64_t debug_status() = 0;
   virtual uint64_t cpu_time_ns() = 0;
   // sched_setaffinity(2); processors the host does not have are left out.
   virtual Result<void> set_affinity(const cpu_set_t& cpus) = 0;

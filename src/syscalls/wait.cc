@@ -4,6 +4,7 @@
 #include "kernel/kernel.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/pid_file.h"
+#include "kernel/task/wait.h"
 #include "syscalls/syscalls.h"
 
 #ifndef __WNOTHREAD
@@ -15,78 +16,12 @@
 namespace usk::sys {
 namespace {
 
-// Which children are waited for, and for what.
-struct Wanted {
-  int options = 0;  // WEXITED, WSTOPPED, WCONTINUED, WNOWAIT, WNOHANG, __W*
-  enum { kAny, kPid, kGroup } what = kAny;
-  const Pid* pid = nullptr;  // For kPid and kGroup.
-};
-
-struct Found {
-  int pid = 0;  // 0: none yet.
-  int status = 0;
-  int code = 0;  // CLD_*
-  Uid uid = 0;
-  Usage usage;
-};
-
-bool matches(const Task& t, const Wanted& w, ThreadGroup& child) REQUIRES(task_mutex) {
-  if ((w.options & __WNOTHREAD) && child.leader->parent_thread != &t) return false;
-  if (w.what == Wanted::kPid && child.pid.get() != w.pid) return false;
-  if (w.what == Wanted::kGroup && child.process_group->id.get() != w.pid) return false;
-  if (w.options & __WALL) return true;
-  const bool is_clone = child.leader->exit_signal != SIGCHLD;
-  return is_clone == bool(w.options & __WCLONE);
-}
-
-std::optional<Found> look_at(const Wanted& w, ThreadGroup& child) REQUIRES(task_mutex) {
-  Found f;
-  if (child.zombie && (w.options & WEXITED)) {
-    f.status = child.exit_status;
-    f.code = WIFEXITED(f.status) ? CLD_EXITED : WCOREDUMP(f.status) ? CLD_DUMPED : CLD_KILLED;
-    f.usage = group_usage(child);
-    f.usage += child.reaped_children;
-    return f;
-  }
-  if (child.stop_unreported && (w.options & WSTOPPED)) {
-    f.status = 0x7f | child.stop_signal << 8;
-    f.code = CLD_STOPPED;
-    if (!(w.options & WNOWAIT)) child.stop_unreported = false;
-    return f;
-  }
-  if (child.continued_unreported && (w.options & WCONTINUED)) {
-    f.status = 0xffff;
-    f.code = CLD_CONTINUED;
-    if (!(w.options & WNOWAIT)) child.continued_unreported = false;
-    return f;
-  }
-  return std::nullopt;
-}
-
-// One look at all children. ECHILD when none can ever match.
-Result<std::optional<Found>> look(Task& t, const Wanted& w) {
-  Lock lock(task_mutex);
-  bool any = false;
-  for (ThreadGroup* child : t.group->children) {
-    if (!matches(t, w, *child)) continue;
-    any = true;
-    auto f = look_at(w, *child);
-    if (!f) continue;
-    f->pid = child->pid->nr_in(t.pid_ns());
-    f->uid = t.creds->user_ns->uid_out(child->leader->creds->uid);
-    if (child->zombie && !(w.options & WNOWAIT)) reap(*child);
-    return f;
-  }
-  if (!any) return Err(ECHILD);
-  return std::nullopt;
-}
-
-Result<std::optional<Found>> wait_for(Task& t, const Wanted& w, bool& block) {
+Result<std::optional<WaitResult>> wait_for(Task& t, const WaitRequest& w, bool& block) {
   block = false;
-  auto r = TRY(look(t, w));
+  auto r = TRY(look_at_children(t, w));
   if (r || (w.options & WNOHANG)) return r;
   t.waits().add(t.group->child_events, POLLIN, t.group);
-  r = TRY(look(t, w));
+  r = TRY(look_at_children(t, w));
   block = !r;
   return r;
 }
@@ -116,21 +51,21 @@ SyscallResult wait4(Task& t, PidNr pid, UserPtr<int32_t> status, int32_t options
   constexpr uint32_t kKnown = WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL;
   if (uint32_t(options) & ~kKnown) return Err(EINVAL);
   if (pid.n == INT32_MIN) return Err(ESRCH);
-  Wanted w{.options = options | WEXITED};
+  WaitRequest w{.options = options | WEXITED};
   Ref<Pid> target;
   if (pid.n > 0) {
-    w.what = Wanted::kPid;
+    w.what = WaitRequest::kPid;
     target = find_pid(t, pid.n);
   } else if (pid.n < -1) {
-    w.what = Wanted::kGroup;
+    w.what = WaitRequest::kGroup;
     target = find_pid(t, -pid.n);
   } else if (pid.n == 0) {
-    w.what = Wanted::kGroup;
+    w.what = WaitRequest::kGroup;
     Lock lock(task_mutex);
     target = t.group->process_group->id;
   }
-  w.pid = target.get();
-  if (w.what != Wanted::kAny && !target) return Err(ECHILD);
+  w.pid = target;
+  if (w.what != WaitRequest::kAny && !target) return Err(ECHILD);
   bool block;
   auto f = TRY(wait_for(t, w, block));
   if (block) return Block{};
@@ -146,19 +81,19 @@ SyscallResult waitid(Task& t, int32_t type, PidNr id, UserPtr<siginfo_t> info, i
       WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL;
   if (uint32_t(options) & ~kKnown) return Err(EINVAL);
   if (!(options & (WEXITED | WSTOPPED | WCONTINUED))) return Err(EINVAL);
-  Wanted w{.options = options};
+  WaitRequest w{.options = options};
   Ref<Pid> target;
   bool nonblocking_fd = false;
   switch (type) {
     case P_ALL: break;
     case P_PID:
       if (id.n <= 0) return Err(EINVAL);
-      w.what = Wanted::kPid;
+      w.what = WaitRequest::kPid;
       target = find_pid(t, id.n);
       break;
     case P_PGID: {
       if (id.n < 0) return Err(EINVAL);
-      w.what = Wanted::kGroup;
+      w.what = WaitRequest::kGroup;
       if (id.n > 0) {
         target = find_pid(t, id.n);
       } else {
@@ -171,15 +106,15 @@ SyscallResult waitid(Task& t, int32_t type, PidNr id, UserPtr<siginfo_t> info, i
       if (id.n < 0) return Err(EINVAL);
       auto file = ref_cast<PidFile>(TRY(t.file(id.n)));
       if (!file) return Err(EBADF);
-      w.what = Wanted::kPid;
+      w.what = WaitRequest::kPid;
       target = file->pid_ref();
       nonblocking_fd = file->nonblocking();
       break;
     }
     default: return Err(EINVAL);
   }
-  w.pid = target.get();
-  if (w.what != Wanted::kAny && !target) return Err(ECHILD);
+  w.pid = target;
+  if (w.what != WaitRequest::kAny && !target) return Err(ECHILD);
   bool block;
   auto f = TRY(wait_for(t, w, block));
   if (block && nonblocking_fd) return Err(EAGAIN);
@@ -190,10 +125,10 @@ SyscallResult waitid(Task& t, int32_t type, PidNr id, UserPtr<siginfo_t> info, i
     out.si_code = f->code;
     out.si_pid = f->pid;
     out.si_uid = f->uid;
-    out.si_status = f->code == CLD_EXITED      ? WEXITSTATUS(f->status)
-                    : f->code == CLD_STOPPED   ? f->status >> 8
-                    : f->code == CLD_CONTINUED ? SIGCONT
-                                               : WTERMSIG(f->status);
+    out.si_status = f->code == CLD_EXITED                              ? WEXITSTATUS(f->status)
+                    : f->code == CLD_STOPPED || f->code == CLD_TRAPPED ? f->status >> 8
+                    : f->code == CLD_CONTINUED                         ? SIGCONT
+                                                                       : WTERMSIG(f->status);
   }
   if (f && usage) TRY(t.mem().put(usage, to_rusage(f->usage)));
   if (info) TRY(t.mem().put(info, out));

@@ -31,11 +31,14 @@ uint64_t time_page_of(Task& t) {
   return t.mm->layout.vdso ? t.mm->layout.vdso - platform::kPageSize : 0;
 }
 
+// Whether somebody is to see each of its calls.
+bool calls_are_watched(const Task& t) { return t.kernel.hooks.entered || t.traced; }
+
 // Lets the platform answer who the task is, where nobody watches its calls and the answers change
 // with its credentials alone (the maps of other user namespaces may be written at any time).
 void publish_identity(Task& t) {
   t.answered_creds = t.creds;
-  if (t.kernel.hooks.entered || t.creds->user_ns.get() != t.kernel.root_user_ns.get()) {
+  if (calls_are_watched(t) || t.creds->user_ns.get() != t.kernel.root_user_ns.get()) {
     return t.cpu->set_identity(std::nullopt);
   }
   const Creds& c = *t.creds;
@@ -68,6 +71,12 @@ RunState after_trap(Task& t, const Trap& trap) {
   return App{};
 }
 
+bool is_stepped(Task& t) {
+  if (!t.traced) return false;
+  Lock lock(task_mutex);
+  return t.tracing.step != Tracing::Step::kNone;
+}
+
 }  // namespace
 
 Step App::run(Task& t) {
@@ -78,7 +87,7 @@ Step App::run(Task& t) {
   if (t.interrupted.load(std::memory_order_relaxed)) return Interrupt{};
   if (t.answered_creds.get() != t.creds.get()) publish_identity(t);
   if (!t.kernel.scheduler.enter_guest(t)) return App{};
-  t.cpu->resume(platform::Thread::Mode::kRun);
+  t.cpu->resume(is_stepped(t) ? platform::Thread::Mode::kStep : platform::Thread::Mode::kRun);
   return InGuest{};
 }
 

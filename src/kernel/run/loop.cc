@@ -15,14 +15,14 @@ struct Advancing {
   ~Advancing() { t_current = nullptr; }
 };
 
-// The stop check of the run loop: whether an internal stop keeps the task where it is. A kill ends
-// all of them (vfork and exec waits are killable).
+// The stop check of the run loop: whether a stop keeps the task where it is. A kill ends those of
+// the kernel itself (vfork and exec waits are killable), and those of ptrace when it comes.
 bool is_stopped(Task& t) {
   Lock lock(task_mutex);
-  if (waits_for_namespace(t)) return true;
+  if (t.tracing.stop || waits_for_namespace(t)) return true;
   if (t.group->exiting || t.killed_by_exec) return false;
   if (t.in_group_stop || t.vfork_child) return true;
-  return t.group->exec_task == &t && has_live_siblings(t);
+  return t.group->exec_task == &t && exec_waits(t);
 }
 
 // Wakes a parked task at its deadline.

@@ -1,6 +1,9 @@
 // The states of a system call, from its trap to its result.
+#include <linux/ptrace.h>
+
 #include "base/log.h"
 #include "kernel/kernel.h"
+#include "kernel/ptrace/stop.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/exec.h"
 
@@ -24,9 +27,51 @@ Step Syscall::run(Task& t) {
   return SyscallEnter{};
 }
 
-Step SyscallEnter::run(Task&) { return SyscallSeccomp{}; }
-Step SyscallAfterSyscallEnterStop::run(Task&) { return SyscallSeccomp{}; }
-Step SyscallAfterSysemuStop::run(Task&) { return SyscallExit{}; }
+namespace {
+
+RunState after_enter(Task& t) {
+  if (t.kernel.options().stop_order == StopOrder::k35) return SyscallInvoke{};
+  return SyscallSeccomp{};
+}
+
+bool is_dying(Task& t) {
+  Lock lock(task_mutex);
+  return t.fatal_signal_pending();
+}
+
+// The call is not made: the result is what the tracer left in the registers.
+RunState skip_call(Task& t) {
+  t.frame.registers_set = true;
+  return SyscallExit{};
+}
+
+}  // namespace
+
+// A stopped call is what its registers say afterwards. False: the tracer took the number away.
+bool reread_call(Task& t) {
+  const Regs& regs = t.cpu->regs();
+  t.frame.begin(regs.orig_rax, regs.syscall_args());
+  return int32_t(regs.orig_rax) >= 0;
+}
+
+Step SyscallEnter::run(Task& t) {
+  if (!t.traced) return after_enter(t);
+  Lock lock(task_mutex);
+  if (!stop_for_call(t, CallSide::kEnter)) return after_enter(t);
+  if (t.tracing.calls == Tracing::Calls::kEmulate) return SyscallAfterSysemuStop{};
+  return SyscallAfterSyscallEnterStop{};
+}
+
+Step SyscallAfterSyscallEnterStop::run(Task& t) {
+  if (is_dying(t)) return App{};
+  return reread_call(t) ? after_enter(t) : skip_call(t);
+}
+
+Step SyscallAfterSysemuStop::run(Task& t) {
+  if (is_dying(t)) return App{};
+  return skip_call(t);
+}
+
 Step SyscallAfterPtraceEventSeccomp::run(Task&) { return SyscallInvoke{}; }
 
 Step SyscallSeccomp::run(Task& t) {
@@ -105,15 +150,32 @@ Step SyscallAfterExecStop::run(Task& t) {
 
 Step SyscallAfterPtraceEventClone::run(Task& t) {
   Lock lock(task_mutex);
-  if (t.vfork_child) return SyscallAfterVforkStop{};
+  if (t.vfork_pid) return SyscallAfterVforkStop{};
   return SyscallExit{};
 }
 
 Step SyscallAfterVforkStop::run(Task& t) {
   Lock lock(task_mutex);
   t.vfork_child = nullptr;  // It has gone its way, or this task was killed.
+  const Ref<Pid> child = std::exchange(t.vfork_pid, {});
+  stop_for_event(t, PTRACE_EVENT_VFORK_DONE, *child);
   return SyscallExit{};
 }
+
+namespace {
+
+// The call has its result, and the tracer may want to look at it before guest code or a signal
+// handler does.
+void show_exit(Task& t) EXCLUDES(task_mutex) {
+  Lock lock(task_mutex);
+  if (t.tracing.step != Tracing::Step::kNone) {
+    force_signal(t, fault_siginfo(SIGTRAP, TRAP_BRKPT, t.cpu->regs().rip));
+  } else if (t.tracing.calls == Tracing::Calls::kStop) {
+    stop_for_call(t, CallSide::kExit);
+  }
+}
+
+}  // namespace
 
 Step SyscallExit::run(Task& t) {
   if (t.kernel.hooks.left) {
@@ -124,6 +186,7 @@ Step SyscallExit::run(Task& t) {
   // What the call held on to (files above all) is let go before guest code runs on.
   t.frame.pins.clear();
   t.frame.extra.reset();
+  if (t.traced) show_exit(t);
   return App{};
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "kernel/kernel.h"
+#include "kernel/ptrace/stop.h"
 #include "kernel/signal/rseq.h"
 #include "kernel/signal/send.h"
 #include "kernel/time/posix_timers.h"
@@ -12,7 +13,7 @@ namespace {
 
 // What the look at signals found.
 struct Found {
-  enum What { kNothing, kExit, kAgain, kHandler } what = kNothing;
+  enum What { kNothing, kExit, kAgain, kTracer, kHandler } what = kNothing;
   siginfo_t info;
   SignalAction action;
   SignalSet return_mask = 0;
@@ -45,47 +46,82 @@ Found::What default_effect(Task& t, const siginfo_t& info) REQUIRES(task_mutex) 
   return Found::kAgain;
 }
 
+// A group-stop that the task is to join, or a stop that its tracer wants. True: it is in one now.
+bool stop(Task& t) REQUIRES(task_mutex) {
+  if (t.group_stop_pending && !t.traced) {
+    t.in_group_stop = true;
+    t.may_be_stopped = true;
+    if (join_group_stop(t)) notify_parent(*t.group, CLD_STOPPED, t.group->stop_signal);
+    return true;
+  }
+  if (!t.group_stop_pending && !wants_group_trap(t)) return false;
+  stop_for_group(t);
+  return true;
+}
+
+// What becomes of a signal that was taken from the queue and that no tracer holds back.
+Found act_on(Task& t, const siginfo_t& info) REQUIRES(task_mutex) {
+  Found f;
+  f.info = info;
+  SignalAction& action = t.group->handlers->of(info.si_signo);
+  f.action = action;
+  if (action.is_ignore()) {
+    f.what = Found::kAgain;
+  } else if (action.is_default()) {
+    f.what = default_effect(t, info);
+  } else {
+    f.what = Found::kHandler;
+    f.return_mask = t.saved_mask.value_or(t.blocked);
+    t.forced_signals &= ~signal_bit(info.si_signo);
+    if (action.flags & SA_RESETHAND) action = SignalAction{};
+  }
+  return f;
+}
+
 Found look(Task& t) EXCLUDES(task_mutex) {
   Lock lock(task_mutex);
-  Found f;
+  Found f{.what = Found::kAgain};
   ThreadGroup& g = *t.group;
   if (g.exiting || t.killed_by_exec) {
     if (g.exiting) t.exit_status = g.exit_status;
     f.what = Found::kExit;
     return f;
   }
-  if (t.group_stop_pending) {
-    join_group_stop(t);
-    f.what = Found::kAgain;
-    return f;
-  }
+  if (stop(t)) return f;
   auto info = dequeue(t);
-  if (!info) {
-    if (t.saved_mask) {
-      t.blocked = *std::exchange(t.saved_mask, std::nullopt);
-      t.recalc_interrupted();
-      if (t.interrupted) {
-        f.what = Found::kAgain;
-        return f;
-      }
-    }
-    t.recalc_interrupted();
+  if (info) {
+    if (signal_bit(info->si_signo) & kStopSignals) t.stop_dequeued = true;
+    if (!stop_for_signal(t, *info)) return act_on(t, *info);
+    f.what = Found::kTracer;
     return f;
   }
-  f.info = *info;
-  SignalAction& action = g.handlers->of(info->si_signo);
-  f.action = action;
-  if (action.is_ignore()) {
-    f.what = Found::kAgain;
-  } else if (action.is_default()) {
-    f.what = default_effect(t, *info);
-  } else {
-    f.what = Found::kHandler;
-    f.return_mask = t.saved_mask.value_or(t.blocked);
-    t.forced_signals &= ~signal_bit(info->si_signo);
-    if (action.flags & SA_RESETHAND) action = SignalAction{};
+  if (t.saved_mask) {
+    t.blocked = *std::exchange(t.saved_mask, std::nullopt);
+    t.recalc_interrupted();
+    if (t.interrupted) return f;
   }
+  t.recalc_interrupted();
+  f.what = Found::kNothing;
   return f;
+}
+
+// What the tracer made of the signal that it was shown. Nothing: it holds it back, or the task
+// blocks it by now.
+std::optional<siginfo_t> tracers_choice(Task& t) REQUIRES(task_mutex) {
+  Tracing& tr = t.tracing;
+  const int sig = std::exchange(tr.resume_signal, 0);
+  siginfo_t info = tr.signal_shown;
+  if (!sig || t.fatal_signal_pending()) return std::nullopt;
+  if (info.si_signo != sig) {
+    const Task* from = tr.tracer;
+    info = user_siginfo(sig, SI_USER, from ? sender_pid(*from, t) : 0,
+                        from ? t.creds->user_ns->uid_out(from->creds->uid) : 0);
+  }
+  if (t.blocked & signal_bit(sig)) {
+    t.pending.add(info);
+    return std::nullopt;
+  }
+  return info;
 }
 
 void run_handler(Task& t, const Found& f) {
@@ -103,18 +139,21 @@ void run_handler(Task& t, const Found& f) {
   SignalSet mask = t.blocked | f.action.mask;
   if (!(f.action.flags & SA_NODEFER)) mask |= signal_bit(f.info.si_signo);
   set_blocked(t, mask);
+  stop_for_step(t);
 }
 
 }  // namespace
 
-Step Interrupt::run(Task& t) {
-  Found f = look(t);
+namespace {
+
+Step follow(Task& t, Found f) {
   if (f.what == Found::kHandler && f.info.si_code == SI_TIMER) {
     f.info.si_overrun = t.group->timers->delivered(f.info.si_timerid);
   }
   switch (f.what) {
     case Found::kExit: return Exit{};
     case Found::kAgain: return Interrupt{};
+    case Found::kTracer: return InterruptAfterSignalDeliveryStop{};
     case Found::kHandler:
       if (t.kernel.hooks.signalled) t.kernel.hooks.signalled(t, f.info);
       run_handler(t, f);
@@ -125,6 +164,17 @@ Step Interrupt::run(Task& t) {
   return App{};
 }
 
-Step InterruptAfterSignalDeliveryStop::run(Task&) { return Interrupt{}; }
+}  // namespace
+
+Step Interrupt::run(Task& t) { return follow(t, look(t)); }
+
+Step InterruptAfterSignalDeliveryStop::run(Task& t) {
+  Found f{.what = Found::kAgain};
+  {
+    Lock lock(task_mutex);
+    if (auto info = tracers_choice(t)) f = act_on(t, *info);
+  }
+  return follow(t, f);
+}
 
 }  // namespace usk

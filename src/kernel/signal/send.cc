@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 
 #include "kernel/kernel.h"
+#include "kernel/ptrace/stop.h"
+#include "kernel/task/exit.h"
 
 namespace usk {
 namespace {
@@ -13,6 +15,7 @@ bool is_kernel_code(int code) { return code > 0 || code == SI_KERNEL; }
 // Whether `sig` would do nothing: then it need not be queued. A blocked one may be handled later.
 bool is_ignored(Task& t, int sig) REQUIRES(task_mutex) {
   if ((t.blocked | t.awaited) & signal_bit(sig)) return false;
+  if (t.traced) return false;  // The tracer may want to know.
   const SignalAction& a = t.group->handlers->of(sig);
   return a.is_ignore() || (a.is_default() && default_action(sig) == DefaultAction::kIgnore);
 }
@@ -61,6 +64,7 @@ Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
   before_queueing(g, sig);
   if (sig == SIGKILL) {
     begin_group_exit(g, SIGKILL);
+    for (Task* t : g.tasks) leave_stop(*t);
     return {};
   }
   if (is_ignored(target, sig)) return {};
@@ -124,7 +128,10 @@ void begin_group_exit(ThreadGroup& g, int wait_status) {
   g.exiting = true;
   g.exit_status = wait_status;
   end_group_stop(g, /*report=*/false);
-  for (Task* t : g.tasks) alert(*t);
+  for (Task* t : g.tasks) {
+    leave_stop(*t);
+    alert(*t);
+  }
 }
 
 bool may_signal(const Task& sender, const Task& target, int sig) {
@@ -145,54 +152,71 @@ void set_blocked(Task& t, SignalSet mask) {
   t.recalc_interrupted();
 }
 
-bool begin_group_stop(Task& t, int sig) {
+void begin_group_stop(Task& t, int sig) {
   ThreadGroup& g = *t.group;
-  if (sig != SIGSTOP && g.process_group->is_orphaned()) return false;
-  if (g.exiting) return true;
-  g.stop_signal = sig;
+  if (sig != SIGSTOP && g.process_group->is_orphaned()) return;
+  if (!t.stop_dequeued || g.exiting || g.exec_task) return;
+  if (!g.stopped) g.stop_signal = sig;
   g.threads_to_stop = 0;
   for (Task* other : g.tasks) {
     if (other->exiting || other->in_group_stop) continue;
-    other->group_stop_pending = true;
+    other->group_stop_pending = other->group_stop_counted = true;
     g.threads_to_stop++;
-    alert(*other);
+    if (other != &t && other->tracing.seized) {
+      notify_seized(*other);
+    } else {
+      alert(*other);
+    }
   }
-  return true;
 }
 
-void join_group_stop(Task& t) {
+bool join_group_stop(Task& t) {
   ThreadGroup& g = *t.group;
-  t.group_stop_pending = false;
-  t.in_group_stop = true;
-  t.may_be_stopped = true;
-  if (--g.threads_to_stop > 0) return;
+  t.group_stop_pending = t.stop_dequeued = false;
+  if (!std::exchange(t.group_stop_counted, false) || --g.threads_to_stop > 0 || g.stopped) {
+    return false;
+  }
   g.stopped = true;
   g.stop_unreported = true;
   g.continued_unreported = false;
-  notify_parent(g, CLD_STOPPED, g.stop_signal);
+  return true;
+}
+
+void leave_group_stop(Task& t) {
+  t.in_group_stop = false;
+  if (!t.group_stop_pending) return;
+  if (join_group_stop(t)) notify_parent(*t.group, CLD_STOPPED, t.group->stop_signal);
 }
 
 void end_group_stop(ThreadGroup& g, bool report) {
   const bool was_stopped = g.stopped;
-  bool stopping = false;
   for (Task* t : g.tasks) {
-    stopping |= t->group_stop_pending || t->in_group_stop;
-    t->group_stop_pending = false;
+    t->group_stop_pending = t->group_stop_counted = t->stop_dequeued = false;
     if (t->in_group_stop) {
       t->in_group_stop = false;
       t->kernel.scheduler.kick(*t);
     }
+    if (t->tracing.seized && report) notify_seized(*t);
   }
   g.stopped = false;
   g.threads_to_stop = 0;
   g.stop_unreported = false;
-  if (!report || !(was_stopped || stopping)) return;
-  if (was_stopped) {
-    g.continued_unreported = true;
-    notify_parent(g, CLD_CONTINUED, SIGCONT);
-  } else {
-    g.stop_unreported = false;
-  }
+  if (!report || !was_stopped) return;
+  g.continued_unreported = true;
+  notify_parent(g, CLD_CONTINUED, SIGCONT);
+}
+
+siginfo_t child_siginfo(const Task& child, const Usage& usage, const ThreadGroup& to, int code,
+                        int status) {
+  constexpr int64_t kTickNs = 10'000'000;
+  siginfo_t info = kernel_siginfo(SIGCHLD);
+  info.si_code = code;
+  info.si_pid = child.pid->nr_in(to.pid->ns());
+  info.si_uid = to.leader ? to.leader->creds->user_ns->uid_out(child.creds->uid) : 0;
+  info.si_status = status;
+  info.si_utime = usage.user_ns / kTickNs;
+  info.si_stime = usage.system_ns / kTickNs;
+  return info;
 }
 
 void notify_parent(ThreadGroup& child, int code, int status) {
@@ -201,17 +225,9 @@ void notify_parent(ThreadGroup& child, int code, int status) {
   const SignalAction& a = parent->handlers->of(SIGCHLD);
   const bool stop_or_continue = code == CLD_STOPPED || code == CLD_CONTINUED;
   if (!(stop_or_continue && (a.flags & SA_NOCLDSTOP))) {
-    siginfo_t info = kernel_siginfo(SIGCHLD);
-    info.si_code = code;
-    info.si_pid = child.pid->nr_in(parent->pid->ns());
-    info.si_uid = child.leader->creds->user_ns.get()
-                      ? parent->leader->creds->user_ns->uid_out(child.leader->creds->uid)
-                      : 0;
-    info.si_status = status;
-    Usage total = child.dead_threads;
-    info.si_utime = total.user_ns / 10000000;
-    info.si_stime = total.system_ns / 10000000;
-    (void)send_group_signal(*parent, info);
+    // For the end of a process what its threads used, for a stop what this thread did.
+    const Usage usage = stop_or_continue ? thread_usage(*child.leader) : group_usage(child);
+    (void)send_group_signal(*parent, child_siginfo(*child.leader, usage, *parent, code, status));
   }
   parent->child_events.wake(POLLIN);
 }

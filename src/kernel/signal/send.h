@@ -25,16 +25,21 @@ bool may_signal(const Task& sender, const Task& target, int sig) REQUIRES(task_m
 // A new mask; pending signals that it lets through are looked at.
 void set_blocked(Task& t, SignalSet mask) REQUIRES(task_mutex);
 
-// A stop signal's default action; false when POSIX says that the group, being orphaned, ignores
-// it.
-bool begin_group_stop(Task& t, int sig) REQUIRES(task_mutex);
-// The task joins a stop that was begun.
-void join_group_stop(Task& t) REQUIRES(task_mutex);
+// A stop signal's default action, unless the group is orphaned (POSIX) or SIGCONT came meanwhile.
+void begin_group_stop(Task& t, int sig) REQUIRES(task_mutex);
+// The task takes part in a stop that was begun. True: it was the last, the group is stopped now.
+bool join_group_stop(Task& t) REQUIRES(task_mutex);
+// A task that ends no longer keeps the others waiting for it.
+void leave_group_stop(Task& t) REQUIRES(task_mutex);
 // SIGCONT and SIGKILL.
 void end_group_stop(ThreadGroup& group, bool report) REQUIRES(task_mutex);
 
 // Tells the parent of a change of state, with SIGCHLD as sigaction(2) describes it.
 void notify_parent(ThreadGroup& child, int code, int status) REQUIRES(task_mutex);
+
+// What SIGCHLD tells `to` of a task.
+siginfo_t child_siginfo(const Task& child, const Usage& usage, const ThreadGroup& to, int code,
+                        int status) REQUIRES(task_mutex);
 
 // The number by which `seen_by` knows the sender.
 int sender_pid(const Task& sender, const Task& seen_by);

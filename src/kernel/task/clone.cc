@@ -1,9 +1,12 @@
 #include "kernel/task/clone.h"
 
 #include <linux/capability.h>
+#include <linux/ptrace.h>
 
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/kernel.h"
+#include "kernel/ptrace/attach.h"
+#include "kernel/ptrace/stop.h"
 #include "kernel/signal/send.h"
 #include "kernel/time/posix_timers.h"
 
@@ -193,6 +196,15 @@ Result<void> write_ids(Task& t, const CloneRequest& q, Task& child) {
   return {};
 }
 
+// The event that the tracer has asked for; 0: none.
+int event_of(Task& t, const CloneRequest& q) REQUIRES(task_mutex) {
+  if (q.flags & CLONE_UNTRACED) return 0;
+  const int event = q.flags & CLONE_VFORK      ? PTRACE_EVENT_VFORK
+                    : q.exit_signal != SIGCHLD ? PTRACE_EVENT_CLONE
+                                               : PTRACE_EVENT_FORK;
+  return t.tracing.wants(event) ? event : 0;
+}
+
 // Everything is there: the child becomes visible.
 void publish(Task& t, const CloneRequest& q, Ref<Task> child) REQUIRES(task_mutex) {
   ThreadGroup& g = *child->group;
@@ -207,9 +219,11 @@ void publish(Task& t, const CloneRequest& q, Ref<Task> child) REQUIRES(task_mute
   }
   g.tasks.push_back(child.get());
   g.live++;
+  if (q.flags & CLONE_PTRACE || event_of(t, q)) inherit_tracer(t, *child);
   if (q.flags & CLONE_VFORK) {
     child->vfork_parent = Ref<Task>::share(&t);
     t.vfork_child = child.get();
+    t.vfork_pid = child->pid;
     t.may_be_stopped = true;
   }
   if (g.exiting) child->interrupted = true;
@@ -267,15 +281,20 @@ SyscallResult clone_task(Task& t, const CloneRequest& q) {
     return std::unexpected(ok.error());
   }
   const int nr = child->pid->nr_in(t.pid_ns());
+  t.frame.result = nr;
+  int event;
   {
     Lock lock(task_mutex);
     publish(t, q, child);
+    event = event_of(t, q);
   }
   t.kernel.scheduler.add(*child);
-  if (q.flags & CLONE_VFORK) {
-    t.frame.result = nr;
-    return SyscallAfterVforkStop{};
+  if (event) {
+    Lock lock(task_mutex);
+    stop_for_event(t, event, *child->pid);
+    return SyscallAfterPtraceEventClone{};
   }
+  if (q.flags & CLONE_VFORK) return SyscallAfterVforkStop{};
   return nr;
 }
 

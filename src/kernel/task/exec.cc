@@ -1,10 +1,13 @@
 #include "kernel/task/exec.h"
 
 #include <linux/prctl.h>
+#include <linux/ptrace.h>
 
 #include "fs/vfs/locks.h"
 #include "kernel/futex/futex.h"
 #include "kernel/kernel.h"
+#include "kernel/ptrace/attach.h"
+#include "kernel/ptrace/stop.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/close.h"
 #include "kernel/task/exit.h"
@@ -24,6 +27,7 @@ Outcome begin_exec(Task& t, std::shared_ptr<ExecImage> image) {
       if (other == &t) continue;
       other->killed_by_exec = true;
       other->interrupted = true;
+      leave_stop(*other);
       t.kernel.scheduler.kick(*other);
     }
   }
@@ -44,6 +48,7 @@ void take_leadership(Task& t) REQUIRES(task_mutex) {
   ThreadGroup& g = *t.group;
   if (g.leader == &t) return;
   Task* old = g.leader;
+  unlink_tracee(*old);
   const_cast<Ref<Pid>&>(t.pid)->task = nullptr;
   const_cast<Ref<Pid>&>(t.pid) = g.pid;
   g.pid->task = &t;
@@ -65,6 +70,7 @@ void reset_signals(Task& t) REQUIRES(task_mutex) {
 }  // namespace
 
 void commit_exec(Task& t) {
+  const Ref<Pid> former = t.pid;
   auto image = std::exchange(t.exec_image, nullptr);
   leave_futexes(t);
   std::vector<Ref<File>> closed;
@@ -92,12 +98,15 @@ void commit_exec(Task& t) {
     release_vfork_parent(t);
     t.recalc_interrupted();
   }
+  t.cpu->regs().orig_rax = t.frame.nr;
   t.group->timers->reset_for_exec();
   t.clear_child_tid = 0;
   t.robust_list = 0;
   t.rseq = RseqArea{};
   t.frame.result = 0;
   t.frame.registers_set = true;
+  Lock lock(task_mutex);
+  stop_for_event(t, PTRACE_EVENT_EXEC, *former);
 }
 
 }  // namespace usk

@@ -1,9 +1,12 @@
 #include "kernel/task/exit.h"
 
+#include <linux/ptrace.h>
 #include <sys/wait.h>
 
 #include "kernel/futex/futex.h"
 #include "kernel/kernel.h"
+#include "kernel/ptrace/attach.h"
+#include "kernel/ptrace/stop.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/close.h"
 #include "kernel/task/exec.h"
@@ -11,9 +14,9 @@
 
 namespace usk {
 
-bool has_live_siblings(const Task& t) {
+bool exec_waits(const Task& t) {
   for (const Task* other : t.group->tasks) {
-    if (other != &t && !other->dead) return true;
+    if (other != &t && !(other->dead && other == t.group->leader)) return true;
   }
   return false;
 }
@@ -160,28 +163,73 @@ int exit_code_of(int status) {
   return WIFSIGNALED(status) ? (WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED) : CLD_EXITED;
 }
 
+int shown_status(int status) {
+  return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+// The parent learns of a zombie, or need not.
 void notify_exit(ThreadGroup& g) REQUIRES(task_mutex) {
-  g.zombie = true;
-  g.pid->exit_queue.wake(POLLIN);
   ThreadGroup& parent = *g.parent;
-  const int status = g.exit_status;
-  const int shown = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
-  const bool self_reaping = g.leader->exit_signal == SIGCHLD && parent.reaps_children();
+  const int code = exit_code_of(g.exit_status), shown = shown_status(g.exit_status);
+  const bool self_reaping =
+      g.leader->exit_signal == SIGCHLD && !g.leader->traced && parent.reaps_children();
   if (g.leader->exit_signal == SIGCHLD) {
-    const SignalAction& a = parent.handlers->of(SIGCHLD);
-    if (!(a.is_ignore())) notify_parent(g, exit_code_of(status), shown);
+    if (!parent.handlers->of(SIGCHLD).is_ignore()) notify_parent(g, code, shown);
   } else if (g.leader->exit_signal) {
-    siginfo_t info = kernel_siginfo(g.leader->exit_signal);
-    info.si_code = exit_code_of(status);
-    info.si_pid = g.pid->nr_in(parent.pid->ns());
-    info.si_status = shown;
+    siginfo_t info = child_siginfo(*g.leader, group_usage(g), parent, code, shown);
+    info.si_signo = g.leader->exit_signal;
     (void)send_group_signal(parent, info);
   }
   parent.child_events.wake(POLLIN);
   if (self_reaping) reap(g);
 }
 
+// The tracer of a thread learns that it has ended.
+void notify_tracer_of_exit(Task& t) REQUIRES(task_mutex) {
+  ThreadGroup& to = *t.tracing.tracer->group;
+  const int status = t.group->exiting ? t.group->exit_status : t.exit_status;
+  (void)send_group_signal(
+      to, child_siginfo(t, thread_usage(t), to, exit_code_of(status), shown_status(status)));
+  to.child_events.wake(POLLIN);
+}
+
+// When the last thread but a dead leader is gone, the process is a zombie.
+void end_group(ThreadGroup& g) REQUIRES(task_mutex) {
+  if (g.live > 0 || g.zombie || g.tasks.size() != 1 || !g.tasks[0]->dead) return;
+  g.zombie = true;
+  g.pid->exit_queue.wake(POLLIN);
+  if (is_reparented(*g.leader)) {
+    notify_tracer_of_exit(*g.leader);
+  } else {
+    notify_exit(g);
+  }
+}
+
+void remove_thread(Task& t) REQUIRES(task_mutex) {
+  ThreadGroup& g = *t.group;
+  unlink_tracee(t);
+  std::erase(g.tasks, &t);
+  t.pid->task = nullptr;
+  t.kernel.drop(t);
+  if (g.exec_task) t.kernel.scheduler.kick(*g.exec_task);
+  end_group(g);
+}
+
 }  // namespace
+
+void reap_for_tracer(Task& t) {
+  if (t.group->leader != &t) return remove_thread(t);
+  unlink_tracee(t);
+  notify_exit(*t.group);
+}
+
+void after_tracer(Task& tracer, Task& t) {
+  ThreadGroup& g = *t.group;
+  if (g.leader != &t) return remove_thread(t);
+  if (!g.zombie) return;
+  if (g.parent != tracer.group.get()) return notify_exit(g);
+  if (g.parent->reaps_children()) reap(g);
+}
 
 void reap(ThreadGroup& g) {
   if (g.reaped) return;
@@ -195,6 +243,8 @@ void reap(ThreadGroup& g) {
   }
   g.process_group->members.erase(&g);
   g.process_group.reset();
+  g.kernel.yama.forget(g);
+  unlink_tracee(*g.leader);
   g.pid->task = nullptr;
   g.pid->group = nullptr;
   Task* leader = std::exchange(g.leader, nullptr);
@@ -206,7 +256,12 @@ void reap(ThreadGroup& g) {
   g.unref();
 }
 
-Step Exit::run(Task&) { return ExitMain{}; }
+Step Exit::run(Task& t) {
+  Lock lock(task_mutex);
+  const int status = t.group->exiting ? t.group->exit_status : t.exit_status;
+  stop_for_event(t, PTRACE_EVENT_EXIT, uint64_t(status));
+  return ExitMain{};
+}
 
 Step ExitMain::run(Task& t) {
   bool last;
@@ -214,7 +269,8 @@ Step ExitMain::run(Task& t) {
   {
     Lock lock(task_mutex);
     t.exiting = true;
-    t.in_group_stop = t.group_stop_pending = false;
+    leave_group_stop(t);
+    detach_all(t);
     last = --t.group->live == 0;
     if (last && !t.group->exiting) {
       t.group->exiting = true;
@@ -234,21 +290,16 @@ Step ExitNotify::run(Task& t) {
   Lock lock(task_mutex);
   ThreadGroup& g = *t.group;
   t.dead = true;
-  const bool leader = g.leader == &t;
   g.dead_threads += t.usage;
   t.usage = Usage{};
-  if (!leader) {
-    std::erase(g.tasks, &t);
-    t.pid->task = nullptr;
-    t.kernel.drop(t);
+  if (t.traced && !(g.leader == &t && g.tasks.size() == 1)) {
+    notify_tracer_of_exit(t);
+  } else if (g.leader != &t) {
+    remove_thread(t);
+    return ExitDone{};
   }
-  if (g.exec_task && g.exec_task != &t) {
-    t.kernel.scheduler.kick(*g.exec_task);
-  } else if (g.live == 0) {
-    bool all_dead = true;
-    for (Task* other : g.tasks) all_dead &= other->dead;
-    if (all_dead) notify_exit(g);
-  }
+  if (g.exec_task && g.exec_task != &t) t.kernel.scheduler.kick(*g.exec_task);
+  end_group(g);
   return ExitDone{};
 }
 

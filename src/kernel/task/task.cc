@@ -99,6 +99,7 @@ void Task::set_name(std::string_view n) {
 
 bool Task::has_work() {
   if (group->exiting || killed_by_exec || group_stop_pending || in_group_stop) return true;
+  if (tracing.trap_stop || tracing.trap_notify) return true;
   return (pending.set() | group->pending.set()) & ~blocked;
 }
 

@@ -12,6 +12,7 @@
 #include "creds/creds.h"
 #include "fs/vfs/fd_table.h"
 #include "fs/vfs/walk.h"
+#include "kernel/ptrace/tracing.h"
 #include "kernel/run/outcome.h"
 #include "kernel/run/run_state.h"
 #include "kernel/signal/signal.h"
@@ -116,7 +117,14 @@ class Task final : public RefCounted {
   // --- Stops.
   bool in_group_stop GUARDED_BY(task_mutex) = false;
   bool group_stop_pending GUARDED_BY(task_mutex) = false;
+  bool group_stop_counted GUARDED_BY(task_mutex) = false;  // In ThreadGroup::threads_to_stop.
+  // A stop signal was dequeued, and no SIGCONT has come since.
+  bool stop_dequeued GUARDED_BY(task_mutex) = false;
+  Tracing tracing GUARDED_BY(task_mutex);
+  std::atomic<bool> traced{false};  // It has a tracer.
+  std::array<uint64_t, 8> debug{};  // Debug registers as its tracer has set them.
   Task* vfork_child GUARDED_BY(task_mutex) = nullptr;  // Waited for.
+  Ref<Pid> vfork_pid GUARDED_BY(task_mutex);           // Its id, which a tracer is told then.
   // Set by each step of its own that may leave it in a stop; the run loop looks only then, and
   // takes it back when it goes on. Belongs to whoever advances the task.
   bool may_be_stopped = true;
@@ -196,7 +204,7 @@ class Task final : public RefCounted {
   bool fatal_signal_pending() REQUIRES(task_mutex);
 
   USK_FIELDS(pid, group, state, frame, restart, mm, fds, fs, creds, ns, comm, blocked, saved_mask,
-             pending, alt_stack, in_group_stop, exiting, exit_status, exit_signal,
+             pending, alt_stack, in_group_stop, tracing, exiting, exit_status, exit_signal,
              parent_death_signal, clear_child_tid, robust_list, rseq, personality, nice, policy,
              realtime_priority, timer_slack_ns, start_ns, usage, sem_undo)
 

@@ -75,6 +75,9 @@ class PtraceThread final : public Thread {
   Result<void> set_fpu_state(std::span<const std::byte> state) override;
   void resume(Mode mode) override;
   void interrupt() override;
+  Result<void> set_debug_registers(const std::array<uint64_t, 4>& addresses,
+                                   uint64_t control) override;
+  uint64_t debug_status() override;
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
 

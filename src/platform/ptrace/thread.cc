@@ -75,6 +75,13 @@ void PtraceThread::resume(Mode mode) {
 
 void PtraceThread::interrupt() { (void)trace_interrupt(tid_); }
 
+Result<void> PtraceThread::set_debug_registers(const std::array<uint64_t, 4>& addresses,
+                                               uint64_t control) {
+  return trace_set_debug_registers(tid_, addresses, control);
+}
+
+uint64_t PtraceThread::debug_status() { return trace_get_debug_status(tid_).value_or(0); }
+
 uint64_t PtraceThread::cpu_time_ns() { return thread_cpu_time(tid_).value_or(0); }
 
 Result<void> PtraceThread::set_affinity(const cpu_set_t& cpus) {

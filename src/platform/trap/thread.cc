@@ -145,6 +145,7 @@ bool TrapThread::take_post() {
     copied_length_ = std::min<uint64_t>(area().copied_length, USK_AREA_BUFFER_SIZE);
     buffer_used_ = (copied_length_ + 63) & ~uint64_t(63);
   }
+  if (std::exchange(stepped_, false)) regs().eflags &= ~kFlagTrap;
   platform_.left_guest(*this);
   notice_ ? platform_.count.posts_notified++ : platform_.count.posts_polled++;
   platform_.took_post(*this, host::ticks_to_ns(host::ticks() - ordered_at_), area().cpu);
@@ -318,7 +319,7 @@ void TrapThread::resume(Mode mode) {
     set_rseq(rseq_);
   }
   Order o = Order::kReturn;
-  if (mode == Mode::kStep && !regs_valid_) regs();
+  if (mode == Mode::kStep) stepped_ = !(regs().eflags & kFlagTrap);
   if (regs_valid_) {
     regs_.rip = space_->entry_address(regs_);
     store_regs();
@@ -353,6 +354,14 @@ void TrapThread::set_identity(const std::optional<Identity>& identity) {
   to[trap::kUid] = i.uid + 1, to[trap::kEuid] = i.euid + 1;
   to[trap::kGid] = i.gid + 1, to[trap::kEgid] = i.egid + 1;
 }
+
+Result<void> TrapThread::set_debug_registers(const std::array<uint64_t, 4>& addresses,
+                                             uint64_t control) {
+  (void)addresses;
+  return control ? Err(EOPNOTSUPP) : Result<void>();
+}
+
+uint64_t TrapThread::debug_status() { return 0; }
 
 uint64_t TrapThread::cpu_time_ns() {
   if (state_ != State::kLost) last_cpu_time_ = host::thread_cpu_time(tid_).value_or(0);

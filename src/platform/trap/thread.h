@@ -53,6 +53,9 @@ class TrapThread final : public Thread {
   void resume(Mode mode) override;
   void interrupt() override;
   void set_identity(const std::optional<Identity>& identity) override;
+  Result<void> set_debug_registers(const std::array<uint64_t, 4>& addresses,
+                                   uint64_t control) override;
+  uint64_t debug_status() override;
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
   const cpu_set_t& affinity() const { return affinity_; }
@@ -149,6 +152,7 @@ class TrapThread final : public Thread {
   Regs regs_;
   bool awaited_ = false;
   bool frame_faulted_ = false;  // A command for a signal frame met a fault: to be reported.
+  bool stepped_ = false;        // The trap flag is not the guest's own.
   bool regs_valid_ = false;     // regs_ holds the guest's registers; they go back with the order.
   // What the stub copied into its buffer with the post, and how much of the buffer is in use.
   uint64_t copied_ = 0, copied_length_ = 0, buffer_used_ = 0;

@@ -1,0 +1,35 @@
+// The Yama security module's say in ptrace(2): kernel.yama.ptrace_scope
+// (Documentation/admin-guide/LSM/Yama.rst).
+#pragma once
+#include <map>
+
+#include "kernel/task/task.h"
+
+namespace usk {
+
+// 0: anybody the access check lets; 1: descendants and PR_SET_PTRACER's choice; 2: with
+// CAP_SYS_PTRACE only; 3: nobody, and it stays so.
+class Yama {
+ public:
+  static constexpr int kMaxScope = 3;
+  int scope() const { return scope_; }
+  // EINVAL: no such scope, or it was 3.
+  Result<void> set_scope(int scope);
+  // PR_SET_PTRACER: `tracer` (a process, any: null) may trace `tracee`.
+  void allow(ThreadGroup& tracee, std::optional<const ThreadGroup*> tracer) REQUIRES(task_mutex);
+  void forget(const ThreadGroup& group) REQUIRES(task_mutex);
+  bool allows_attach(const Task& tracer, const Task& target) const REQUIRES(task_mutex);
+
+ private:
+  bool is_exempt(const Task& tracer, const Task& target) const REQUIRES(task_mutex);
+  int scope_ = 0;
+  // By tracee; null: anybody.
+  std::map<const ThreadGroup*, const ThreadGroup*> exceptions_ GUARDED_BY(task_mutex);
+};
+
+// PTRACE_MODE_ATTACH_REALCREDS: what attaching asks for, Yama's say included.
+bool may_attach(const Task& tracer, const Task& target) REQUIRES(task_mutex);
+// Whether `parent` may become the tracer of `t`. EPERM.
+Result<void> yama_allows_traceme(const Task& parent, const Task& t) REQUIRES(task_mutex);
+
+}  // namespace usk
