@@ -17,7 +17,7 @@ struct LoadRequest {
   WalkContext walk;
   Ref<const Creds> creds;
   uint32_t personality = 0;
-  bool traced = false;
+  bool traced = false;  // By somebody who may not have what the file's mode would give.
   // Named by a close-on-exec descriptor: an interpreter could not open it again.
   bool by_cloexec_fd = false;
   MemoryLimits limits;

@@ -1,6 +1,7 @@
 // execve(2), execveat(2).
 #include "kernel/task/exec.h"
 #include "kernel/kernel.h"
+#include "kernel/ptrace/attach.h"
 #include "loader/loader.h"
 #include "syscalls/syscalls.h"
 
@@ -33,6 +34,10 @@ SyscallResult exec(Task& t, Path file, std::string name, uint64_t argv, uint64_t
   q.walk = t.walk_context();
   q.creds = t.creds;
   q.by_cloexec_fd = by_cloexec_fd;
+  {
+    Lock lock(task_mutex);
+    q.traced = !tracer_may_gain(t);
+  }
   q.personality = t.personality;
   q.limits = t.memory_limits();
   return begin_exec(t, TRY(load_program(t.kernel, std::move(q))));

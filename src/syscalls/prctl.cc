@@ -118,6 +118,22 @@ SyscallResult capability_options(Task& t, int32_t option, uint64_t arg2, uint64_
   return option == PR_GET_SECCOMP ? SyscallResult(0) : Err(EINVAL);
 }
 
+// PR_SET_PTRACER: a process and its descendants, anybody, or (0) nobody.
+SyscallResult allow_tracer(Task& t, uint64_t pid) {
+  Lock lock(task_mutex);
+  Yama& yama = t.kernel.yama;
+  if (pid == 0) {
+    yama.allow(*t.group, std::nullopt);
+  } else if (pid == PR_SET_PTRACER_ANY) {
+    yama.allow(*t.group, nullptr);
+  } else {
+    const Ref<Pid> named = pid <= INT32_MAX ? t.pid_ns().find(int(pid)) : Ref<Pid>();
+    if (!named || !named->task) return Err(EINVAL);
+    yama.allow(*t.group, named->task->group.get());
+  }
+  return 0;
+}
+
 }  // namespace
 
 SyscallResult prctl(Task& t, int32_t option, uint64_t arg2, uint64_t arg3, uint64_t arg4,
@@ -160,7 +176,7 @@ SyscallResult prctl(Task& t, int32_t option, uint64_t arg2, uint64_t arg3, uint6
     case PR_MCE_KILL_GET: return option == PR_MCE_KILL_GET ? PR_MCE_KILL_DEFAULT : 0;
     case PR_SET_VMA: return name_area(t, arg2, arg3, arg4, arg5);
     case PR_GET_TSC: TRY(t.mem().put(UserPtr<int>{arg2}, PR_TSC_ENABLE)); return 0;
-    case PR_SET_PTRACER: return 0;  // Of Yama, whose scope is 0 here.
+    case PR_SET_PTRACER: return allow_tracer(t, arg2);
     default: return capability_options(t, option, arg2, arg3, arg4, arg5);
   }
 }

@@ -4,6 +4,7 @@
 
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
+#include "kernel/ptrace/yama.h"
 #include "kernel/task/access.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/pid_file.h"
@@ -109,7 +110,7 @@ SyscallResult pidfd_getfd(Task& t, Fd pidfd, Fd target, uint32_t flags) {
     Lock lock(task_mutex);
     ThreadGroup* g = file->pid().group;
     if (!g || !g->leader || !g->leader->fds) return Err(ESRCH);
-    if (!may_access(t, *g->leader, AccessCreds::kReal)) return Err(EPERM);
+    if (!may_attach(t, *g->leader)) return Err(EPERM);
     fds = g->leader->fds;
   }
   return TRY(t.add_fd(TRY(fds->get(target.n)), true));

@@ -223,10 +223,13 @@ Result<std::string> io_text(const Subject& s) {
 Result<std::string> syscall_text(const Subject& s) {
   const Ref<Task> t = TRY(s.task());
   Lock lock(task_mutex);
-  if (!t->state.is<SyscallReinvoke>()) return "running\n";
-  std::string out = std::to_string(t->frame.nr);
-  for (uint64_t arg : t->frame.args) out += fmt::format(" {:#x}", arg);
-  return out + " 0x0 0x0\n";
+  if (t->dead || !t->cpu || s.kernel().scheduler.is_active(*t)) return "running\n";
+  const Regs& regs = t->cpu->regs();
+  std::string out = std::to_string(regs.syscall_nr());
+  if (regs.syscall_nr() >= 0) {
+    for (uint64_t arg : regs.syscall_args()) out += fmt::format(" {:#x}", arg);
+  }
+  return out + fmt::format(" {:#x} {:#x}\n", regs.rsp, regs.rip);
 }
 
 Result<std::string> schedstat_text(const Subject& s) {

@@ -94,7 +94,8 @@ Console console_of(const Subject& s, const Task& t) EXCLUDES(task_mutex) {
 
 char state_letter(const Task& t) {
   if (t.is_leader() && t.group->zombie) return 'Z';
-  if (t.dead) return t.is_leader() ? 'Z' : 'X';
+  if (t.dead) return t.is_leader() || t.traced ? 'Z' : 'X';
+  if (t.tracing.stop) return 't';
   if (t.in_group_stop) return 'T';
   if (&t == current_task()) return 'R';
   if (t.state.is<SyscallReinvoke>()) return 'S';
@@ -181,10 +182,10 @@ std::string identity_lines(const Subject& s, const Task& t, size_t fd_size) REQU
   for (Gid g : c.groups) groups += fmt::format("{} ", ids.gid_out(g));
   if (groups.empty()) groups = " ";
   return fmt::format(
-             "State:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n"
+             "State:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n"
              "Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\n",
              letter, state_name_of(letter), s.nr(t.group->pid), s.nr(t.pid), k.parent,
-             ids.uid_out(c.uid), ids.uid_out(c.euid), ids.uid_out(c.suid), ids.uid_out(c.fsuid),
+             t.tracing.tracer ? s.nr(t.tracing.tracer->pid) : 0, ids.uid_out(c.uid), ids.uid_out(c.euid), ids.uid_out(c.suid), ids.uid_out(c.fsuid),
              ids.gid_out(c.gid), ids.gid_out(c.egid), ids.gid_out(c.sgid), ids.gid_out(c.fsgid)) +
          fmt::format("FDSize:\t{}\nGroups:\t{}\nNStgid:{}\nNSpid:{}\nNSpgid:{}\nNSsid:{}\n",
                      fd_size, groups, numbers_below(s, t, t.group->pid), numbers_below(s, t, t.pid),

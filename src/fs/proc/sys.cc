@@ -87,6 +87,16 @@ Result<std::string> boot_id_text(const Subject&) {
   return id;
 }
 
+Result<std::string> scope_text(const Subject& s) {
+  return fmt::format("{}\n", s.kernel().yama.scope());
+}
+Result<void> set_scope(const Subject& s, std::string_view text) {
+  const Task* t = current_task();
+  if (!t || !t->creds->capable(CAP_SYS_PTRACE, *s.kernel().root_user_ns)) return Err(EPERM);
+  const int scope = parse_id(text.substr(0, text.find('\n')));
+  return scope < 0 ? Err(EINVAL) : s.kernel().yama.set_scope(scope);
+}
+
 Result<std::string> threads_max_text(const Subject& s) {
   return fmt::format("{}\n", std::min<uint64_t>(s.kernel().options().max_tasks, 127000));
 }
@@ -102,7 +112,9 @@ constexpr Entry kRandom[] = {
     USK_FIXED("poolsize", "256"),
     {.name = "uuid", .mode = kFile, .text = uuid_text},
 };
-constexpr Entry kYama[] = {USK_FIXED("ptrace_scope", "0")};
+constexpr Entry kYama[] = {
+    {.name = "ptrace_scope", .mode = kWritable, .text = scope_text, .write = set_scope},
+};
 constexpr Entry kKernel[] = {
     USK_FIXED("cap_last_cap", "40"),
     USK_FIXED("core_pattern", "core"),

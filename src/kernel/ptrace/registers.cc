@@ -17,6 +17,9 @@ namespace {
 
 constexpr size_t kWord = sizeof(uint64_t);
 constexpr size_t kLegacySize = sizeof(user_fpregs_struct);
+// The kernel's struct user has two more words than the library's.
+constexpr size_t kUserSize = sizeof(user) + 2 * kWord;
+constexpr size_t kDebugOffset = offsetof(user, u_debugreg), kDebugEnd = kDebugOffset + 8 * kWord;
 
 // A segment register may hold the null selector or a user one.
 Result<void> check_selector(uint64_t value, bool may_be_null) {
@@ -88,24 +91,24 @@ Result<void> set_xstate(Task& t, std::span<const std::byte> from) {
 }  // namespace
 
 Result<uint64_t> peek_user(Task& t, uint64_t offset) {
-  if (offset % kWord || offset >= sizeof(user)) return Err(EIO);
+  if (offset % kWord || offset >= kUserSize) return Err(EIO);
   uint64_t value = 0;
   if (offset < sizeof(user_regs_struct)) {
     memcpy(
         &value,
         reinterpret_cast<const std::byte*>(static_cast<user_regs_struct*>(&t.cpu->regs())) + offset,
         kWord);
-  } else if (offset >= offsetof(user, u_debugreg)) {
-    value = debug_register(t, (offset - offsetof(user, u_debugreg)) / kWord);
+  } else if (offset >= kDebugOffset && offset < kDebugEnd) {
+    value = debug_register(t, (offset - kDebugOffset) / kWord);
   }
   return value;
 }
 
 Result<void> poke_user(Task& t, uint64_t offset, uint64_t value) {
-  if (offset % kWord || offset >= sizeof(user)) return Err(EIO);
+  if (offset % kWord || offset >= kUserSize) return Err(EIO);
   if (offset < sizeof(user_regs_struct)) return set_register(t.cpu->regs(), offset, value);
-  if (offset < offsetof(user, u_debugreg)) return Err(EIO);
-  return set_debug_register(t, (offset - offsetof(user, u_debugreg)) / kWord, value);
+  if (offset < kDebugOffset || offset >= kDebugEnd) return Err(EIO);
+  return set_debug_register(t, (offset - kDebugOffset) / kWord, value);
 }
 
 Result<void> set_general_registers(Task& t, std::span<const std::byte> from) {

@@ -64,7 +64,6 @@ Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
   before_queueing(g, sig);
   if (sig == SIGKILL) {
     begin_group_exit(g, SIGKILL);
-    for (Task* t : g.tasks) leave_stop(*t);
     return {};
   }
   if (is_ignored(target, sig)) return {};

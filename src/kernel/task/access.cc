@@ -2,6 +2,8 @@
 
 #include <linux/capability.h>
 
+#include "kernel/ptrace/yama.h"
+
 namespace usk {
 
 bool may_access(const Task& caller, const Task& target, AccessCreds which) {
@@ -36,7 +38,7 @@ Result<Ref<AddressSpace>> memory_of_process(Task& caller, int nr) {
   Lock lock(task_mutex);
   Ref<Pid> pid = caller.pid_ns().find(nr);
   if (!pid || !pid->task) return Err(ESRCH);
-  if (!may_access(caller, *pid->task, AccessCreds::kReal)) return Err(EPERM);
+  if (!may_attach(caller, *pid->task)) return Err(EPERM);
   if (!pid->task->mm) return Err(ESRCH);
   return pid->task->mm;
 }

@@ -113,7 +113,8 @@ std::vector<Candidate> candidates(Task& t, const WaitRequest& q) REQUIRES(task_m
   for (Task* thread : t.group->tasks) {
     if (own_only && thread != &t) continue;
     for (Task* tracee : thread->tracing.tracees) {
-      const bool seen = tracee->group->leader == tracee && !is_reparented(*tracee);
+      const bool own = !own_only || tracee->parent_thread == &t;
+      const bool seen = own && tracee->group->leader == tracee && !is_reparented(*tracee);
       if (!seen) all.push_back({*tracee, true});
     }
   }
