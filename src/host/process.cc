@@ -153,6 +153,30 @@ Result<uint64_t> trace_get_debug_status(pid_t tid) {
   return uint64_t(v);
 }
 
+Result<void> trace_set_debug_status(pid_t tid, uint64_t value) {
+  return checked(ptrace(PTRACE_POKEUSER, tid, debug_offset(6), value));
+}
+
+Result<void> while_traced(pid_t tid, const std::function<Result<void>()>& f) {
+  constexpr int kPatienceUs = 2'000'000, kStepUs = 50;
+  TRY(trace_seize(tid, 0));
+  TRY(trace_interrupt(tid));
+  for (int waited = 0; waited < kPatienceUs; waited += kStepUs) {
+    auto event = wait_traced(tid, WaitMode::kPoll);
+    if (!event) {
+      usleep(kStepUs);
+      continue;
+    }
+    if (!WIFSTOPPED(event->status)) return Err(ESRCH);
+    const auto r = f();
+    // A signal that was about to be delivered is the thread's own.
+    const int signal = event->status >> 16 ? 0 : WSTOPSIG(event->status);
+    TRY(trace_resume(PTRACE_DETACH, tid, signal));
+    return r;
+  }
+  return Err(ETIMEDOUT);
+}
+
 Result<size_t> process_read(pid_t pid, uint64_t addr, std::span<std::byte> dst) {
   if (dst.empty()) return 0;
   iovec local{dst.data(), dst.size()};

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -45,6 +46,10 @@ Result<void> trace_set_xstate(pid_t tid, std::span<const std::byte> area);
 Result<void> trace_set_debug_registers(pid_t tid, const std::array<uint64_t, 4>& addresses,
                                        uint64_t control);
 Result<uint64_t> trace_get_debug_status(pid_t tid);
+Result<void> trace_set_debug_status(pid_t tid, uint64_t value);
+// Traces a thread, which is nobody's tracee and will stop soon, only as long as `f` runs.
+// ETIMEDOUT: it does not stop, and must not be left running.
+Result<void> while_traced(pid_t tid, const std::function<Result<void>()>& f);
 
 // Memory of another process. Returns how much was copied; EFAULT when nothing was.
 Result<size_t> process_read(pid_t pid, uint64_t addr, std::span<std::byte> dst);

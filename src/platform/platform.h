@@ -169,8 +169,9 @@ class Thread {
   // is reported as a fault with SIGTRAP and TRAP_HWBKPT. EINVAL, ENOSPC, EOPNOTSUPP.
   virtual Result<void> set_debug_registers(const std::array<uint64_t, 4>& addresses,
                                            uint64_t control) = 0;
-  // Debug register 6 after such a fault: which of them it met.
+  // Debug register 6: which of them such faults have met since it was set to 0.
   virtual uint64_t debug_status() = 0;
+  virtual void set_debug_status(uint64_t value) = 0;
   virtual uint64_t cpu_time_ns() = 0;
   // sched_setaffinity(2); processors the host does not have are left out.
   virtual Result<void> set_affinity(const cpu_set_t& cpus) = 0;

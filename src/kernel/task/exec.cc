@@ -81,6 +81,7 @@ void commit_exec(Task& t) {
   std::unique_ptr<platform::Thread> old_cpu = std::exchange(t.cpu, std::move(image->cpu));
   t.cpu->owner = &t;
   t.answered_creds.reset();
+  t.debug = {};
   // The fresh thread may be everywhere, which is what most may; the host decides.
   if (CPU_COUNT(&t.affinity) < CPU_SETSIZE) (void)t.cpu->set_affinity(t.affinity);
   old_cpu->owner = nullptr;

@@ -78,6 +78,7 @@ class PtraceThread final : public Thread {
   Result<void> set_debug_registers(const std::array<uint64_t, 4>& addresses,
                                    uint64_t control) override;
   uint64_t debug_status() override;
+  void set_debug_status(uint64_t value) override;
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
 

@@ -81,6 +81,8 @@ Result<void> PtraceThread::set_debug_registers(const std::array<uint64_t, 4>& ad
 }
 
 uint64_t PtraceThread::debug_status() { return trace_get_debug_status(tid_).value_or(0); }
+// It fails for a dying thread alone.
+void PtraceThread::set_debug_status(uint64_t v) { (void)trace_set_debug_status(tid_, v); }
 
 uint64_t PtraceThread::cpu_time_ns() { return thread_cpu_time(tid_).value_or(0); }
 

@@ -42,6 +42,7 @@ enum StubCommand : uint64_t {
   kCmdSaveFrameFpu,     // The floating point state of a signal frame, to args[0]
   kCmdLoadFrameFpu,     // ... and back from there; 0: the initial state
   kCmdForgetRseq,       // rseq(2), whose failure means that there was nothing to forget
+  kCmdHold,             // Sleeps while `held` is set
   kCmdCopyOut,          // args[1] bytes from the buffer at args[2] to args[0]
 };
 
@@ -94,7 +95,7 @@ struct Area {
   uint64_t fixup;       // Stack to go back to when a guarded access faults; 0: none is going on.
   uint64_t minus_self;  // What gs is checked with, free of flags.
   uint64_t answered;    // Calls that were answered in the stub.
-  uint64_t unused3[1];
+  uint32_t held, unused3;
   StubRegs regs;
   struct {
     uint32_t signal;

@@ -95,7 +95,7 @@ TrapThread::~TrapThread() {
 
 // Another guest thread may have the host thread.
 bool TrapThread::become_idle() {
-  if (!queued_.empty() || rseq_.addr || !tid_) return false;
+  if (!queued_.empty() || rseq_.addr || !tid_ || watches_) return false;
   park();
   return space_->keep_idle({.slot = slot_,
                             .tid = tid_,
@@ -355,13 +355,46 @@ void TrapThread::set_identity(const std::optional<Identity>& identity) {
   to[trap::kGid] = i.gid + 1, to[trap::kEgid] = i.egid + 1;
 }
 
-Result<void> TrapThread::set_debug_registers(const std::array<uint64_t, 4>& addresses,
-                                             uint64_t control) {
-  (void)addresses;
-  return control ? Err(EOPNOTSUPP) : Result<void>();
+// A thread that waits for the answer to a notification cannot be stopped: it is given something
+// else to wait for.
+Result<void> TrapThread::while_traced(const std::function<Result<void>()>& f) {
+  TRY(settle());
+  Result<void> r;
+  std::atomic_ref held(area().held);
+  held.store(1);
+  queued_.push_back({.nr = trap::kCmdHold});
+  const auto done = run_commands(/*promised=*/true, [&] {
+    r = host::while_traced(tid_, f);
+    if (failed_with(r, ETIMEDOUT)) space_->kill("a thread of its stub does not stop");
+    held.store(0);
+    host::wake_word(area().held);
+  });
+  if (!done) return std::unexpected(done.error());
+  return r;
 }
 
-uint64_t TrapThread::debug_status() { return 0; }
+Result<void> TrapThread::set_debug_registers(const std::array<uint64_t, 4>& addresses,
+                                             uint64_t control) {
+  const bool some = control || std::ranges::any_of(addresses, [](uint64_t a) { return a != 0; });
+  if (!some && !watches_) return {};
+  TRY(while_traced([&] { return host::trace_set_debug_registers(tid_, addresses, control); }));
+  watches_ = some;
+  return {};
+}
+
+uint64_t TrapThread::debug_status() {
+  uint64_t status = 0;
+  if (!watches_) return 0;
+  (void)while_traced([&]() -> Result<void> {
+    status = TRY(host::trace_get_debug_status(tid_));
+    return {};
+  });
+  return status;
+}
+
+void TrapThread::set_debug_status(uint64_t value) {
+  if (watches_) (void)while_traced([&] { return host::trace_set_debug_status(tid_, value); });
+}
 
 uint64_t TrapThread::cpu_time_ns() {
   if (state_ != State::kLost) last_cpu_time_ = host::thread_cpu_time(tid_).value_or(0);
@@ -388,7 +421,7 @@ const StubCall* TrapThread::expected(const host::Listener::Notice& n) const {
   return same ? &e : nullptr;
 }
 
-Result<int64_t> TrapThread::run_commands(bool promised) {
+Result<int64_t> TrapThread::run_commands(bool promised, const std::function<void()>& meanwhile) {
   if (state_ == State::kLost) return Err(ESRCH);
   forget_copies();  // Commands may use the buffer.
   const auto shown = std::make_tuple(post_, result_, in_call_);
@@ -398,6 +431,7 @@ Result<int64_t> TrapThread::run_commands(bool promised) {
   for (size_t i = 0; i < count; i++) nrs[i] = queued_[i].nr;
   // Registers that were fetched stay here: the stub's own are not touched meanwhile.
   order(Order::kCommands);
+  if (meanwhile) meanwhile();
   platform_.count.batches_awaited++;
   const bool ok = platform_.await(*this);
   const Post end = post_;

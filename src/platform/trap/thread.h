@@ -56,6 +56,7 @@ class TrapThread final : public Thread {
   Result<void> set_debug_registers(const std::array<uint64_t, 4>& addresses,
                                    uint64_t control) override;
   uint64_t debug_status() override;
+  void set_debug_status(uint64_t value) override;
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
   const cpu_set_t& affinity() const { return affinity_; }
@@ -136,7 +137,10 @@ class TrapThread final : public Thread {
   std::optional<Trap> into_call(uint64_t site);
   void store_regs();
   // Runs what is queued: the result of the last. `promised`: that one may not fail, either.
-  Result<int64_t> run_commands(bool promised);
+  // `meanwhile` is called while they run.
+  Result<int64_t> run_commands(bool promised, const std::function<void()>& meanwhile = nullptr);
+  // Calls `f` while the host thread is this one's tracee.
+  Result<void> while_traced(const std::function<Result<void>()>& f);
 
   TrapPlatform& platform_;
   Ref<TrapSpace> space_;
@@ -152,6 +156,7 @@ class TrapThread final : public Thread {
   Regs regs_;
   bool awaited_ = false;
   bool frame_faulted_ = false;  // A command for a signal frame met a fault: to be reported.
+  bool watches_ = false;        // Debug registers are set.
   bool stepped_ = false;        // The trap flag is not the guest's own.
   bool regs_valid_ = false;     // regs_ holds the guest's registers; they go back with the order.
   // What the stub copied into its buffer with the post, and how much of the buffer is in use.

@@ -187,6 +187,9 @@ long run(Area* a, const Command& c) {
     case kCmdLoadFrameFpu: return usk_guarded(a, load_frame_fpu, &c);
     case kCmdRestoreFpu: return usk_guarded(a, restore_fpu, &c);
     case kCmdForgetRseq: call(SYS_rseq, c.args[0], c.args[1], c.args[2], c.args[3]); return 0;
+    case kCmdHold:
+      while (load(a->held)) call(SYS_futex, &a->held, FUTEX_WAIT, 1, 0);
+      return 0;
     case kCmdSaveFpu: save_fpu(buffer(a), c.args[0]); return 0;
     default: return call(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5]);
   }
@@ -384,6 +387,8 @@ void go_post(Area* a, greg_t* g, Post kind) {
   g[REG_EFL] &= ~0x40500;  // TF, DF and AC are the guest's.
 }
 
+constexpr int kHardwareTrap = 4;  // TRAP_HWBKPT
+
 struct SigsysInfo {  // siginfo_t's _sigsys
   uint64_t call_address;
   int32_t nr;
@@ -465,6 +470,9 @@ void on_signal(int signal, siginfo_t* info, void* context) {
     return;
   }
   if (info->si_code <= 0) return;  // From outside: none of the guest's business.
+  const auto ip = uint64_t(g[REG_RIP]);
+  // A watchpoint that the stub's own copies met: a kernel's would tell nobody.
+  if (signal == SIGTRAP && info->si_code == kHardwareTrap && (in_blob(ip) || in_thunks(ip))) return;
   if (signal == SIGSYS) return on_call(a, info, g);
   on_fault(a, signal, info, g);
 }

@@ -203,7 +203,7 @@ usk_interrupted:
 usk_exit_window:
         cmpl    $0, %gs:USK_O_INTERRUPT
         jne     usk_interrupted
-        testl   $0x100, %gs:USK_O_FLAGS // TF would trap inside this window.
+        testl   $0x10100, %gs:USK_O_FLAGS // TF would trap inside this window; RF is lost by popf.
         jnz     3f
         cmpq    $0, %gs:USK_O_GSBASE    // A gs of the guest's own.
         jne     3f
