@@ -28,6 +28,7 @@ struct SandboxConfig {
   uint64_t pids = 0;  // 0: no limit but the kernel's own.
   int64_t timeout_ns = 0;
   std::string platform = "auto";
+  bool old_seccomp_order = false;  // --seccomp-stop-order=3.5
   bool trace = false;
   std::string trace_file;  // Empty: standard error.
   bool report_unsupported = false;

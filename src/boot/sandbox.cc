@@ -80,6 +80,7 @@ OrFailure<void> Sandbox::assemble() {
   host::raise_max_open_files();
   KernelOptions options;
   options.memory_limit = config_.memory;
+  if (config_.old_seccomp_order) options.stop_order = StopOrder::k35;
   if (config_.pids) options.max_tasks = config_.pids + 1;  // Init does not count.
   kernel_ = std::make_unique<Kernel>(TRY(choose_platform(config_.platform)), options);
   kernel_->hooks.invoke = invoke_syscall;

@@ -180,6 +180,11 @@ void add_run_command(CLI::App& app, Action& chosen, const Command& command) {
   cmd->add_option("--hostname", c->hostname, "Host name inside");
   add_limits(cmd, *c);
   cmd->add_option("--platform", c->platform, "auto or ptrace");
+  cmd->add_option_function<std::string>(
+         "--seccomp-stop-order",
+         [c](const std::string& release) { c->old_seccomp_order = release == "3.5"; },
+         "Whether a tracer's seccomp event comes after the syscall-enter-stop (4.8), or before it")
+      ->check(CLI::IsMember({"4.8", "3.5"}));
   cmd->add_option("--name", c->name, "Name by which usk exec, ps, kill... find it");
   cmd->add_option_function<std::string>(
          "--trace",

@@ -163,7 +163,7 @@ class Thread {
   // A running thread is to stop soon and report a trap of any kind.
   virtual void interrupt() = 0;
   // Of a stopped thread: these calls may be answered without a trap from now on. Nothing: each is
-  // to be reported.
+  // to be reported; a running thread may be told so, too, for the calls that it makes from then on.
   virtual void set_identity(const std::optional<Identity>&) {}
   // Debug registers 0 to 3 and 7 of a stopped thread; none are set in a new one. What meets them
   // is reported as a fault with SIGTRAP and TRAP_HWBKPT. EINVAL, ENOSPC, EOPNOTSUPP.

@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 
 #include "kernel/kernel.h"
+#include "syscalls/seccomp.h"
 #include "syscalls/syscalls.h"
 
 #ifndef PR_SET_VMA
@@ -114,8 +115,8 @@ SyscallResult capability_options(Task& t, int32_t option, uint64_t arg2, uint64_
       return ambient(t, arg2, arg3);
     default: break;
   }
-  if (option != PR_GET_SECCOMP) note_unsupported(fmt::format("prctl {}", option));
-  return option == PR_GET_SECCOMP ? SyscallResult(0) : Err(EINVAL);
+  note_unsupported(fmt::format("prctl {}", option));
+  return Err(EINVAL);
 }
 
 // PR_SET_PTRACER: a process and its descendants, anybody, or (0) nobody.
@@ -176,6 +177,11 @@ SyscallResult prctl(Task& t, int32_t option, uint64_t arg2, uint64_t arg3, uint6
     case PR_MCE_KILL_GET: return option == PR_MCE_KILL_GET ? PR_MCE_KILL_DEFAULT : 0;
     case PR_SET_VMA: return name_area(t, arg2, arg3, arg4, arg5);
     case PR_GET_TSC: TRY(t.mem().put(UserPtr<int>{arg2}, PR_TSC_ENABLE)); return 0;
+    case PR_GET_SECCOMP: return int(t.seccomp.mode.load());
+    case PR_SET_SECCOMP: return set_seccomp_mode(t, arg2, arg3);
+    case PR_SET_SYSCALL_USER_DISPATCH:
+      TRY(seccomp::set_user_dispatch(t, arg2, arg3, arg4, arg5));
+      return 0;
     case PR_SET_PTRACER: return allow_tracer(t, arg2);
     default: return capability_options(t, option, arg2, arg3, arg4, arg5);
   }

@@ -3,6 +3,7 @@
 
 #include "fs/vfs/notify.h"
 #include "kernel/kernel.h"
+#include "kernel/seccomp/notify_file.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/caller.h"
 #include "kernel/wait/block_on.h"
@@ -263,6 +264,10 @@ SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
   if (TRY(file->before_ioctl(caller, cmd)) == File::IoVerdict::kSignalled) return Signalled{};
   auto r = file->ioctl(caller, cmd, arg);
   if (r) return *r;
+  if (failed_with(r, EAGAIN) && ref_cast<seccomp::NotifyFile>(file)) {
+    auto again = [&] { return file->ioctl(caller, cmd, arg); };
+    return block_on(t, *file, POLLIN, again, /*nonblocking=*/false);
+  }
   if (failed_with(r, EAGAIN) && !file->nonblocking()) {
     t.waits().add(file->queue(), POLLOUT, file);
     return Block{};

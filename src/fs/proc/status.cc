@@ -227,12 +227,14 @@ std::string signal_lines(const Task& t) REQUIRES(task_mutex) {
       t.pending.set(), g.pending.set(), t.blocked, sets.ignored, sets.caught);
 }
 
-std::string capability_lines(const Creds& c) {
+std::string capability_lines(const Task& t) REQUIRES(task_mutex) {
+  const Creds& c = *t.creds;
   return fmt::format(
       "CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\n"
-      "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\n"
-      "SpeculationIndirectBranch:\tconditional enabled\n",
-      c.inheritable, c.permitted, c.effective, c.bounding, c.ambient, c.no_new_privs ? 1 : 0);
+      "NoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\n"
+      "Speculation_Store_Bypass:\tvulnerable\nSpeculationIndirectBranch:\tconditional enabled\n",
+      c.inheritable, c.permitted, c.effective, c.bounding, c.ambient, c.no_new_privs ? 1 : 0,
+      int(t.seccomp.mode.load()), t.seccomp.filter_count);
 }
 
 // "ff" and "0-7" of a set of processors.
@@ -293,7 +295,7 @@ Result<std::string> status_text(const Subject& s) {
   Lock lock(task_mutex);
   std::string out = fmt::format("Name:\t{}\n", who);
   if (fs) out += fmt::format("Umask:\t{:04o}\n", umask);
-  out += identity_lines(s, *t, fd_size) + memory + signal_lines(*t) + capability_lines(*t->creds) +
+  out += identity_lines(s, *t, fd_size) + memory + signal_lines(*t) + capability_lines(*t) +
          cpu_lines(t->affinity);
   const Usage u = thread_usage(*t);
   return out + fmt::format("voluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n",

@@ -8,6 +8,7 @@
 #include "fs/proc/ipc.h"
 #include "fs/proc/system_values.h"
 #include "host/random.h"
+#include "kernel/seccomp/actions.h"
 #include "kernel/task/namespace_file.h"
 
 namespace usk::proc {
@@ -112,6 +113,21 @@ constexpr Entry kRandom[] = {
     USK_FIXED("poolsize", "256"),
     {.name = "uuid", .mode = kFile, .text = uuid_text},
 };
+Result<std::string> logged_text(const Subject&) {
+  return seccomp::action_names(seccomp::logged_actions()) + "\n";
+}
+Result<void> set_logged(const Subject& s, std::string_view text) {
+  Task* t = current_task();
+  if (!t || !t->creds->capable(CAP_SYS_ADMIN, *s.kernel().root_user_ns)) return Err(EPERM);
+  const auto set = seccomp::actions_of(text.substr(0, text.find('\n')));
+  if (!set || (*set & seccomp::kAllowAction)) return Err(EINVAL);
+  seccomp::logged_actions() = *set;
+  return {};
+}
+constexpr Entry kSeccomp[] = {
+    USK_FIXED("actions_avail", "kill_process kill_thread trap errno user_notif trace log allow"),
+    {.name = "actions_logged", .mode = kWritable, .text = logged_text, .write = set_logged},
+};
 constexpr Entry kYama[] = {
     {.name = "ptrace_scope", .mode = kWritable, .text = scope_text, .write = set_scope},
 };
@@ -134,6 +150,7 @@ constexpr Entry kKernel[] = {
     {.name = "pid_max", .mode = kFile, .text = pid_max_text},
     {.name = "random", .mode = kDir, .children = kRandom},
     USK_FIXED("randomize_va_space", "2"),
+    {.name = "seccomp", .mode = kDir, .children = kSeccomp},
     ipc_sysctl_entry<IpcSysctl::kSem>("sem"),
     USK_FIXED("shm_rmid_forced", "0"),
     ipc_sysctl_entry<IpcSysctl::kShmAll>("shmall"),

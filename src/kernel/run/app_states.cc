@@ -1,9 +1,7 @@
-// Guest code on the CPU, and the legacy vsyscall page.
-#include <sys/syscall.h>
-#include <sys/time.h>
-
+// Guest code on the CPU.
 #include "base/log.h"
 #include "kernel/kernel.h"
+#include "kernel/run/watched_calls.h"
 #include "kernel/signal/rseq.h"
 #include "kernel/signal/send.h"
 
@@ -30,9 +28,6 @@ void on_fault(Task& t, const Trap& trap) {
 uint64_t time_page_of(Task& t) {
   return t.mm->layout.vdso ? t.mm->layout.vdso - platform::kPageSize : 0;
 }
-
-// Whether somebody is to see each of its calls.
-bool calls_are_watched(const Task& t) { return t.kernel.hooks.entered || t.traced; }
 
 // Lets the platform answer who the task is, where nobody watches its calls and the answers change
 // with its credentials alone (the maps of other user namespaces may be written at any time).
@@ -89,44 +84,6 @@ Step App::run(Task& t) {
   if (!t.kernel.scheduler.enter_guest(t)) return App{};
   t.cpu->resume(is_stepped(t) ? platform::Thread::Mode::kStep : platform::Thread::Mode::kRun);
   return InGuest{};
-}
-
-// The page holds gettimeofday, time and getcpu at 1024-byte steps; a call into it is made as the
-// system call, then returns to its caller.
-Step Vsyscall::run(Task& t) {
-  Regs& regs = t.cpu->regs();
-  const uint64_t entry = regs.rip - kVsyscallPage;
-  static constexpr uint64_t kCalls[] = {SYS_gettimeofday, SYS_time, SYS_getcpu};
-  uint64_t caller = 0;
-  if (entry % 1024 || entry / 1024 >= std::size(kCalls) ||
-      !t.mem().copy_in(std::as_writable_bytes(std::span(&caller, 1)), regs.rsp)) {
-    Lock lock(task_mutex);
-    force_signal(t, fault_siginfo(SIGSEGV, SEGV_MAPERR, regs.rip));
-    return App{};
-  }
-  t.frame.begin(kCalls[entry / 1024], regs.syscall_args());
-  return VsyscallInvoke{};
-}
-
-Step VsyscallAfterPtraceEventSeccomp::run(Task&) { return VsyscallInvoke{}; }
-
-Step VsyscallInvoke::run(Task& t) {
-  Regs& regs = t.cpu->regs();
-  SyscallResult r = t.kernel.hooks.invoke(t, t.frame);
-  int64_t result = r ? 0 : -int64_t(r.error());
-  if (r && std::holds_alternative<int64_t>(r->v_)) result = std::get<int64_t>(r->v_);
-  uint64_t caller = 0;
-  if (result == -EFAULT ||
-      !t.mem().copy_in(std::as_writable_bytes(std::span(&caller, 1)), regs.rsp)) {
-    Lock lock(task_mutex);
-    force_signal(t, fault_siginfo(SIGSEGV, SEGV_MAPERR, regs.rip));
-    return App{};
-  }
-  regs.set_result(result);
-  regs.rip = caller;
-  regs.rsp += 8;
-  regs.orig_rax = -1;
-  return App{};
 }
 
 }  // namespace usk

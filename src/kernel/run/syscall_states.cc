@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/stop.h"
+#include "kernel/run/seccomp_states.h"
+#include "kernel/run/syscall_states.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/exec.h"
 
@@ -24,7 +26,26 @@ Step Syscall::run(Task& t) {
   add_to<uint64_t>(t.kernel.counters.syscalls, 1);
   // What a tracer at an enter-stop sees as the result so far.
   t.cpu->set_result(-ENOSYS);
+  if (t.dispatch.on && seccomp::dispatch_to_user(t)) return App{};
+  if (t.kernel.options().stop_order == StopOrder::k35) return run_filters(t, FilterRun::kFirst);
   return SyscallEnter{};
+}
+
+bool is_dying(Task& t) {
+  Lock lock(task_mutex);
+  return t.fatal_signal_pending();
+}
+
+bool reread_call(Task& t) {
+  t.cpu->forget_copies();
+  const Regs& regs = t.cpu->regs();
+  t.frame.begin(uint32_t(regs.orig_rax), regs.syscall_args());
+  return int32_t(regs.orig_rax) >= 0;
+}
+
+RunState skip_call(Task& t) {
+  t.frame.registers_set = true;
+  return SyscallExit{};
 }
 
 namespace {
@@ -34,25 +55,7 @@ RunState after_enter(Task& t) {
   return SyscallSeccomp{};
 }
 
-bool is_dying(Task& t) {
-  Lock lock(task_mutex);
-  return t.fatal_signal_pending();
-}
-
-// The call is not made: the result is what the tracer left in the registers.
-RunState skip_call(Task& t) {
-  t.frame.registers_set = true;
-  return SyscallExit{};
-}
-
 }  // namespace
-
-// A stopped call is what its registers say afterwards. False: the tracer took the number away.
-bool reread_call(Task& t) {
-  const Regs& regs = t.cpu->regs();
-  t.frame.begin(regs.orig_rax, regs.syscall_args());
-  return int32_t(regs.orig_rax) >= 0;
-}
 
 Step SyscallEnter::run(Task& t) {
   if (!t.traced) return after_enter(t);
@@ -70,13 +73,6 @@ Step SyscallAfterSyscallEnterStop::run(Task& t) {
 Step SyscallAfterSysemuStop::run(Task& t) {
   if (is_dying(t)) return App{};
   return skip_call(t);
-}
-
-Step SyscallAfterPtraceEventSeccomp::run(Task&) { return SyscallInvoke{}; }
-
-Step SyscallSeccomp::run(Task& t) {
-  if (t.kernel.hooks.entered) t.kernel.hooks.entered(t, t.frame);
-  return SyscallInvoke{};
 }
 
 namespace {

@@ -37,11 +37,7 @@ Found::What default_effect(Task& t, const siginfo_t& info) REQUIRES(task_mutex) 
     case DefaultAction::kContinue: return Found::kAgain;
     case DefaultAction::kStop: begin_group_stop(t, sig); return Found::kAgain;
     case DefaultAction::kTerminate: begin_group_exit(g, sig); return Found::kAgain;
-    case DefaultAction::kCore: {
-      const bool dumps = g.limits[RLIMIT_CORE].rlim_cur != 0 && t.mm && t.mm->dumpable == 1;
-      begin_group_exit(g, sig | (dumps ? 0x80 : 0));
-      return Found::kAgain;
-    }
+    case DefaultAction::kCore: kill_group(t, sig); return Found::kAgain;
   }
   return Found::kAgain;
 }

@@ -133,6 +133,12 @@ void begin_group_exit(ThreadGroup& g, int wait_status) {
   }
 }
 
+void kill_group(Task& t, int sig) {
+  ThreadGroup& g = *t.group;
+  const bool dumps = g.limits[RLIMIT_CORE].rlim_cur != 0 && t.mm && t.mm->dumpable == 1;
+  begin_group_exit(g, sig | (dumps ? 0x80 : 0));
+}
+
 bool may_signal(const Task& sender, const Task& target, int sig) {
   if (sender.group.get() == target.group.get()) return true;
   const Creds &a = *sender.creds, &b = *target.creds;

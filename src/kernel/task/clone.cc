@@ -209,6 +209,7 @@ int event_of(Task& t, const CloneRequest& q) REQUIRES(task_mutex) {
 void publish(Task& t, const CloneRequest& q, Ref<Task> child) REQUIRES(task_mutex) {
   ThreadGroup& g = *child->group;
   child->pid->task = child.get();
+  seccomp::inherit(t, *child);
   if (!(q.flags & CLONE_THREAD)) {
     child->pid->group = &g;
     g.leader = child.get();

@@ -104,6 +104,7 @@ void commit_exec(Task& t) {
   t.clear_child_tid = 0;
   t.robust_list = 0;
   t.rseq = RseqArea{};
+  t.dispatch = {};
   t.frame.result = 0;
   t.frame.registers_set = true;
   Lock lock(task_mutex);

@@ -269,6 +269,7 @@ Step ExitMain::run(Task& t) {
   {
     Lock lock(task_mutex);
     t.exiting = true;
+    seccomp::release(t);
     leave_group_stop(t);
     detach_all(t);
     last = --t.group->live == 0;

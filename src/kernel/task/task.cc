@@ -16,6 +16,7 @@ void SyscallFrame::begin(uint64_t number, const std::array<uint64_t, 6>& argumen
   extra.reset();
   result = 0;
   registers_set = false;
+  vsyscall = false;
 }
 
 Task::Task(Kernel& k, Ref<Pid> p, Ref<ThreadGroup> g)

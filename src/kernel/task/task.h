@@ -15,6 +15,8 @@
 #include "kernel/ptrace/tracing.h"
 #include "kernel/run/outcome.h"
 #include "kernel/run/run_state.h"
+#include "kernel/seccomp/state.h"
+#include "kernel/seccomp/user_dispatch.h"
 #include "kernel/signal/signal.h"
 #include "kernel/task/fs_state.h"
 #include "kernel/task/namespaces.h"
@@ -40,9 +42,10 @@ struct SyscallFrame {
   std::shared_ptr<void> extra;                  // What else a handler keeps between calls.
   int64_t result = 0;
   bool registers_set = false;
+  bool vsyscall = false;  // Made by a jump into the vsyscall page.
   // Another call begins. What the one before it held on to was let go by SyscallExit.
   void begin(uint64_t number, const std::array<uint64_t, 6>& arguments);
-  USK_FIELDS(nr, args, first, deadline, progress, result)
+  USK_FIELDS(nr, args, first, deadline, progress, result, vsyscall)
 };
 
 // What restart_syscall(2) goes on with.
@@ -94,6 +97,10 @@ class Task final : public RefCounted {
   Ref<const Creds> answered_creds;  // Those that the platform answers with; null: none yet.
   Namespaces ns;
   std::array<char, 16> comm{};
+
+  // --- Who looks at its calls first.
+  seccomp::State seccomp;
+  seccomp::UserDispatch dispatch;
 
   // --- Signals.
   SignalSet blocked GUARDED_BY(task_mutex) = 0;
@@ -206,7 +213,7 @@ class Task final : public RefCounted {
   USK_FIELDS(pid, group, state, frame, restart, mm, fds, fs, creds, ns, comm, blocked, saved_mask,
              pending, alt_stack, in_group_stop, tracing, exiting, exit_status, exit_signal,
              parent_death_signal, clear_child_tid, robust_list, rseq, personality, nice, policy,
-             realtime_priority, timer_slack_ns, start_ns, usage, sem_undo)
+             realtime_priority, timer_slack_ns, start_ns, usage, sem_undo, seccomp, dispatch)
 
  private:
   WaitSet waits_;

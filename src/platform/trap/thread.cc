@@ -344,8 +344,10 @@ void TrapThread::interrupt() {
 void TrapThread::set_identity(const std::optional<Identity>& identity) {
   uint32_t* const to = area().identity;
   if (!identity) {
-    std::fill_n(to, trap::kIdentities, 0);
-    area().time_page = 0;
+    for (int i = 0; i < trap::kIdentities; i++) {
+      std::atomic_ref(to[i]).store(0, std::memory_order_relaxed);
+    }
+    std::atomic_ref(area().time_page).store(0, std::memory_order_relaxed);
     return;
   }
   const Identity& i = *identity;

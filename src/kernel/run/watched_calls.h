@@ -1,0 +1,13 @@
+// Whether somebody is to see each of a task's calls.
+#pragma once
+#include "kernel/task/task.h"
+
+namespace usk {
+
+// Then the platform may answer none by itself (Thread::set_identity).
+bool calls_are_watched(const Task& t);
+
+// calls_are_watched() may have changed: holds from the task's next call on, even if it runs now.
+void watch_calls(Task& t);
+
+}  // namespace usk

@@ -1,0 +1,25 @@
+// The names of verdicts: /proc/sys/kernel/seccomp.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace usk::seccomp {
+
+// "kill_process", "errno"...; empty: there is no such action.
+std::string_view action_name(uint32_t action);
+
+// A set of actions as a line of their names, the strictest first, and back. Nothing: a name is
+// unknown.
+using ActionSet = uint32_t;
+constexpr ActionSet kAllActions = 0xff;
+constexpr ActionSet kAllowAction = 0x80;
+std::string action_names(ActionSet set);
+std::optional<ActionSet> actions_of(std::string_view names);
+
+// Which are to be logged: kept for who asks. Unlike Linux: there is no log of them.
+std::atomic<ActionSet>& logged_actions();
+
+}  // namespace usk::seccomp
