@@ -4,8 +4,11 @@
 // guest memory is the benchmark's own. So it can be measured with tools that count instructions:
 //   valgrind --tool=callgrind build/release/bench/call_micro --benchmark_filter=stat
 #include <benchmark/benchmark.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -267,6 +270,26 @@ void pipe_write_read(benchmark::State& s) {
               trap(SYS_read, fds[0], guest(kBufferAt), 1)});
 }
 BENCHMARK(pipe_write_read);
+
+// The last: a filter stays. Of 300 instructions, nearly all of which compare the number.
+void getppid_filtered(benchmark::State& s) {
+  static std::vector<sock_filter> filter = {{BPF_LD | BPF_W | BPF_ABS, 0, 0, 0}};
+  while (filter.size() < 291) filter.push_back({BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1000});
+  while (filter.size() < 299) {
+    const auto offset = uint32_t(16 + filter.size() % 8 * 4);
+    filter.push_back({BPF_LD | BPF_W | BPF_ABS, 0, 0, offset});
+  }
+  filter.push_back({BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW});
+  memcpy(memory() + kBufferAt, filter.data(), filter.size() * sizeof filter[0]);
+  const uint64_t program[] = {filter.size(), guest(kBufferAt)};
+  memcpy(memory() + kPathAt, program, sizeof program);
+  if (machine().call(SYS_prctl, {PR_GET_SECCOMP}) == 0) {
+    machine().call(SYS_prctl, {PR_SET_NO_NEW_PRIVS, 1});
+    if (machine().call(SYS_seccomp, {SECCOMP_SET_MODE_FILTER, 0, guest(kPathAt)}) != 0) abort();
+  }
+  measure(s, {trap(SYS_getppid)});
+}
+BENCHMARK(getppid_filtered);
 
 }  // namespace
 }  // namespace usk
