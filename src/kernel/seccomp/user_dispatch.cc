@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint64_t kOff = 0, kExclusive = 1, kInclusive = 2;
 constexpr uint8_t kAllow = 0, kBlock = 1;
+constexpr uint64_t kAddressEnd = 0x7ffffffff000;  // Of any process, on Linux.
 
 void end_process(Task& t, int sig) {
   Lock lock(task_mutex);
@@ -35,7 +36,7 @@ Result<void> set_user_dispatch(Task& t, uint64_t mode, uint64_t offset, uint64_t
       break;
     default: return Err(EINVAL);
   }
-  if (mode != kOff && selector >= platform::kGuestEnd) return Err(EFAULT);
+  if (mode != kOff && selector >= kAddressEnd) return Err(EFAULT);
   t.dispatch = {.on = mode != kOff, .offset = offset, .length = length, .selector = selector};
   watch_calls(t);
   return {};
