@@ -6,6 +6,7 @@
 #include "kernel/kernel.h"
 #include "kernel/ptrace/stop.h"
 #include "kernel/ptrace/yama.h"
+#include "kernel/run/watched_calls.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/access.h"
 #include "kernel/task/exit.h"
@@ -22,12 +23,6 @@ void link(Task& tracer, Task& tracee, Ref<const Creds> creds, bool seized, uint3
   tr.options = options;
   tracee.traced = true;
   tracer.tracing.tracees.push_back(&tracee);
-}
-
-// The kernel process is to see all calls of the task from now on.
-void watch_calls(Task& t) REQUIRES(task_mutex) {
-  t.answered_creds.reset();
-  t.kernel.scheduler.kick(t);
 }
 
 // The thread that wait4(2) and PTRACE_TRACEME take for the parent. Null: none that could trace.

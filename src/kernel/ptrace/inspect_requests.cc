@@ -1,9 +1,14 @@
 // Requests about the stop itself and what else the kernel knows of a tracee.
 #include <linux/capability.h>
 
+#include "kernel/kernel.h"
 #include "kernel/ptrace/call_info.h"
 #include "kernel/ptrace/requests.h"
 
+#ifndef PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG
+#define PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG 0x4210
+#define PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
+#endif
 #ifndef PTRACE_SET_SYSCALL_INFO
 #define PTRACE_SET_SYSCALL_INFO 0x4212
 #endif
@@ -61,6 +66,62 @@ SyscallResult rseq_configuration(Task& tracer, Task& t, const PtraceRequest& q) 
   return sizeof c;
 }
 
+// The filters of a task, the oldest first, for who is bound by none itself.
+Result<Ref<const seccomp::Filter>> filter_of(Task& tracer, Task& t, uint64_t number) {
+  if (!tracer.creds->capable(CAP_SYS_ADMIN, *tracer.kernel.root_user_ns) ||
+      tracer.seccomp.is_on()) {
+    return Err(EACCES);
+  }
+  if (t.seccomp.mode != seccomp::Mode::kFilter) return Err(EINVAL);
+  size_t count;
+  {
+    Lock lock(task_mutex);
+    count = t.seccomp.filter ? t.seccomp.filter->depth() : 0;
+  }
+  if (number >= count) return Err(ENOENT);
+  auto filter = seccomp::nth_newest(t, count - 1 - number);
+  if (!filter) return Err(ENOENT);
+  return filter;
+}
+
+SyscallResult get_filter(Task& tracer, Task& t, const PtraceRequest& q) {
+  const auto filter = TRY(filter_of(tracer, t, q.addr));
+  if (q.data) TRY(tracer.mem().copy_out(q.data, std::as_bytes(filter->program())));
+  return filter->program().size();
+}
+
+SyscallResult filter_metadata(Task& tracer, Task& t, const PtraceRequest& q) {
+  struct seccomp_metadata m{};
+  const size_t size = std::min<uint64_t>(q.addr, sizeof m);
+  if (size < sizeof m.filter_off) return Err(EINVAL);
+  m.filter_off = TRY(tracer.mem().get(UserPtr<const uint64_t>{q.data}));
+  const auto filter = TRY(filter_of(tracer, t, m.filter_off));
+  if (filter->logs()) m.flags |= SECCOMP_FILTER_FLAG_LOG;
+  TRY(tracer.mem().copy_out(q.data, std::as_bytes(std::span(&m, 1)).first(size)));
+  return size;
+}
+
+// struct ptrace_sud_config
+struct DispatchConfig {
+  uint64_t mode, selector, offset, length;
+};
+
+SyscallResult get_dispatch(Task& tracer, Task& t, const PtraceRequest& q) {
+  if (q.addr != sizeof(DispatchConfig)) return Err(EINVAL);
+  const auto& d = t.dispatch;
+  const DispatchConfig c{
+      .mode = d.on ? 1ull : 0ull, .selector = d.selector, .offset = d.offset, .length = d.length};
+  TRY(tracer.mem().put(UserPtr<DispatchConfig>{q.data}, c));
+  return 0;
+}
+
+SyscallResult set_dispatch(Task& tracer, Task& t, const PtraceRequest& q) {
+  if (q.addr != sizeof(DispatchConfig)) return Err(EINVAL);
+  const auto c = TRY(tracer.mem().get(UserPtr<const DispatchConfig>{q.data}));
+  TRY(seccomp::set_user_dispatch(t, c.mode, c.offset, c.length, c.selector));
+  return 0;
+}
+
 }  // namespace
 
 RequestResult inspect_request(Task& tracer, Task& t, const PtraceRequest& q) {
@@ -71,6 +132,10 @@ RequestResult inspect_request(Task& tracer, Task& t, const PtraceRequest& q) {
     case PTRACE_GET_SYSCALL_INFO: return get_call_info(tracer, t, q);
     case PTRACE_SET_SYSCALL_INFO: return change_call_info(tracer, t, q);
     case PTRACE_GET_RSEQ_CONFIGURATION: return rseq_configuration(tracer, t, q);
+    case PTRACE_SECCOMP_GET_FILTER: return get_filter(tracer, t, q);
+    case PTRACE_SECCOMP_GET_METADATA: return filter_metadata(tracer, t, q);
+    case PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG: return get_dispatch(tracer, t, q);
+    case PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG: return set_dispatch(tracer, t, q);
     default: return std::nullopt;
   }
 }

@@ -207,7 +207,9 @@ TEST(SeccompDecisions, LongChainsAreLetGo) {
     ASSERT_TRUE(f);
     if (!(*f)->put_before(newest)) break;
     newest = *f;
-    if (n % 64 == 0) EXPECT_EQ(newest->judge({}).by, nullptr);
+    if (n % 64 == 0) {
+      EXPECT_EQ(newest->judge({}).by, nullptr);
+    }
   }
   EXPECT_EQ(n, 3641);  // As Linux has it: five instructions and four for each.
   EXPECT_EQ(newest->depth(), size_t(n));
