@@ -3,8 +3,8 @@
 #include <linux/kcmp.h>
 
 #include "kernel/kernel.h"
-#include "kernel/signal/send.h"
 #include "kernel/ptrace/yama.h"
+#include "kernel/signal/send.h"
 #include "kernel/task/access.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/pid_file.h"

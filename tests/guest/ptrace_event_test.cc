@@ -131,9 +131,8 @@ TEST(PtraceEvent, ExecSendsSigtrapToAttached) {
 }
 
 TEST(PtraceEvent, Exec) {
-  const pid_t pid =
-      traced_child([] { execl("/proc/self/exe", "x", "--no-such-flag", nullptr); },
-                   PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD);
+  const pid_t pid = traced_child([] { execl("/proc/self/exe", "x", "--no-such-flag", nullptr); },
+                                 PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD);
   go(pid);
   EXPECT_STOP(pid, SIGTRAP, PTRACE_EVENT_EXEC);
   EXPECT_EQ(event_message(pid), unsigned(pid));

@@ -325,8 +325,8 @@ TEST(Ptrace, FloatingPointRegisters) {
 }
 
 TEST(Ptrace, SyscallInfo) {
-  const pid_t pid = traced_child([] { syscall(SYS_getpgid, 987654321, 2, 3, 4, 5, 6); },
-                                 PTRACE_O_TRACESYSGOOD);
+  const pid_t pid =
+      traced_child([] { syscall(SYS_getpgid, 987654321, 2, 3, 4, 5, 6); }, PTRACE_O_TRACESYSGOOD);
   __ptrace_syscall_info info{};
   EXPECT_EQ(raw_ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info), 24);
   EXPECT_EQ(info.op, PTRACE_SYSCALL_INFO_NONE);

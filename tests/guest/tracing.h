@@ -37,8 +37,9 @@ inline std::string describe_stop(int status) {
   return text;
 }
 
-#define EXPECT_STOP(pid, ...) \
-  EXPECT_EQ(guest::describe_stop(guest::next_status(pid)), guest::describe_stop(guest::stop_of(__VA_ARGS__)))
+#define EXPECT_STOP(pid, ...)                              \
+  EXPECT_EQ(guest::describe_stop(guest::next_status(pid)), \
+            guest::describe_stop(guest::stop_of(__VA_ARGS__)))
 #define EXPECT_STATUS(pid, status) \
   EXPECT_EQ(guest::describe_stop(guest::next_status(pid)), guest::describe_stop(status))
 

@@ -185,8 +185,9 @@ std::string identity_lines(const Subject& s, const Task& t, size_t fd_size) REQU
              "State:\t{} ({})\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n"
              "Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\n",
              letter, state_name_of(letter), s.nr(t.group->pid), s.nr(t.pid), k.parent,
-             t.tracing.tracer ? s.nr(t.tracing.tracer->pid) : 0, ids.uid_out(c.uid), ids.uid_out(c.euid), ids.uid_out(c.suid), ids.uid_out(c.fsuid),
-             ids.gid_out(c.gid), ids.gid_out(c.egid), ids.gid_out(c.sgid), ids.gid_out(c.fsgid)) +
+             t.tracing.tracer ? s.nr(t.tracing.tracer->pid) : 0, ids.uid_out(c.uid),
+             ids.uid_out(c.euid), ids.uid_out(c.suid), ids.uid_out(c.fsuid), ids.gid_out(c.gid),
+             ids.gid_out(c.egid), ids.gid_out(c.sgid), ids.gid_out(c.fsgid)) +
          fmt::format("FDSize:\t{}\nGroups:\t{}\nNStgid:{}\nNSpid:{}\nNSpgid:{}\nNSsid:{}\n",
                      fd_size, groups, numbers_below(s, t, t.group->pid), numbers_below(s, t, t.pid),
                      t.group->process_group ? numbers_below(s, t, t.group->process_group->id) : "",
