@@ -77,7 +77,6 @@ void enter_handler(Regs& r, const BuiltFrame& frame, const FrameRequest& q) {
   r.rax = 0;
   r.cs = kUserCs, r.ss = kUserSs;
   r.eflags &= ~(kFlagDirection | kFlagResume | kFlagTrap);
-  r.orig_rax = -1;
 }
 
 bool restore_regs(Regs& r, const SignalContext& m) {

@@ -40,7 +40,9 @@ SyscallResult set_mask(Task& tracer, Task& t, const PtraceRequest& q) {
   const SignalSet mask = TRY(tracer.mem().get(UserPtr<const SignalSet>{q.data}));
   Lock lock(task_mutex);
   t.saved_mask.reset();
+  const bool interrupted = t.interrupted;
   set_blocked(t, mask);
+  if (interrupted) t.interrupted = true;  // It was to look at more than signals, perhaps.
   return 0;
 }
 

@@ -57,6 +57,7 @@ bool is_reparented(const Task& t) {
 
 bool stop_for_signal(Task& t, const siginfo_t& info) {
   if (!t.traced || info.si_signo == SIGKILL || t.fatal_signal_pending()) return false;
+  if (t.hidden_signals & signal_bit(info.si_signo)) return false;
   t.stop_dequeued = true;
   enter_stop(t, {.kind = Kind::kSignalDelivery, .code = info.si_signo, .info = info}, CLD_TRAPPED,
              0);
@@ -91,7 +92,7 @@ bool stop_for_call(Task& t, CallSide side) {
 
 bool stop_for_step(Task& t) {
   if (t.tracing.step == Tracing::Step::kNone || t.fatal_signal_pending()) return false;
-  return trap(t, Kind::kSyscall, SIGTRAP, SIGTRAP, CLD_TRAPPED, 0);
+  return trap(t, Kind::kEvent, SIGTRAP, SIGTRAP, CLD_TRAPPED, 0);
 }
 
 bool wants_group_trap(const Task& t) { return t.tracing.trap_stop || t.tracing.trap_notify; }
@@ -101,11 +102,11 @@ void stop_for_group(Task& t) {
   if (t.fatal_signal_pending()) return;
   const bool stopping = g.stopped || g.threads_to_stop > 0 || t.group_stop_pending;
   if (t.tracing.seized) {
-    const int signal = stopping ? g.stop_signal : SIGTRAP;
+    const int signal = stopping ? t.group_stop_signal : SIGTRAP;
     trap(t, Kind::kGroup, signal, signal | PTRACE_EVENT_STOP << 8, CLD_STOPPED, 0);
     return;
   }
-  const int signal = g.stop_signal ? g.stop_signal : SIGSTOP;
+  const int signal = t.group_stop_signal ? t.group_stop_signal : SIGSTOP;
   enter_stop(t, {.kind = Kind::kGroup, .code = signal, .info = {}}, CLD_STOPPED, 0);
 }
 
@@ -132,7 +133,8 @@ void leave_stop(Task& t) {
   tr.stop.reset();
   tr.message = 0;
   tr.unreported = 0;
-  t.recalc_interrupted();
+  // It may have to look at the result of a call as well, which nothing pending tells.
+  if (t.has_work()) t.interrupted = true;
   t.kernel.scheduler.kick(t);
 }
 

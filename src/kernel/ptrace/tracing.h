@@ -34,10 +34,12 @@ struct Tracing {
   enum class Calls : uint8_t { kRun, kStop, kEmulate } calls = Calls::kRun;
   enum class Step : uint8_t { kNone, kInstruction, kBlock } step = Step::kNone;
   std::optional<PtraceStop> stop;
-  int unreported = 0;        // The stop's code, until wait4(2) has taken it.
-  siginfo_t signal_shown{};  // In a signal-delivery-stop; PTRACE_SETSIGINFO changes it.
-  int resume_signal = 0;     // That the tracer chose to go on with.
-  uint64_t message = 0;      // PTRACE_GETEVENTMSG
+  int unreported = 0;  // The stop's code, until wait4(2) has taken it.
+  // In a signal-delivery-stop; PTRACE_SETSIGINFO changes it. And whose queue it came from.
+  siginfo_t signal_shown{};
+  SignalScope signal_scope = SignalScope::kTask;
+  int resume_signal = 0;  // That the tracer chose to go on with.
+  uint64_t message = 0;   // PTRACE_GETEVENTMSG
   // Stops to come: PTRACE_INTERRUPT and group-stops; a seized task is told that those begin or end.
   bool trap_stop = false, trap_notify = false;
 

@@ -52,12 +52,10 @@ RunState skipped(Task& t, int64_t result) {
   return skipped(t);
 }
 
-RunState kill_process(Task& t) {
-  Regs& regs = t.cpu->regs();
-  regs.rax = regs.orig_rax;
-  Lock lock(task_mutex);
-  kill_group(t, SIGSYS);
-  return App{};
+// By a signal that comes when the call is over, so that a tracer sees its exit.
+RunState kill_process(Task& t, uint16_t data = 0) {
+  seccomp::send_sigsys(t, seccomp::kSysSeccomp, data, seccomp::Sigsys::kFatal);
+  return t.frame.vsyscall ? RunState(App{}) : SyscallExit{};
 }
 
 // The thread alone ends, as if by this signal.
@@ -129,8 +127,8 @@ RunState obey(Task& t, const Judgement& j, FilterRun which) {
       return skipped(t);
     case SECCOMP_RET_KILL_THREAD:
       if (!is_last_thread(t)) return kill_thread(t, SIGSYS);
-      return kill_process(t);
-    default: return kill_process(t);
+      return kill_process(t, j.data());
+    default: return kill_process(t, j.data());
   }
 }
 

@@ -6,7 +6,7 @@
 
 namespace usk::seccomp {
 
-void send_sigsys(Task& t, int code, int reason) {
+void send_sigsys(Task& t, int code, int reason, Sigsys how) {
   Regs& regs = t.cpu->regs();
   regs.rax = regs.orig_rax;
   t.frame.registers_set = true;
@@ -17,7 +17,7 @@ void send_sigsys(Task& t, int code, int reason) {
   info.si_syscall = int(t.frame.nr);
   info.si_arch = AUDIT_ARCH_X86_64;
   Lock lock(task_mutex);
-  force_signal(t, info);
+  how == Sigsys::kFatal ? force_fatal_signal(t, info) : force_signal(t, info);
 }
 
 }  // namespace usk::seccomp

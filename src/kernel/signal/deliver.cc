@@ -21,8 +21,10 @@ struct Found {
 
 std::optional<siginfo_t> dequeue(Task& t) REQUIRES(task_mutex) {
   const SignalSet allowed = ~t.blocked;
-  if (auto info = t.pending.take(allowed & kSynchronous)) return info;
+  t.tracing.signal_scope = SignalScope::kTask;
+  if (auto info = t.pending.take_fault(allowed)) return info;
   if (auto info = t.pending.take(allowed)) return info;
+  t.tracing.signal_scope = SignalScope::kGroup;
   return t.group->pending.take(allowed);
 }
 
@@ -114,7 +116,7 @@ std::optional<siginfo_t> tracers_choice(Task& t) REQUIRES(task_mutex) {
                         from ? t.creds->user_ns->uid_out(from->creds->uid) : 0);
   }
   if (t.blocked & signal_bit(sig)) {
-    t.pending.add(info);
+    (void)send_signal(t, info, tr.signal_scope);
     return std::nullopt;
   }
   return info;

@@ -131,12 +131,10 @@ void restart_or_fail_syscall(Task& t, bool handler, bool sa_restart) {
     case kERESTART_RESTARTBLOCK:
       if (handler) return regs.set_result(-EINTR);
       regs.rewind_syscall(SYS_restart_syscall);
-      regs.orig_rax = -1;
       return;
     default: return;
   }
-  regs.rewind_syscall(nr);
-  regs.orig_rax = -1;
+  regs.rewind_syscall(nr);  // Whose result is no error: nobody rewinds twice.
 }
 
 }  // namespace usk

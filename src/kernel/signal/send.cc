@@ -122,6 +122,12 @@ void force_signal(Task& t, siginfo_t info) {
   t.forced_signals |= signal_bit(sig);
 }
 
+void force_fatal_signal(Task& t, const siginfo_t& info) {
+  t.group->handlers->of(info.si_signo) = SignalAction{};
+  t.hidden_signals |= signal_bit(info.si_signo);
+  force_signal(t, info);
+}
+
 void begin_group_exit(ThreadGroup& g, int wait_status) {
   if (g.exiting) return;
   g.exiting = true;
@@ -166,6 +172,7 @@ void begin_group_stop(Task& t, int sig) {
   for (Task* other : g.tasks) {
     if (other->exiting || other->in_group_stop) continue;
     other->group_stop_pending = other->group_stop_counted = true;
+    other->group_stop_signal = sig;
     g.threads_to_stop++;
     if (other != &t && other->tracing.seized) {
       notify_seized(*other);

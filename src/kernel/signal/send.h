@@ -6,7 +6,6 @@ namespace usk {
 
 // Queues a signal for one task, or for any thread of its group, and wakes who is to take it.
 // EAGAIN: a real-time signal found the queue full (RLIMIT_SIGPENDING). Ignored signals vanish.
-enum class SignalScope { kTask, kGroup };
 Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
     REQUIRES(task_mutex);
 Result<void> send_group_signal(ThreadGroup& group, const siginfo_t& info) REQUIRES(task_mutex);
@@ -15,6 +14,9 @@ int signal_process_group(ProcessGroup& group, const siginfo_t& info) REQUIRES(ta
 
 // A fault: cannot be ignored or blocked (a blocked or ignored one kills).
 void force_signal(Task& t, siginfo_t info) REQUIRES(task_mutex);
+
+// A signal that ends the process, whatever it blocks, handles or has for a tracer.
+void force_fatal_signal(Task& t, const siginfo_t& info) REQUIRES(task_mutex);
 
 // All threads of the group are to end with this wait status (the first caller decides).
 void begin_group_exit(ThreadGroup& group, int wait_status) REQUIRES(task_mutex);

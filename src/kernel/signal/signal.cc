@@ -58,16 +58,26 @@ std::optional<siginfo_t> PendingSignals::take(SignalSet allowed) {
   const int sig = std::countr_zero(ready) + 1;
   auto first = std::find_if(queue_.begin(), queue_.end(),
                             [&](const siginfo_t& i) { return i.si_signo == sig; });
-  siginfo_t info;
-  if (first == queue_.end()) {
-    info = user_siginfo(sig, SI_USER, 0, 0);
-  } else {
-    info = *first;
-    queue_.erase(first);
-  }
+  if (first != queue_.end()) return remove(first);
+  set_ &= ~signal_bit(sig);
+  return user_siginfo(sig, SI_USER, 0, 0);
+}
+
+std::optional<siginfo_t> PendingSignals::take_fault(SignalSet allowed) {
+  if (!(set_ & allowed & kSynchronous)) return std::nullopt;
+  auto first = std::find_if(queue_.begin(), queue_.end(), [&](const siginfo_t& i) {
+    return i.si_code > SI_USER && signal_bit(i.si_signo) & allowed & kSynchronous;
+  });
+  if (first == queue_.end()) return std::nullopt;
+  return remove(first);
+}
+
+siginfo_t PendingSignals::remove(std::deque<siginfo_t>::iterator at) {
+  const siginfo_t info = *at;
+  queue_.erase(at);
   const bool more = std::any_of(queue_.begin(), queue_.end(),
-                                [&](const siginfo_t& i) { return i.si_signo == sig; });
-  if (!more) set_ &= ~signal_bit(sig);
+                                [&](const siginfo_t& i) { return i.si_signo == info.si_signo; });
+  if (!more) set_ &= ~signal_bit(info.si_signo);
   return info;
 }
 

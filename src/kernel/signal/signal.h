@@ -65,6 +65,8 @@ class PendingSignals {
   void add(const siginfo_t& info, bool with_info = true);
   // The first of the lowest signal of `allowed`; synchronous ones before others.
   std::optional<siginfo_t> take(SignalSet allowed);
+  // The processor's faults, and what was made to look like one, go first, as they came.
+  std::optional<siginfo_t> take_fault(SignalSet allowed);
   void discard(SignalSet which);
   // Removes a queued signal of a timer that was deleted or is to be counted anew.
   bool has_timer(int sig, int timer_id) const;
@@ -72,9 +74,13 @@ class PendingSignals {
   USK_FIELDS(set_, queue_)
 
  private:
+  siginfo_t remove(std::deque<siginfo_t>::iterator at);
   SignalSet set_ = 0;
   std::deque<siginfo_t> queue_;
 };
+
+// Whether a signal is meant for one task or for any thread of its group.
+enum class SignalScope : uint8_t { kTask, kGroup };
 
 // siginfo_t of a signal from the kernel itself, or sent by a process.
 siginfo_t kernel_siginfo(int sig);

@@ -82,7 +82,7 @@ Result<void> copy_memory(Task& t, const CloneRequest& q, Task& child) {
   child.cpu->owner = &child;
   Regs& regs = child.cpu->regs();
   regs.set_result(0);
-  regs.orig_rax = -1;
+  regs.orig_rax = t.frame.nr;
   if (q.stack) regs.set_sp(q.stack);
   if (q.flags & CLONE_SETTLS) {
     if (q.tls >= platform::kGuestEnd) return Err(EPERM);
@@ -205,6 +205,17 @@ int event_of(Task& t, const CloneRequest& q) REQUIRES(task_mutex) {
   return t.tracing.wants(event) ? event : 0;
 }
 
+// A thread that is born into a group-stop takes part in it.
+void join_stop_of_group(const Task& t, Task& child) REQUIRES(task_mutex) {
+  ThreadGroup& g = *child.group;
+  if (!g.stopped && g.threads_to_stop == 0) return;
+  child.group_stop_pending = child.interrupted = true;
+  child.group_stop_signal = t.group_stop_signal;
+  if (g.threads_to_stop == 0) return;
+  child.group_stop_counted = true;
+  g.threads_to_stop++;
+}
+
 // Everything is there: the child becomes visible.
 void publish(Task& t, const CloneRequest& q, Ref<Task> child) REQUIRES(task_mutex) {
   ThreadGroup& g = *child->group;
@@ -218,6 +229,7 @@ void publish(Task& t, const CloneRequest& q, Ref<Task> child) REQUIRES(task_mute
     PidNamespace& ns = child->pid_ns();
     if (!ns.init) ns.init = &g;
   }
+  if (q.flags & CLONE_THREAD) join_stop_of_group(t, *child);
   g.tasks.push_back(child.get());
   g.live++;
   if (q.flags & CLONE_PTRACE || event_of(t, q)) inherit_tracer(t, *child);
@@ -273,6 +285,8 @@ Result<Namespaces> new_namespaces(Task& t, uint64_t flags, const Ref<const Creds
 SyscallResult clone_task(Task& t, const CloneRequest& q) {
   {
     Lock lock(task_mutex);
+    // Linux: a signal that came meanwhile goes first, and does not reach the child as well.
+    if (t.has_work()) return Signalled{OnSignal::kNoIntr};
     TRY(check_flags(t, q));
   }
   Resources r = TRY(copy_resources(t, q.flags));

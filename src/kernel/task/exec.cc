@@ -99,14 +99,15 @@ void commit_exec(Task& t) {
     release_vfork_parent(t);
     t.recalc_interrupted();
   }
+  // As a tracer sees the call before its result is there.
   t.cpu->regs().orig_rax = t.frame.nr;
+  t.cpu->regs().set_result(-ENOSYS);
   t.group->timers->reset_for_exec();
   t.clear_child_tid = 0;
   t.robust_list = 0;
   t.rseq = RseqArea{};
   t.dispatch = {};
   t.frame.result = 0;
-  t.frame.registers_set = true;
   Lock lock(task_mutex);
   stop_for_event(t, PTRACE_EVENT_EXEC, *former);
 }

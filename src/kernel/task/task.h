@@ -111,6 +111,7 @@ class Task final : public RefCounted {
   PendingSignals pending GUARDED_BY(task_mutex);
   // Faults that force_signal() queued: not subject to an init's immunity.
   SignalSet forced_signals GUARDED_BY(task_mutex) = 0;
+  SignalSet hidden_signals GUARDED_BY(task_mutex) = 0;  // A tracer does not get to see those.
   // The last fault, for a handler's frame: cr2, the processor's error code and trap number (both
   // 0 where the platform cannot tell).
   struct {
@@ -125,6 +126,7 @@ class Task final : public RefCounted {
   bool in_group_stop GUARDED_BY(task_mutex) = false;
   bool group_stop_pending GUARDED_BY(task_mutex) = false;
   bool group_stop_counted GUARDED_BY(task_mutex) = false;  // In ThreadGroup::threads_to_stop.
+  int group_stop_signal GUARDED_BY(task_mutex) = 0;        // Of the last one it was to join.
   // A stop signal was dequeued, and no SIGCONT has come since.
   bool stop_dequeued GUARDED_BY(task_mutex) = false;
   Tracing tracing GUARDED_BY(task_mutex);
