@@ -178,13 +178,13 @@ TEST(Seccomp, SeesArgumentsArchitectureAndPlace) {
   ASSERT_OK(set_filter(show(3101, 12)));
   ASSERT_OK(set_filter(show(SYS_tkill, kArgs + 8)));
   for (long i = 0; i < 6; ++i) {
-    const long a = 0x100000200 + 0x100000001 * i;
-    EXPECT_ERR(syscall(3000 + 2 * i, a, a, a, a, a, a), 0x200 + static_cast<int>(i));
+    const long a = 0x100000300 + 0x100000001 * i;
+    EXPECT_ERR(syscall(3000 + 2 * i, a, a, a, a, a, a), 0x300 + static_cast<int>(i));
     EXPECT_ERR(syscall(3001 + 2 * i, a, a, a, a, a, a), 1 + static_cast<int>(i));
   }
   EXPECT_ERR(syscall(3100), AUDIT_ARCH_X86_64 & 0xfff);
   EXPECT_EQ(syscall(3101), 0);  // The program is linked low.
-  for (int i = 1; i < 300; ++i) EXPECT_ERR(syscall(SYS_tkill, 0, i), i);
+  for (int i = 1; i < 500; ++i) EXPECT_ERR(syscall(SYS_tkill, 0, i), i);
 }
 
 TEST(Seccomp, SeesTheInstructionPointer) {
