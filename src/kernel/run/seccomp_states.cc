@@ -5,6 +5,9 @@
 #include <linux/audit.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+
+#include "base/log.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/seccomp_event.h"
 #include "kernel/run/syscall_states.h"
@@ -52,7 +55,12 @@ RunState skipped(Task& t, int64_t result) {
   return skipped(t);
 }
 
+void say_killed(Task& t, const char* what) {
+  LOG_INFO("{} {} ends: its seccomp filter forbids call {}", what, t.tid(), t.frame.nr);
+}
+
 RunState kill_process(Task& t) {
+  say_killed(t, "process of thread");
   Regs& regs = t.cpu->regs();
   regs.rax = regs.orig_rax;
   Lock lock(task_mutex);
@@ -62,6 +70,7 @@ RunState kill_process(Task& t) {
 
 // The thread alone ends, as if by this signal.
 RunState kill_thread(Task& t, int sig) {
+  say_killed(t, "thread");
   Lock lock(task_mutex);
   if (!t.group->exiting) t.exit_status = sig;
   return Exit{};
