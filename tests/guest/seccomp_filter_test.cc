@@ -1,7 +1,9 @@
 // seccomp(2): modes, the checks of filters, verdicts.
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/ucontext.h>
 
 #include "tests/guest/seccomp_filters.h"
@@ -405,6 +407,31 @@ TEST(Seccomp, ForkInheritsAndExecKeeps) {
     _exit(99);
   }
   EXPECT_KILLED(wait_for(pid), SIGSYS);
+}
+
+// What libc finds in the vDSO is not a call.
+TEST(Seccomp, ClocksAndTheProcessorsNumberNeedNoCall) {
+  for (long nr : {SYS_clock_gettime, SYS_clock_getres, SYS_gettimeofday, SYS_time, SYS_getcpu}) {
+    confine(on_call(nr, SECCOMP_RET_ERRNO | EREMOTE));
+  }
+  for (clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME,
+                          CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_TAI}) {
+    timespec now = {}, resolution = {};
+    EXPECT_OK(clock_gettime(clock, &now));
+    EXPECT_GT(now.tv_sec, 0);
+    EXPECT_OK(clock_getres(clock, &resolution));
+    EXPECT_EQ(resolution.tv_sec, 0);
+    EXPECT_GT(resolution.tv_nsec, 0);
+  }
+  EXPECT_OK(clock_getres(CLOCK_MONOTONIC, nullptr));
+  timeval now = {};
+  EXPECT_OK(gettimeofday(&now, nullptr));
+  unsigned cpu = ~0u, node = ~0u;
+  EXPECT_OK(getcpu(&cpu, &node));
+  EXPECT_LT(cpu, 4096u);
+  EXPECT_LT(node, 1024u);
+  timespec used;
+  EXPECT_ERR(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used), EREMOTE);
 }
 
 // The legacy page, where calls do not come from a system call instruction.
