@@ -315,6 +315,22 @@ TEST(Seccomp, TheParentIsToldOfTheKill) {
   EXPECT_EQ(info.si_status, SIGSYS);
 }
 
+TEST(Seccomp, TheInitOfANamespaceIsKilled) {
+  NEEDS_CAPABILITY(CAP_SYS_ADMIN);
+  for (uint32_t value : {SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP}) {
+    EXPECT_EXITED(run_child([=] {
+                    MUST(unshare(CLONE_NEWPID));
+                    EXPECT_KILLED(run_child([=] {
+                                    EXPECT_EQ(getpid(), 1);
+                                    confine(on_call(SYS_getppid, value));
+                                    syscall(SYS_getppid);
+                                  }),
+                                  SIGSYS);
+                  }),
+                  0);
+  }
+}
+
 TEST(Seccomp, StrictMode) {
   int pipe_fds[2];
   ASSERT_OK(pipe(pipe_fds));
