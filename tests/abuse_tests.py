@@ -457,6 +457,51 @@ def all_stubs_killed(sandbox):
 
 
 @case
+def filters_to_the_limit(sandbox):
+    """Many processes with as many seccomp filters as they may have, as long as they may be."""
+    done = sandbox.python("""
+import ctypes, os, signal, struct
+libc = ctypes.CDLL(None, use_errno=True)
+LOAD, ALLOW = struct.pack('HBBI', 0x20, 0, 0, 16), struct.pack('HBBI', 6, 0, 0, 0x7fff0000)
+def install(code):
+    held = ctypes.create_string_buffer(code)
+    program = struct.pack('HxxxxxxP', len(code) // 8, ctypes.addressof(held))
+    return libc.syscall(317, 1, 0, ctypes.create_string_buffer(program))
+libc.prctl(38, 1, 0, 0, 0)
+children = []
+for i in range(12):
+    children.append(os.fork())
+    if children[-1]: continue
+    n = 0
+    while install(LOAD * 4095 + ALLOW) == 0: n += 1
+    while install(ALLOW) == 0: n += 1
+    for nr in range(450, 600): libc.syscall(nr)
+    os._exit(0 if n > 400 and ctypes.get_errno() == 38 else 1)
+print(sum(os.waitpid(c, 0)[1] == 0 for c in children))
+""")
+    return wrong(done, "12")
+
+
+@case
+def calls_that_wait_for_nobody(sandbox):
+    """Calls that are to be answered by a supervisor that does not look at them."""
+    done = sandbox.python("""
+import ctypes, os, struct, threading
+libc = ctypes.CDLL(None, use_errno=True)
+code = b''.join(struct.pack('HBBI', *i) for i in
+                [(0x20, 0, 0, 0), (0x15, 0, 1, 110), (6, 0, 0, 0x7fc00000), (6, 0, 0, 0x7fff0000)])
+held = ctypes.create_string_buffer(code)
+program = struct.pack('HxxxxxxP', 4, ctypes.addressof(held))
+libc.prctl(38, 1, 0, 0, 0)
+assert libc.syscall(317, 1, 8, ctypes.create_string_buffer(program)) > 2
+for i in range(200): threading.Thread(target=libc.getppid, daemon=True).start()
+print('up', flush=True)
+os._exit(3)
+""")
+    return wrong(done, "up", 3)
+
+
+@case
 def time_limit(sandbox):
     done = sandbox.run("sleep", "1000", flags=["--timeout", "1"], limit=20)
     return ended_by_timeout(done)

@@ -11,7 +11,9 @@ from outcome import Outcome, run_limited
 from paths import HERE
 
 # ptrace-4.7: on a host kernel that claims to be older than 4.8, whose order of stops is another.
-PLATFORMS = ["native", "ptrace", "ptrace-4.7", "trap"]
+# trap-3.5: with the other order of stops inside, of the programs that are about it.
+PLATFORMS = ["native", "ptrace", "ptrace-4.7", "trap", "trap-3.5"]
+OLD_ORDER_PROGRAMS = ["seccomp_filter", "seccomp_notify", "seccomp_order", "syscall_dispatch"]
 LIMIT_SECONDS = 120
 
 
@@ -21,6 +23,9 @@ def command(platform, build, program):
         return [program]
     if platform == "ptrace-4.7":
         return ["setarch", "--uname-2.6", *command("ptrace", build, program)]
+    if platform == "trap-3.5":
+        usk, run, *rest = command("trap", build, program)
+        return [usk, run, "--seccomp-stop-order=3.5", *rest]
     return [build / "usk", "run", f"--platform={platform}", "--root", "/", "--tmpfs", "/tmp",
             "--ro", build / "guest", "--cwd", "/", "--", program]
 
@@ -48,6 +53,8 @@ def jobs(build, options):
     for name, program in programs(build):
         for platform in options.platform or PLATFORMS:
             if platform != "native" and not (build / "usk").exists():
+                continue
+            if platform == "trap-3.5" and name not in OLD_ORDER_PROGRAMS:
                 continue
             yield f"{name}.{platform}", (
                 lambda p=program, w=platform: run(p, w, build, options, known))

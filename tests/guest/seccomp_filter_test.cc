@@ -1,7 +1,9 @@
 // seccomp(2): modes, the checks of filters, verdicts.
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/ucontext.h>
 
 #include "tests/guest/seccomp_filters.h"
@@ -178,13 +180,13 @@ TEST(Seccomp, SeesArgumentsArchitectureAndPlace) {
   ASSERT_OK(set_filter(show(3101, 12)));
   ASSERT_OK(set_filter(show(SYS_tkill, kArgs + 8)));
   for (long i = 0; i < 6; ++i) {
-    const long a = 0x100000200 + 0x100000001 * i;
-    EXPECT_ERR(syscall(3000 + 2 * i, a, a, a, a, a, a), 0x200 + static_cast<int>(i));
+    const long a = 0x100000300 + 0x100000001 * i;
+    EXPECT_ERR(syscall(3000 + 2 * i, a, a, a, a, a, a), 0x300 + static_cast<int>(i));
     EXPECT_ERR(syscall(3001 + 2 * i, a, a, a, a, a, a), 1 + static_cast<int>(i));
   }
   EXPECT_ERR(syscall(3100), AUDIT_ARCH_X86_64 & 0xfff);
   EXPECT_EQ(syscall(3101), 0);  // The program is linked low.
-  for (int i = 1; i < 300; ++i) EXPECT_ERR(syscall(SYS_tkill, 0, i), i);
+  for (int i = 1; i < 500; ++i) EXPECT_ERR(syscall(SYS_tkill, 0, i), i);
 }
 
 TEST(Seccomp, SeesTheInstructionPointer) {
@@ -313,6 +315,22 @@ TEST(Seccomp, TheParentIsToldOfTheKill) {
   EXPECT_EQ(info.si_status, SIGSYS);
 }
 
+TEST(Seccomp, TheInitOfANamespaceIsKilled) {
+  NEEDS_CAPABILITY(CAP_SYS_ADMIN);
+  for (uint32_t value : {SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP}) {
+    EXPECT_EXITED(run_child([=] {
+                    MUST(unshare(CLONE_NEWPID));
+                    EXPECT_KILLED(run_child([=] {
+                                    EXPECT_EQ(getpid(), 1);
+                                    confine(on_call(SYS_getppid, value));
+                                    syscall(SYS_getppid);
+                                  }),
+                                  SIGSYS);
+                  }),
+                  0);
+  }
+}
+
 TEST(Seccomp, StrictMode) {
   int pipe_fds[2];
   ASSERT_OK(pipe(pipe_fds));
@@ -405,6 +423,31 @@ TEST(Seccomp, ForkInheritsAndExecKeeps) {
     _exit(99);
   }
   EXPECT_KILLED(wait_for(pid), SIGSYS);
+}
+
+// What libc finds in the vDSO is not a call.
+TEST(Seccomp, ClocksAndTheProcessorsNumberNeedNoCall) {
+  for (long nr : {SYS_clock_gettime, SYS_clock_getres, SYS_gettimeofday, SYS_time, SYS_getcpu}) {
+    confine(on_call(nr, SECCOMP_RET_ERRNO | EREMOTE));
+  }
+  for (clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME,
+                          CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_TAI}) {
+    timespec now = {}, resolution = {};
+    EXPECT_OK(clock_gettime(clock, &now));
+    EXPECT_GT(now.tv_sec, 0);
+    EXPECT_OK(clock_getres(clock, &resolution));
+    EXPECT_EQ(resolution.tv_sec, 0);
+    EXPECT_GT(resolution.tv_nsec, 0);
+  }
+  EXPECT_OK(clock_getres(CLOCK_MONOTONIC, nullptr));
+  timeval now = {};
+  EXPECT_OK(gettimeofday(&now, nullptr));
+  unsigned cpu = ~0u, node = ~0u;
+  EXPECT_OK(getcpu(&cpu, &node));
+  EXPECT_LT(cpu, 4096u);
+  EXPECT_LT(node, 1024u);
+  timespec used;
+  EXPECT_ERR(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used), EREMOTE);
 }
 
 // The legacy page, where calls do not come from a system call instruction.

@@ -5,6 +5,9 @@
 #include <linux/audit.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+
+#include "base/log.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/seccomp_event.h"
 #include "kernel/run/syscall_states.h"
@@ -52,14 +55,20 @@ RunState skipped(Task& t, int64_t result) {
   return skipped(t);
 }
 
+void say_killed(Task& t, const char* what) {
+  LOG_INFO("{} {} ends: its seccomp filter forbids call {}", what, t.tid(), t.frame.nr);
+}
+
 // By a signal that comes when the call is over, so that a tracer sees its exit.
 RunState kill_process(Task& t, uint16_t data = 0) {
+  say_killed(t, "process of thread");
   seccomp::send_sigsys(t, seccomp::kSysSeccomp, data, seccomp::Sigsys::kFatal);
   return t.frame.vsyscall ? RunState(App{}) : SyscallExit{};
 }
 
 // The thread alone ends, as if by this signal.
 RunState kill_thread(Task& t, int sig) {
+  say_killed(t, "thread");
   Lock lock(task_mutex);
   if (!t.group->exiting) t.exit_status = sig;
   return Exit{};

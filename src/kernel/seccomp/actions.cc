@@ -2,6 +2,7 @@
 
 #include <linux/seccomp.h>
 
+#include <algorithm>
 #include <array>
 
 namespace usk::seccomp {

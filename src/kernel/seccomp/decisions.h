@@ -1,6 +1,8 @@
 // What a chain of filters says about calls, remembered by number.
 #pragma once
+#include <array>
 #include <memory>
+#include <vector>
 
 #include "base/lock.h"
 #include "kernel/seccomp/filter.h"

@@ -14,7 +14,8 @@ constexpr size_t kLengthPerFilter = 4;
 Result<Ref<Filter>> Filter::make(Program program, uint32_t flags) {
   TRY(check_program(program));
   Charge charge;
-  if (!charge.set(sizeof(Filter) + program.size() * sizeof(sock_filter))) return Err(ENOMEM);
+  const size_t size = sizeof(Filter) + sizeof(Decisions) + sizeof(NotifyQueue);
+  if (!charge.set(size + program.size() * sizeof(sock_filter))) return Err(ENOMEM);
   return make_ref<Filter>(std::move(program), flags, std::move(charge));
 }
 

@@ -1,5 +1,7 @@
 // A task's filters: seccomp(2).
 #pragma once
+#include <memory>
+
 #include "base/budget.h"
 #include "kernel/seccomp/notify_queue.h"
 #include "kernel/seccomp/program.h"

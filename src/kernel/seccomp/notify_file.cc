@@ -3,7 +3,9 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <vector>
 
 #include "kernel/task/close.h"
 #include "kernel/task/task.h"

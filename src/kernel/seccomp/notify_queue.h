@@ -2,6 +2,7 @@
 #pragma once
 #include <linux/seccomp.h>
 
+#include <atomic>
 #include <map>
 #include <optional>
 

@@ -1,5 +1,7 @@
 // What a task has to do with seccomp(2).
 #pragma once
+#include <atomic>
+
 #include "kernel/seccomp/filter.h"
 
 namespace usk {
