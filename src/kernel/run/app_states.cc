@@ -29,10 +29,21 @@ uint64_t time_page_of(Task& t) {
   return t.mm->layout.vdso ? t.mm->layout.vdso - platform::kPageSize : 0;
 }
 
+// Lets the platform make calls with private futexes, for the whole space, unless one of its threads
+// is watched.
+void publish_futexes(Task& t) {
+  if (calls_are_watched(t)) {
+    t.mm->space().end_own_futexes(*t.cpu);
+  } else {
+    t.cpu->own_futexes(time_page_of(t));
+  }
+}
+
 // Lets the platform answer who the task is, where nobody watches its calls and the answers change
 // with its credentials alone (the maps of other user namespaces may be written at any time).
 void publish_identity(Task& t) {
   t.answered_creds = t.creds;
+  publish_futexes(t);
   if (calls_are_watched(t) || t.creds->user_ns.get() != t.kernel.root_user_ns.get()) {
     return t.cpu->set_identity(std::nullopt);
   }
@@ -49,7 +60,11 @@ void publish_identity(Task& t) {
 // What the trap leads to.
 RunState after_trap(Task& t, const Trap& trap) {
   switch (trap.kind) {
-    case Trap::Kind::kSyscall: t.frame.begin(trap.nr, trap.args); return Syscall{};
+    case Trap::Kind::kSyscall:
+      t.frame.begin(trap.nr, trap.args);
+      t.frame.begun = trap.begun;
+      if (trap.begun) t.frame.deadline = t.kernel.time.from_host(trap.deadline);
+      return Syscall{};
     case Trap::Kind::kVsyscall: return Vsyscall{};
     case Trap::Kind::kSyscall32: {
       // As a kernel without IA32 emulation: the interrupt vector does not exist.
@@ -61,6 +76,7 @@ RunState after_trap(Task& t, const Trap& trap) {
     }
     case Trap::Kind::kFault: on_fault(t, trap); break;
     case Trap::Kind::kLost:
+    case Trap::Kind::kWaited:
     case Trap::Kind::kInterrupted: break;
   }
   return App{};
