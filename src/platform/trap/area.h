@@ -116,8 +116,9 @@ struct Area {
   uint32_t held;       // A command sleeps while it is set.
   uint64_t time_page;  // In guest memory (abi/time_page.h); 0: clocks are not read here.
   Rseq rseq;           // To be forgotten when the thread asks for its end.
-  uint64_t futex_calls, futex_waits;  // That were made in the stub; those of them that may sleep.
-  uint32_t hints;                     // Calls of these that came by SIGSYS.
+  uint64_t futex_calls, futex_waits;   // That were made in the stub; those of them that may sleep.
+  uint32_t spin_failures, spin_skips;  // Of the last waits; waits that do not spin from now on.
+  uint32_t hints;                      // Calls of these that came by SIGSYS.
   alignas(64) Command commands[kMaxCommands];
 };
 static_assert(offsetof(Area, order) == 64);
@@ -136,7 +137,8 @@ static_assert(sizeof(Area) <= 0x1000);
 struct Policy {
   uint32_t polling;  // The kernel process looks at posts by itself, on CPU polling_cpu.
   uint32_t polling_cpu;
-  uint32_t spin_cycles;  // How long a stub waits for an answer before it sleeps.
+  uint32_t spin_cycles;        // How long a stub waits for an answer before it sleeps ...
+  uint32_t futex_spin_cycles;  // ... and, where that has paid, for a futex.
   uint32_t zygote_index;
   uint64_t xsave_mask;
   uint32_t xsave_size;

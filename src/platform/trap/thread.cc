@@ -23,6 +23,8 @@ using trap::Post;
 
 namespace {
 
+// A thread waits so often before it spins: many wait for long and seldom.
+constexpr uint32_t kFirstSpin = 8;
 constexpr uint64_t kMaxSyscalls = 1024;  // Above every number of a system call.
 
 // Calls with which the blob posts the floating point state.
@@ -56,6 +58,7 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t sl
   a.self = area_address();
   a.minus_self = -area_address();
   a.stack_top = area_address() + USK_AREA_STACK_TOP;
+  a.spin_skips = kFirstSpin;
   affinity_ = platform_.processors();
   space_->add_thread(*this);
   platform_.add_thread(*this);
@@ -76,6 +79,7 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, const IdleT
   end_own_futexes();
   Area& a = area();
   a.answered = a.futex_calls = a.futex_waits = 0;
+  a.spin_failures = 0, a.spin_skips = kFirstSpin;
   set_rseq({});
   space_->add_thread(*this);
   platform_.add_thread(*this);

@@ -4,7 +4,7 @@
 // must meet, so either all of a space are made here or none (Space::end_futexes()).
 
 constexpr int64_t kSecondNs = 1'000'000'000;
-constexpr long kInterrupted = -4, kNoSuchCall = -38, kCannotTell = -1;  // -EINTR, -ENOSYS
+constexpr long kInterrupted = -4, kAgain = -11, kNoSuchCall = -38, kCannotTell = -1;
 
 bool is_own_futex(const Area* a) {
   constexpr uint32_t kPlain = 1u << FUTEX_WAIT | 1u << FUTEX_WAKE | 1u << FUTEX_REQUEUE |
@@ -122,6 +122,33 @@ void tell_deadline(Area* a, const Timeout& timeout) {
   a->deadline = left > INT64_MAX - now ? INT64_MAX : now + left;
 }
 
+// 0: the word has changed before the time was up.
+long look_at_word(Area* a, const Command* c) {
+  const auto& word = *reinterpret_cast<const uint32_t*>(c->args[0]);
+  const uint64_t end = cycles() + policy().futex_spin_cycles;
+  do {
+    for (int i = 0; i < 16; i++) {
+      if (load(word) != uint32_t(c->args[2])) return 0;
+      __builtin_ia32_pause();
+    }
+  } while (!load(a->interrupt) && cycles() < end);
+  return kInterrupted;
+}
+
+// Before it sleeps: who answers at once from another processor need not wake it. Less and less
+// often while that brings nothing. True: the word has changed.
+bool spin_for_word(Area* a) {
+  constexpr uint32_t kMostFailures = 9;  // One wait in 512 spins.
+  if (a->spin_skips) return a->spin_skips--, false;
+  if (a->args[0] % 4 || !policy().futex_spin_cycles) return false;
+  Command c{};
+  c.args[0] = a->args[0], c.args[2] = a->args[2];
+  if (usk_guarded(a, look_at_word, &c) == 0) return a->spin_failures = 0, true;
+  if (a->spin_failures < kMostFailures) a->spin_failures++;
+  a->spin_skips = (1u << a->spin_failures) - 1;
+  return false;
+}
+
 // False: the kernel process is to be asked, where `begun` says how far it came.
 bool make_wait(Area* a) {
   const uint32_t op = uint32_t(a->args[1]);
@@ -129,7 +156,9 @@ bool make_wait(Area* a) {
   Timeout timeout;
   long r = find_timeout(a, timeout);
   if (r == kCannotTell) return false;
-  if (r == 0) {
+  if (r == 0 && spin_for_word(a)) {
+    r = kAgain;
+  } else if (r == 0) {
     // An absolute time is what FUTEX_WAIT_BITSET takes.
     const uint32_t clock = timeout.realtime ? FUTEX_CLOCK_REALTIME : 0;
     r = sleep_on_futex(a, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | clock,
