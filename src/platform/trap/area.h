@@ -90,10 +90,11 @@ struct Area {
   uint32_t sequence;  // Number of this order's batch of commands ...
   uint32_t done;      // ... and of the last one that was run.
   uint64_t copied;
-  uint32_t parked;   // The answer will take long: not to be looked for.
-  uint32_t begun;    // A posted futex(2): the stub had begun it (Begun).
-  int64_t deadline;  // kUntil: until when, in nanoseconds of the host's CLOCK_MONOTONIC.
-  uint64_t unused2[1];
+  uint32_t parked;     // The answer will take long: not to be looked for.
+  uint32_t begun;      // A posted futex(2): the stub had begun it (Begun).
+  int64_t deadline;    // kUntil: until when, in nanoseconds of the host's CLOCK_MONOTONIC.
+  uint32_t unwatched;  // Its posts are not looked for: to be told by a notification.
+  uint32_t unused;
   // Between stub and signal handler.
   alignas(64) uint32_t interrupt;  // A kick came while stub code ran.
   uint32_t waiting;                // Sleeps on `order`.

@@ -32,6 +32,14 @@ bool TrapThread::sleeps() {
   return state_ == State::kRunning && std::atomic_ref(area().sleeps).load();
 }
 
+// The stub looks at `unwatched` after it has posted.
+bool TrapThread::unwatch() {
+  if (!sleeps()) return false;
+  std::atomic_ref(area().unwatched).store(1);
+  unwatched_ = true;
+  return !std::atomic_ref(area().post).load();
+}
+
 // The stub looks at `interrupt` after it has taken `sleeps` back.
 bool TrapThread::hold() {
   if (!sleeps()) return false;

@@ -24,6 +24,19 @@ size_t TrapPlatform::awake() const {
   return size_t(std::ranges::count_if(running_, [](TrapThread* t) { return !t->sleeps(); }));
 }
 
+void TrapPlatform::sort_sleepers() {
+  std::erase_if(asleep_, [this](TrapThread* t) {
+    const bool wakes = !t->sleeps();
+    if (wakes) running_.push_back(t);
+    return wakes;
+  });
+  std::erase_if(running_, [this](TrapThread* t) {
+    const bool sleeps = t->unwatch();
+    if (sleeps) asleep_.push_back(t);
+    return sleeps;
+  });
+}
+
 bool TrapPlatform::keep_off(TrapThread& t) {
   cpu_set_t others = t.affinity();
   const uint32_t own = current_cpu();

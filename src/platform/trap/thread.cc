@@ -321,6 +321,7 @@ void TrapThread::order(Order o) {
   platform_.entered_guest(*this);
   ordered_at_ = host::ticks();
   Area& a = area();
+  a.unwatched = unwatched_ = false;
   std::atomic_ref(a.order).store(uint32_t(o));
   if (notice_) {
     platform_.count.orders_notified++;

@@ -115,6 +115,9 @@ class TrapThread final : public Thread {
   bool was_waiting() const { return was_waiting_; }
   // It says that it sleeps in a futex wait of its own.
   bool sleeps();
+  // It sleeps, and its next post will come with a notification.
+  bool unwatch();
+  bool is_unwatched() const { return unwatched_; }
   // It sleeps, and will ask before guest code of its runs on.
   bool hold();
   void end_own_futexes();
@@ -164,7 +167,8 @@ class TrapThread final : public Thread {
   uint64_t nr_ = 0;  // Of the call that was posted.
   bool fresh_ = false;
   bool was_waiting_ = false;
-  uint64_t sleeps_ = 0;  // own_sleeps() at the last post.
+  bool unwatched_ = false;  // Since its last order.
+  uint64_t sleeps_ = 0;     // own_sleeps() at the last post.
   bool in_call_ = false;
   std::optional<int64_t> result_;
   Regs regs_;

@@ -214,7 +214,8 @@ bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
     if (auto n = listener_.receive()) on_notice(*n);
   }
   quiet_ = ready == 0;
-  looked_at_ = monotonic_now();
+  const int64_t now = monotonic_now();
+  if (now - std::exchange(looked_at_, now) > kLookEveryNs) sort_sleepers();
   looked_ticks_ = ticks();
   if (!kicked_.empty() && (quiet_ || looked_at_ >= look_after_at_)) {
     look_after_at_ = looked_at_ + kLookAfterNs;

@@ -49,7 +49,10 @@ class TrapPlatform final : public Platform {
   void add_thread(TrapThread& t);
   void remove_thread(TrapThread& t);
   void entered_guest(TrapThread& t) { running_.push_back(&t); }
-  void left_guest(TrapThread& t) { std::erase(running_, &t); }
+  void left_guest(TrapThread& t) {
+    std::erase(running_, &t);
+    if (t.is_unwatched()) std::erase(asleep_, &t);
+  }
   // The thread is told to exit, or its host thread stays as it is (`asleep`).
   void let_go(TrapThread& t, bool asleep) { gone_[t.index()] = {t.tid(), asleep}; }
   // The thread was told to stop; it is looked after that it does.
@@ -110,6 +113,8 @@ class TrapPlatform final : public Platform {
   void poll_for(TrapThread& t);
   // How many threads run guest code, for all that they say.
   size_t awake() const;
+  // Tells who of them sleeps, whose posts then come with a notification.
+  void sort_sleepers();
   TrapThread* beside_guest();
   // The thread may not run on our processor until polling ends. False: it has no other.
   bool keep_off(TrapThread& t);
@@ -148,7 +153,8 @@ class TrapPlatform final : public Platform {
     Patience patience;
   };
   std::vector<Kicked> kicked_;
-  std::vector<TrapThread*> running_;  // May post.
+  std::vector<TrapThread*> running_;  // May post ...
+  std::vector<TrapThread*> asleep_;   // ... and so may these, but will tell.
   HandOff hand_off_;
   uint64_t orders_spun_ = 0;  // At the last spin().
   bool hands_over_ = true;    // What the listener was told.

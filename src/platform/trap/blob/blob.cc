@@ -100,12 +100,13 @@ void post(Area* a, Post kind) {
   a->order = 0;
   __atomic_exchange_n(&a->post, uint32_t(kind), __ATOMIC_SEQ_CST);
   while (!load(a->order)) {
-    if (load(a->post) && !policy().polling) {
+    const bool unseen = load(a->unwatched) || !policy().polling;
+    if (load(a->post) && unseen) {
       // Nobody listens any more: the kernel process has ended, before this one could be told.
       if (call(USK_NR_NOTIFY, a->index) == -38) call(SYS_exit_group, 125);
     } else if (!spin(a, cpu)) {
       __atomic_exchange_n(&a->waiting, 1, __ATOMIC_SEQ_CST);
-      if (!load(a->post) || policy().polling) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
+      if (!load(a->post) || !unseen) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
       a->waiting = 0;
     }
   }
