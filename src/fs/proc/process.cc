@@ -225,8 +225,9 @@ Result<std::string> syscall_text(const Subject& s) {
   Lock lock(task_mutex);
   if (t->dead || !t->cpu) return "running\n";
   if (const auto call = t->cpu->sleeps_in()) {
-    std::string out = std::to_string(call->nr);
-    for (uint64_t arg : call->args) out += fmt::format(" {:#x}", arg);
+    const bool known = t->state.is<SyscallReinvoke>();  // It waits there on our order.
+    std::string out = std::to_string(known ? t->frame.nr : call->nr);
+    for (uint64_t arg : known ? t->frame.args : call->args) out += fmt::format(" {:#x}", arg);
     return out + " 0x0 0x0\n";
   }
   if (s.kernel().scheduler.is_active(*t)) return "running\n";

@@ -29,21 +29,9 @@ uint64_t time_page_of(Task& t) {
   return t.mm->layout.vdso ? t.mm->layout.vdso - platform::kPageSize : 0;
 }
 
-// Lets the platform make calls with private futexes, for the whole space, unless one of its threads
-// is watched.
-void publish_futexes(Task& t) {
-  if (calls_are_watched(t)) {
-    t.mm->space().end_own_futexes(*t.cpu);
-  } else {
-    t.cpu->own_futexes(time_page_of(t));
-  }
-}
-
 // Lets the platform answer who the task is, where nobody watches its calls and the answers change
 // with its credentials alone (the maps of other user namespaces may be written at any time).
 void publish_identity(Task& t) {
-  t.answered_creds = t.creds;
-  publish_futexes(t);
   if (calls_are_watched(t) || t.creds->user_ns.get() != t.kernel.root_user_ns.get()) {
     return t.cpu->set_identity(std::nullopt);
   }
@@ -55,6 +43,23 @@ void publish_identity(Task& t) {
                                          .gid = c.gid,
                                          .egid = c.egid,
                                          .time_page = time_page_of(t)});
+}
+
+// Lets the platform make calls with private futexes, for the whole space, unless one of its threads
+// is watched.
+void publish_futexes(Task& t) {
+  if (calls_are_watched(t)) {
+    t.mm->space().end_own_futexes(*t.cpu);
+  } else {
+    t.cpu->own_futexes(time_page_of(t));
+  }
+}
+
+// What the platform may do without asking.
+void publish(Task& t) {
+  t.answered_creds = t.creds;
+  publish_identity(t);
+  publish_futexes(t);
 }
 
 // What the trap leads to.
@@ -96,7 +101,7 @@ Step App::run(Task& t) {
     return after_trap(t, trap);
   }
   if (t.interrupted.load(std::memory_order_relaxed)) return Interrupt{};
-  if (t.answered_creds.get() != t.creds.get()) publish_identity(t);
+  if (t.answered_creds.get() != t.creds.get()) publish(t);
   if (!t.kernel.scheduler.enter_guest(t)) return App{};
   t.cpu->resume(is_stepped(t) ? platform::Thread::Mode::kStep : platform::Thread::Mode::kRun);
   return InGuest{};

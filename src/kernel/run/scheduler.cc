@@ -42,7 +42,12 @@ Ref<Task> Scheduler::next() {
 
 bool Scheduler::is_active(const Task& t) {
   Lock lock(mu_);
-  if (t.where == Where::kInGuest && t.cpu && t.cpu->sleeps_in()) return false;
+  return t.where != Where::kParked && t.where != Where::kGone;
+}
+
+bool Scheduler::is_busy(const Task& t) {
+  Lock lock(mu_);
+  if (t.where == Where::kInGuest) return !t.cpu || !t.cpu->sleeps_in();
   return t.where != Where::kParked && t.where != Where::kGone;
 }
 
