@@ -58,7 +58,7 @@ RunState after_enter(Task& t) {
 }  // namespace
 
 Step SyscallEnter::run(Task& t) {
-  if (!t.traced) return after_enter(t);
+  if (!t.traced || t.frame.begun) return after_enter(t);  // Begun before anybody watched.
   Lock lock(task_mutex);
   if (!stop_for_call(t, CallSide::kEnter)) return after_enter(t);
   if (t.tracing.calls == Tracing::Calls::kEmulate) return SyscallAfterSysemuStop{};

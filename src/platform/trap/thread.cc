@@ -79,7 +79,7 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, const IdleT
   end_own_futexes();
   Area& a = area();
   a.answered = a.futex_calls = a.futex_waits = 0;
-  a.spin_failures = 0, a.spin_skips = kFirstSpin;
+  a.spin_failures = 0, a.spin_skips = kFirstSpin, a.sleeps = 0;
   set_rseq({});
   space_->add_thread(*this);
   platform_.add_thread(*this);
