@@ -3,6 +3,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/time.h>
 
 #include <vector>
@@ -232,6 +233,40 @@ TEST(PrivateFutex, ForkBesideWaiters) {
                 }),
                 0);
   EXPECT_EQ(futex(&g_word, FUTEX_WAKE, 10), 3);
+}
+
+TEST(PrivateFutex, TracerComesAndGoes) {
+  int ends[2];
+  ASSERT_OK(pipe(ends));
+  const pid_t pid = fork_child([&] {
+    Waiters waiters(&g_word, 3);
+    for (int i = 0; i < 3; i++) {
+      const pid_t tid = waiters.tid(i);
+      MUST(write(ends[1], &tid, sizeof tid));
+    }
+    timespec limit = ms_to_timespec(300);
+    EXPECT_ERR(futex(&g_other, FUTEX_WAIT, 0, &limit), ETIMEDOUT);
+    for (int i = 0; i < 3; i++) wait_until_blocked(waiters.tid(i));
+    EXPECT_EQ(futex(&g_word, FUTEX_WAKE, 10), 3);
+  });
+  pid_t tids[4] = {0, 0, 0, pid};
+  for (int i = 0; i < 3; i++) ASSERT_EQ(read(ends[0], &tids[i], sizeof tids[i]), 4);
+  for (pid_t tid : tids) {
+    ASSERT_OK(ptrace(PTRACE_SEIZE, tid, 0, 0));
+    ASSERT_OK(ptrace(PTRACE_INTERRUPT, tid, 0, 0));
+    int status = 0;
+    ASSERT_EQ(waitpid(tid, &status, __WALL), tid);
+    EXPECT_TRUE(WIFSTOPPED(status));
+  }
+  for (pid_t tid : tids) ASSERT_OK(ptrace(PTRACE_CONT, tid, 0, 0));
+  sleep_ms(20);
+  for (pid_t tid : tids) {
+    ASSERT_OK(ptrace(PTRACE_INTERRUPT, tid, 0, 0));
+    int status = 0;
+    ASSERT_EQ(waitpid(tid, &status, __WALL), tid);
+    ASSERT_OK(ptrace(PTRACE_DETACH, tid, 0, 0));
+  }
+  EXPECT_EXITED(wait_for(pid), 0);
 }
 
 // What waits for several words, or with priority inheritance, finds the others and is found.
