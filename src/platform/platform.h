@@ -104,7 +104,7 @@ class Space : public RefCounted {
   virtual bool has_own_futexes() const { return false; }
   // No thread does from now on. Those that sleep in one report it, with Trap::begun or as kWaited
   // with -EINTR, before any other trap that comes from now on.
-  virtual void end_own_futexes(Thread& by) { (void)by; }
+  virtual void end_own_futexes() {}
 
   // Whether `addr` is executable private memory that is not writable, which the platform may change
   // for its own ends. Asked while nothing is locked.

@@ -99,7 +99,7 @@ bool may_be_realtime(int command) {
 // sleep are on their way here, so that a plain call is to come after them.
 bool take_over(Task& t) {
   if (t.frame.begun || !t.mm->space().has_own_futexes()) return false;
-  t.mm->space().end_own_futexes(*t.cpu);
+  t.mm->space().end_own_futexes();
   return true;
 }
 

@@ -49,7 +49,7 @@ void publish_identity(Task& t) {
 // is watched.
 void publish_futexes(Task& t) {
   if (calls_are_watched(t)) {
-    t.mm->space().end_own_futexes(*t.cpu);
+    t.mm->space().end_own_futexes();
   } else {
     t.cpu->own_futexes(time_page_of(t));
   }

@@ -26,6 +26,7 @@ Step Syscall::run(Task& t) {
   add_to<uint64_t>(t.kernel.counters.syscalls, 1);
   // What a tracer at an enter-stop sees as the result so far.
   t.cpu->set_result(-ENOSYS);
+  if (t.frame.begun) return SyscallEnter{};
   if (t.dispatch.on && seccomp::dispatch_to_user(t)) return App{};
   if (t.kernel.options().stop_order == StopOrder::k35) return run_filters(t, FilterRun::kFirst);
   return SyscallEnter{};

@@ -72,12 +72,12 @@ bool TrapSpace::begin_own_futexes() {
 }
 
 // Who is awake may wake who sleeps, and must not miss one that was told to ask: they stop first.
-void TrapSpace::end_own_futexes(Thread& by) {
+void TrapSpace::end_own_futexes() {
   if (std::exchange(futexes_, Futexes::kKernel) != Futexes::kOwn) return;
   std::vector<TrapThread*> awake, asleep;
   for (TrapThread* t : threads_) {
     t->end_own_futexes();
-    if (t == &by || t->state() != TrapThread::State::kRunning) continue;
+    if (t->state() != TrapThread::State::kRunning) continue;
     (t->sleeps() ? asleep : awake).push_back(t);
   }
   if (stop(awake)) (void)stop(asleep);

@@ -37,7 +37,7 @@ class TrapSpace final : public Space {
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
   uint64_t resident_bytes() override;
   bool has_own_futexes() const override { return futexes_ == Futexes::kOwn; }
-  void end_own_futexes(Thread& by) override;
+  void end_own_futexes() override;
   // A thread may make such calls itself, unless none may.
   bool begin_own_futexes();
 
