@@ -1,8 +1,11 @@
 // Private futexes, which threads may wait for without the kernel's knowing of each wait: signals,
 // stops, timeouts, counts of wake-ups.
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/time.h>
 
@@ -267,6 +270,36 @@ TEST(PrivateFutex, TracerComesAndGoes) {
     ASSERT_OK(ptrace(PTRACE_DETACH, tid, 0, 0));
   }
   EXPECT_EXITED(wait_for(pid), 0);
+}
+
+// A filter does not see the calls that had begun.
+TEST(PrivateFutex, FilterComesMeanwhile) {
+  Waiters waiters(&g_word, 3);
+  long result = 1;
+  Thread late([&] {
+    timespec limit = ms_to_timespec(200);
+    result = futex(&g_other, FUTEX_WAIT, 0, &limit) == -1 ? errno : 0;
+  });
+  wait_until_blocked(late.tid());
+  constexpr uint32_t kOperation = offsetof(seccomp_data, args) + 8;
+  sock_filter code[] = {
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 3, SYS_futex},
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, kOperation},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, FUTEX_WAIT | FUTEX_PRIVATE_FLAG},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EDOM},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  const sock_fprog program = {sizeof code / sizeof code[0], code};
+  ASSERT_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  ASSERT_OK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program));
+  EXPECT_ERR(futex(&g_word, FUTEX_WAIT, 0), EDOM);
+  for (int i = 0; i < 3; i++) wait_until_blocked(waiters.tid(i));
+  EXPECT_EQ(futex(&g_word, FUTEX_WAKE, 10), 3);
+  waiters.join();
+  EXPECT_EQ(waiters.woken(), 3);
+  late.join();
+  EXPECT_EQ(result, ETIMEDOUT);
 }
 
 // What waits for several words, or with priority inheritance, finds the others and is found.
