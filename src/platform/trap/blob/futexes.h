@@ -1,7 +1,7 @@
 #pragma once
 
 // Calls with private futexes that the stub makes itself: part of blob.cc. Who waits and who wakes
-// must meet, so either all of a space are made here or none (Space::end_futexes()).
+// must meet, so either all of a space are made here or none (Space::end_own_futexes()).
 
 constexpr int64_t kSecondNs = 1'000'000'000;
 constexpr long kInterrupted = -4, kAgain = -11, kNoSuchCall = -38, kCannotTell = -1;
