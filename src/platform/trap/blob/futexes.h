@@ -4,7 +4,8 @@
 // must meet, so either all of a space are made here or none (Space::end_own_futexes()).
 
 constexpr int64_t kSecondNs = 1'000'000'000;
-constexpr long kInterrupted = -4, kAgain = -11, kNoSuchCall = -38, kCannotTell = -1;
+constexpr long kInterrupted = -4, kAgain = -11, kNoSuchCall = -38, kCannotTell = -1,
+               kPreempted = -2;
 
 bool is_own_futex(const Area* a) {
   constexpr uint32_t kPlain = 1u << FUTEX_WAIT | 1u << FUTEX_WAKE | 1u << FUTEX_REQUEUE |
@@ -125,28 +126,35 @@ void tell_deadline(Area* a, const Timeout& timeout) {
 // 0: the word has changed before the time was up.
 long look_at_word(Area* a, const Command* c) {
   const auto& word = *reinterpret_cast<const uint32_t*>(c->args[0]);
-  const uint64_t end = cycles() + policy().futex_spin_cycles;
-  do {
+  const uint64_t most = policy().futex_spin_cycles, gap = most / 2, begin = cycles();
+  for (uint64_t now = begin, last; now - begin < most && !load(a->interrupt);) {
     for (int i = 0; i < 16; i++) {
       if (load(word) != uint32_t(c->args[2])) return 0;
       __builtin_ia32_pause();
     }
-  } while (!load(a->interrupt) && cycles() < end);
+    last = now, now = cycles();
+    if (now - last > gap) return kPreempted;  // Others have work for the processor.
+  }
   return kInterrupted;
 }
 
 // Before it sleeps: who answers at once from another processor need not wake it. Less and less
-// often while that brings nothing. True: the word has changed.
+// often while that brings nothing, and more often again while it does. True: the word has changed.
 bool spin_for_word(Area* a) {
   constexpr uint32_t kMostFailures = 9;  // One wait in 512 spins.
   if (a->spin_skips) return a->spin_skips--, false;
   if (a->args[0] % 4 || !policy().futex_spin_cycles) return false;
   Command c{};
   c.args[0] = a->args[0], c.args[2] = a->args[2];
-  if (usk_guarded(a, look_at_word, &c) == 0) return a->spin_failures = 0, true;
-  if (a->spin_failures < kMostFailures) a->spin_failures++;
+  const long r = usk_guarded(a, look_at_word, &c);
+  const uint32_t failures = a->spin_failures;
+  if (r == 0) {
+    a->spin_failures = failures ? failures - 1 : 0;
+  } else {
+    a->spin_failures = r == kPreempted || failures >= kMostFailures ? kMostFailures : failures + 1;
+  }
   a->spin_skips = (1u << a->spin_failures) - 1;
-  return false;
+  return r == 0;
 }
 
 // False: the kernel process is to be asked, where `begun` says how far it came.
