@@ -16,7 +16,7 @@ char state_letter(const ThreadGroup& g) REQUIRES(task_mutex) {
   if (g.zombie) return 'Z';
   if (g.stopped) return 'T';
   for (const Task* t : g.tasks) {
-    if (!t->dead && t->where != Task::Where::kParked && t->where != Task::Where::kGone) return 'R';
+    if (!t->dead && t->kernel.scheduler.is_busy(*t)) return 'R';
   }
   return 'S';
 }

@@ -172,13 +172,13 @@ std::vector<sock_filter> trap_filter(const TrapFilter& f) {
   const auto mmap = p.label(), madvise = p.label(), range = p.label(), futex = p.label();
   check_code(p, f);
   p.load(offsetof(seccomp_data, nr));
+  p.jump_if(BPF_JEQ | BPF_K, SYS_futex, futex);  // First: the most frequent.
   for (uint32_t nr : f.allowed) p.jump_if(BPF_JEQ | BPF_K, nr, p.verdict(kAllow));
   for (uint32_t nr : f.asked) p.jump_if(BPF_JEQ | BPF_K, nr, p.verdict(kAsk));
   p.jump_if(BPF_JEQ | BPF_K, SYS_mmap, mmap);
   p.jump_if(BPF_JEQ | BPF_K, SYS_madvise, madvise);
   p.jump_if(BPF_JEQ | BPF_K, SYS_munmap, range);
   p.jump_if(BPF_JEQ | BPF_K, SYS_mprotect, range);
-  p.jump_if(BPF_JEQ | BPF_K, SYS_futex, futex);
   p.jump_if(BPF_JGE | BPF_K, 0, p.verdict(kTrap));
   p.bind(futex);
   check_futex(p);

@@ -141,7 +141,7 @@ size_t Kernel::count_active() {
   size_t n = 0;
   {
     Lock lock(task_mutex);
-    for (auto& [key, t] : tasks_) n += scheduler.is_active(*t);
+    for (auto& [key, t] : tasks_) n += scheduler.is_busy(*t);
   }
   load.update(time.monotonic(), n);
   return n;

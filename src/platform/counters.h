@@ -8,8 +8,8 @@
 
 namespace usk::platform {
 
-// Since the platform was made. `answered_in_stub` is the guest's own word, bounded; all else is
-// counted by us.
+// Since the platform was made. What is done in the stub is the guest's own word, bounded; all
+// else is counted by us.
 struct Counters {
 #define COUNTER(group, name, what) uint64_t name = 0;
 #include "platform/counters.def"

@@ -36,6 +36,7 @@ struct Trap {
     kFault,        // A processor exception: `signal`, `code` and `address` as in siginfo_t.
     kInterrupted,  // interrupt() took effect, or nothing in particular.
     kLost,         // The host killed the thread.
+    kWaited,       // wait_futex() ended with `result`.
   };
   Kind kind = Kind::kInterrupted;
   int signal = 0;
@@ -44,6 +45,12 @@ struct Trap {
   // kSyscall: number and arguments.
   uint64_t nr = 0;
   std::array<uint64_t, 6> args{};
+  // kSyscall: it is a futex wait that the thread had begun itself (Thread::own_futexes()) when it
+  // was interrupted. Until when it was to last, on the host's monotonic clock.
+  bool begun = false;
+  Deadline deadline;
+  // kWaited: as futex(2) says it, or -EINTR for interrupt().
+  int64_t result = 0;
   // kFault: the processor's error code and trap number, where the platform can tell.
   uint64_t error = 0, number = 0;
 };
@@ -91,6 +98,13 @@ class Space : public RefCounted {
   // the host for smaps.
   virtual Result<void> residency(uint64_t addr, std::span<uint8_t> pages) = 0;
   virtual uint64_t resident_bytes() = 0;
+
+  // Whether its threads make calls with private futexes themselves: all plain ones of
+  // FUTEX_PRIVATE_FLAG, without priority inheritance.
+  virtual bool has_own_futexes() const { return false; }
+  // No thread does from now on. Those that sleep in one report it, with Trap::begun or as kWaited
+  // with -EINTR, before any other trap that comes from now on.
+  virtual void end_own_futexes() {}
 
   // Whether `addr` is executable private memory that is not writable, which the platform may change
   // for its own ends. Asked while nothing is locked.
@@ -172,6 +186,19 @@ class Thread {
   // Debug register 6: which of them such faults have met since it was set to 0.
   virtual uint64_t debug_status() = 0;
   virtual void set_debug_status(uint64_t value) = 0;
+  // Of a stopped thread: it makes plain calls with private futexes itself, unless that has ended
+  // for its space. `time_page` as in Identity.
+  virtual void own_futexes(uint64_t time_page) { (void)time_page; }
+  // Sleeps like FUTEX_WAIT_BITSET with FUTEX_PRIVATE_FLAG, until the deadline on the host's
+  // monotonic clock; then a trap kWaited is reported. Of a stopped thread of a space that
+  // has_own_futexes().
+  virtual void wait_futex(uint64_t addr, uint32_t value, uint32_t bitset, Deadline until) {
+    (void)addr, (void)value, (void)bitset, (void)until;
+  }
+  // A futex call that it makes itself and sleeps in.
+  virtual std::optional<Trap> sleeps_in() { return std::nullopt; }
+  // How often it has slept by itself, as told by the guest.
+  virtual uint64_t own_sleeps() { return 0; }
   virtual uint64_t cpu_time_ns() = 0;
   // sched_setaffinity(2); processors the host does not have are left out.
   virtual Result<void> set_affinity(const cpu_set_t& cpus) = 0;

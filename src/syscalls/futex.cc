@@ -63,6 +63,46 @@ SyscallResult wait_result(Task& t, OnSignal on_signal) {
   return Block{*t.frame.deadline, on_signal};
 }
 
+// How a GuestWait ended, if it did.
+std::optional<SyscallResult> guest_result(Task& t) {
+  const auto trap = std::exchange(t.trap, std::nullopt);
+  if (!trap || trap->kind != platform::Trap::Kind::kWaited) return std::nullopt;
+  switch (trap->result) {
+    case -EINTR: return std::nullopt;
+    case -EAGAIN:
+    case -ETIMEDOUT:
+    case -EFAULT:
+    case -EINVAL: return SyscallResult(Err(int(-trap->result)));
+    default: return SyscallResult(0);
+  }
+}
+
+bool is_plain(int command) {
+  switch (command) {
+    case FUTEX_WAIT:
+    case FUTEX_WAKE:
+    case FUTEX_REQUEUE:
+    case FUTEX_CMP_REQUEUE:
+    case FUTEX_WAKE_OP:
+    case FUTEX_WAIT_BITSET:
+    case FUTEX_WAKE_BITSET: return true;
+    default: return false;
+  }
+}
+
+bool may_be_realtime(int command) {
+  return command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI2 ||
+         command == FUTEX_WAIT_REQUEUE_PI;
+}
+
+// A private futex is about to be used here: by no thread itself from now on. True: those that
+// sleep are on their way here, so that a plain call is to come after them.
+bool take_over(Task& t) {
+  if (t.frame.begun || !t.mm->space().has_own_futexes()) return false;
+  t.mm->space().end_own_futexes();
+  return true;
+}
+
 SyscallResult futex_wait(Task& t, uint64_t addr, uint32_t value, uint32_t bitset, bool shared) {
   if (!bitset) return Err(EINVAL);
   const bool timed = !t.frame.deadline->infinite();
@@ -71,6 +111,11 @@ SyscallResult futex_wait(Task& t, uint64_t addr, uint32_t value, uint32_t bitset
     t.restart = {.kind = RestartBlock::Kind::kFutex,
                  .until = *t.frame.deadline,
                  .args = {addr, value, bitset, shared}};
+  }
+  if (!shared) {
+    if (auto result = guest_result(t)) return *result;
+    // Where the threads of the space wake each other.
+    if (t.mm->space().has_own_futexes()) return GuestWait{addr, value, bitset, on_signal};
   }
   Waiting& w = t.extra<Waiting>();
   if (!w.waiter) {
@@ -267,16 +312,16 @@ SyscallResult futex(Task& t, uint64_t addr, int32_t op, uint32_t val, uint64_t t
   const bool shared = !(op & FUTEX_PRIVATE_FLAG);
   const bool realtime = op & FUTEX_CLOCK_REALTIME;
   const int command = op & FUTEX_CMD_MASK;
-  const bool may_be_realtime = command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET ||
-                               command == FUTEX_LOCK_PI2 || command == FUTEX_WAIT_REQUEUE_PI;
-  if (realtime && !may_be_realtime) return Err(ENOSYS);
+  const bool first = t.frame.first && !t.frame.begun;
+  if (first && !shared && take_over(t) && is_plain(command)) return Signalled{OnSignal::kNoIntr};
+  if (realtime && !may_be_realtime(command)) return Err(ENOSYS);
   const int val2 = int(timeout);
   switch (command) {
     case FUTEX_WAIT:
-      if (t.frame.first) TRY(set_deadline(t, timeout, false, realtime));
+      if (first) TRY(set_deadline(t, timeout, false, realtime));
       return futex_wait(t, addr, val, FUTEX_BITSET_MATCH_ANY, shared);
     case FUTEX_WAIT_BITSET:
-      if (t.frame.first) TRY(set_deadline(t, timeout, true, realtime));
+      if (first) TRY(set_deadline(t, timeout, true, realtime));
       return futex_wait(t, addr, val, val3, shared);
     case FUTEX_WAKE: return futex_wake(t, addr, int(val), FUTEX_BITSET_MATCH_ANY, shared);
     case FUTEX_WAKE_BITSET: return futex_wake(t, addr, int(val), val3, shared);
@@ -284,14 +329,14 @@ SyscallResult futex(Task& t, uint64_t addr, int32_t op, uint32_t val, uint64_t t
     case FUTEX_CMP_REQUEUE: return futex_requeue(t, addr, int(val), val2, addr2, &val3, shared);
     case FUTEX_WAKE_OP: return futex_wake_op(t, addr, int(val), val2, addr2, val3, shared);
     case FUTEX_LOCK_PI:
-      if (t.frame.first) TRY(set_deadline(t, timeout, true, true));
+      if (first) TRY(set_deadline(t, timeout, true, true));
       return futex_lock_pi(t, addr, shared, false);
     case FUTEX_LOCK_PI2:
-      if (t.frame.first) TRY(set_deadline(t, timeout, true, realtime));
+      if (first) TRY(set_deadline(t, timeout, true, realtime));
       return futex_lock_pi(t, addr, shared, false);
     case FUTEX_TRYLOCK_PI: return futex_lock_pi(t, addr, shared, true);
     case FUTEX_WAIT_REQUEUE_PI:
-      if (t.frame.first) TRY(set_deadline(t, timeout, true, realtime));
+      if (first) TRY(set_deadline(t, timeout, true, realtime));
       return futex_wait_requeue_pi(t, addr, val, addr2, shared);
     case FUTEX_CMP_REQUEUE_PI:
       return futex_cmp_requeue_pi(t, addr, int(val), val2, addr2, val3, shared);
@@ -318,6 +363,7 @@ SyscallResult futex_waitv(Task& t, uint64_t waiters, uint32_t count, uint32_t fl
     FutexWaiter& waiter = begin_wait(t);
     for (const Entry& e : entries) {
       if (e.flags & ~(kSize32 | kPrivate) || !(e.flags & kSize32) || e.reserved) return Err(EINVAL);
+      if (e.flags & kPrivate) take_over(t);
       auto key = TRY(futex_key(t, e.addr, !(e.flags & kPrivate)));
       waiter.entries.push_back({key.key, key.holder});
     }

@@ -223,7 +223,14 @@ Result<std::string> io_text(const Subject& s) {
 Result<std::string> syscall_text(const Subject& s) {
   const Ref<Task> t = TRY(s.task());
   Lock lock(task_mutex);
-  if (t->dead || !t->cpu || s.kernel().scheduler.is_active(*t)) return "running\n";
+  if (t->dead || !t->cpu) return "running\n";
+  if (const auto call = t->cpu->sleeps_in()) {
+    const bool known = t->state.is<SyscallReinvoke>();  // It waits there on our order.
+    std::string out = std::to_string(known ? t->frame.nr : call->nr);
+    for (uint64_t arg : known ? t->frame.args : call->args) out += fmt::format(" {:#x}", arg);
+    return out + " 0x0 0x0\n";
+  }
+  if (s.kernel().scheduler.is_active(*t)) return "running\n";
   const Regs& regs = t->cpu->regs();
   std::string out = std::to_string(regs.syscall_nr());
   if (regs.syscall_nr() >= 0) {

@@ -101,7 +101,7 @@ char state_letter(const Task& t) {
   if (t.state.is<SyscallReinvoke>() || t.state.is<SyscallUserNotif>()) return 'S';
   if (t.state.is<SyscallAfterVforkStop>()) return 'D';
   // Process 1 has no code of its own and sleeps for ever.
-  return t.cpu ? 'R' : 'S';
+  return t.cpu && !t.cpu->sleeps_in() ? 'R' : 'S';
 }
 
 const char* state_name_of(char letter) {

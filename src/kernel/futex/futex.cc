@@ -30,7 +30,7 @@ Result<ResolvedKey> futex_key(Task& t, uint64_t addr, bool shared) {
     }
   }
   r.holder = t.mm;
-  r.key = {t.mm.get(), addr};
+  r.key = {t.mm.get(), addr | uint64_t(shared)};
   return r;
 }
 
@@ -173,11 +173,7 @@ bool FutexTable::has_pi_waiter(const FutexKey& key) {
 }
 
 void wake_futex(Task& t, uint64_t addr, int count) {
-  if (auto key = futex_key(t, addr, /*shared=*/false)) futexes().wake(key->key, count, ~0u);
-  // The word may be in shared memory, where waiters use the other key.
-  if (auto key = futex_key(t, addr, /*shared=*/true); key && key->key.object != t.mm.get()) {
-    futexes().wake(key->key, count, ~0u);
-  }
+  if (auto key = futex_key(t, addr, /*shared=*/true)) futexes().wake(key->key, count, ~0u);
 }
 
 }  // namespace usk

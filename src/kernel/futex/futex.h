@@ -9,10 +9,11 @@
 namespace usk {
 
 // What a futex is told apart by: the address in one address space, or the place in a file or
-// shared memory.
+// shared memory. Linux: a word of private memory is one futex to who says FUTEX_PRIVATE_FLAG and
+// another to who does not.
 struct FutexKey {
   const void* object = nullptr;  // AddressSpace, SharedAnon or Inode.
-  uint64_t offset = 0;
+  uint64_t offset = 0;           // Odd: shared, and an AddressSpace all the same.
   friend bool operator==(const FutexKey&, const FutexKey&) = default;
 };
 
@@ -84,7 +85,8 @@ class FutexTable {
 };
 FutexTable& futexes();
 
-// FUTEX_WAKE of a private or shared word on behalf of a task that ends (clear_child_tid).
+// FUTEX_WAKE on behalf of a task that ends (clear_child_tid, robust lists). Linux: of the shared
+// kind.
 void wake_futex(Task& t, uint64_t addr, int count);
 // The task ends or execs: its robust list is walked (set_robust_list(2)), PI futexes it owns are
 // released, and it leaves the queues.

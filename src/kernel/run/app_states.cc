@@ -32,7 +32,6 @@ uint64_t time_page_of(Task& t) {
 // Lets the platform answer who the task is, where nobody watches its calls and the answers change
 // with its credentials alone (the maps of other user namespaces may be written at any time).
 void publish_identity(Task& t) {
-  t.answered_creds = t.creds;
   if (calls_are_watched(t) || t.creds->user_ns.get() != t.kernel.root_user_ns.get()) {
     return t.cpu->set_identity(std::nullopt);
   }
@@ -46,10 +45,31 @@ void publish_identity(Task& t) {
                                          .time_page = time_page_of(t)});
 }
 
+// Lets the platform make calls with private futexes, for the whole space, unless one of its threads
+// is watched.
+void publish_futexes(Task& t) {
+  if (calls_are_watched(t)) {
+    t.mm->space().end_own_futexes();
+  } else {
+    t.cpu->own_futexes(time_page_of(t));
+  }
+}
+
+// What the platform may do without asking.
+void publish(Task& t) {
+  t.answered_creds = t.creds;
+  publish_identity(t);
+  publish_futexes(t);
+}
+
 // What the trap leads to.
 RunState after_trap(Task& t, const Trap& trap) {
   switch (trap.kind) {
-    case Trap::Kind::kSyscall: t.frame.begin(trap.nr, trap.args); return Syscall{};
+    case Trap::Kind::kSyscall:
+      t.frame.begin(trap.nr, trap.args);
+      t.frame.begun = trap.begun;
+      if (trap.begun) t.frame.deadline = t.kernel.time.from_host(trap.deadline);
+      return Syscall{};
     case Trap::Kind::kVsyscall: return Vsyscall{};
     case Trap::Kind::kSyscall32: {
       // As a kernel without IA32 emulation: the interrupt vector does not exist.
@@ -61,6 +81,7 @@ RunState after_trap(Task& t, const Trap& trap) {
     }
     case Trap::Kind::kFault: on_fault(t, trap); break;
     case Trap::Kind::kLost:
+    case Trap::Kind::kWaited:
     case Trap::Kind::kInterrupted: break;
   }
   return App{};
@@ -80,7 +101,7 @@ Step App::run(Task& t) {
     return after_trap(t, trap);
   }
   if (t.interrupted.load(std::memory_order_relaxed)) return Interrupt{};
-  if (t.answered_creds.get() != t.creds.get()) publish_identity(t);
+  if (t.answered_creds.get() != t.creds.get()) publish(t);
   if (!t.kernel.scheduler.enter_guest(t)) return App{};
   t.cpu->resume(is_stepped(t) ? platform::Thread::Mode::kStep : platform::Thread::Mode::kRun);
   return InGuest{};

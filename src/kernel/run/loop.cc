@@ -84,7 +84,9 @@ void Kernel::advance(Task& t) {
       if (!scheduler.park(t)) continue;
       if (t.cpu) t.cpu->park();
       return;
-    } else if (std::holds_alternative<InGuest>(step)) {
+    } else if (const auto* guest = std::get_if<InGuest>(&step)) {
+      check_edge(t, from, guest->next);
+      t.state = guest->next;
       return;
     } else {
       scheduler.finish(t);

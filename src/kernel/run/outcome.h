@@ -26,6 +26,14 @@ struct Block {
   bool killable_only = false;
 };
 
+// The call waits for a private futex where the threads of its space wake each other
+// (platform::Thread::wait_futex()); it is called again with the trap that ends it.
+struct GuestWait {
+  uint64_t addr = 0;
+  uint32_t value = 0, bitset = 0;
+  OnSignal on_signal = OnSignal::kRestartSys;
+};
+
 // A signal for the caller is on its way: the call ends as if interrupted by it.
 struct Signalled {
   OnSignal on_signal = OnSignal::kRestartSys;
@@ -40,6 +48,7 @@ class Outcome {
   template <std::integral I>
   Outcome(I v) : v_(int64_t(v)) {}
   Outcome(Block b) : v_(b) {}
+  Outcome(GuestWait w) : v_(w) {}
   Outcome(Signalled s) : v_(s) {}
   Outcome(RegistersSet r) : v_(r) {}
   Outcome(RunState s) : v_(std::move(s)) {}
@@ -47,7 +56,7 @@ class Outcome {
     requires(std::convertible_to<S, RunState> && !std::integral<S>)
   Outcome(S s) : v_(RunState(std::move(s))) {}
 
-  std::variant<int64_t, Block, Signalled, RegistersSet, RunState> v_;
+  std::variant<int64_t, Block, GuestWait, Signalled, RegistersSet, RunState> v_;
 };
 
 using SyscallResult = Result<Outcome>;

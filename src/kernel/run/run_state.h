@@ -56,8 +56,10 @@ struct Park {
   RunState next;
   Deadline until;
 };
-// Guest code runs now; the next trap brings the task back in state App.
-struct InGuest {};
+// Guest code runs now; the next trap brings the task back in this state.
+struct InGuest {
+  RunState next = App{};
+};
 // The task is gone.
 struct Finished {};
 

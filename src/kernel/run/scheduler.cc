@@ -45,6 +45,12 @@ bool Scheduler::is_active(const Task& t) {
   return t.where != Where::kParked && t.where != Where::kGone;
 }
 
+bool Scheduler::is_busy(const Task& t) {
+  Lock lock(mu_);
+  if (t.where == Where::kInGuest) return !t.cpu || !t.cpu->sleeps_in();
+  return t.where != Where::kParked && t.where != Where::kGone;
+}
+
 bool Scheduler::guest_runs() {
   Lock lock(mu_);
   return in_guest_ > 0;

@@ -21,6 +21,8 @@ class Scheduler {
   bool idle() const { return ready_count_.load(std::memory_order_acquire) == 0; }
   // Whether it runs or is ready to.
   bool is_active(const Task& t) EXCLUDES(mu_);
+  // The same, but for one that the guest says to sleep there (platform::Thread::sleeps_in()).
+  bool is_busy(const Task& t) EXCLUDES(mu_);
   // Whether a task is in the guest.
   bool guest_runs() EXCLUDES(mu_);
 

@@ -152,7 +152,10 @@ RunState run_filters(Task& t, FilterRun which) {
   return obey(t, judge(t), which);
 }
 
-Step SyscallSeccomp::run(Task& t) { return run_filters(t, FilterRun::kFirst); }
+Step SyscallSeccomp::run(Task& t) {
+  if (t.frame.begun) return SyscallInvoke{};  // Before there were filters.
+  return run_filters(t, FilterRun::kFirst);
+}
 
 Step SyscallAfterPtraceEventSeccomp::run(Task& t) {
   if (is_dying(t)) return App{};

@@ -26,6 +26,7 @@ Step Syscall::run(Task& t) {
   add_to<uint64_t>(t.kernel.counters.syscalls, 1);
   // What a tracer at an enter-stop sees as the result so far.
   t.cpu->set_result(-ENOSYS);
+  if (t.frame.begun) return SyscallEnter{};
   if (t.dispatch.on && seccomp::dispatch_to_user(t)) return App{};
   if (t.kernel.options().stop_order == StopOrder::k35) return run_filters(t, FilterRun::kFirst);
   return SyscallEnter{};
@@ -58,7 +59,7 @@ RunState after_enter(Task& t) {
 }  // namespace
 
 Step SyscallEnter::run(Task& t) {
-  if (!t.traced) return after_enter(t);
+  if (!t.traced || t.frame.begun) return after_enter(t);  // Begun before anybody watched.
   Lock lock(task_mutex);
   if (!stop_for_call(t, CallSide::kEnter)) return after_enter(t);
   if (t.tracing.calls == Tracing::Calls::kEmulate) return SyscallAfterSysemuStop{};
@@ -83,21 +84,33 @@ int64_t interrupted_result(Task& t, OnSignal on_signal) {
   return restart_code(on_signal);
 }
 
+// Whether the wait ends before it begins.
+bool is_interrupted(Task& t, bool killable_only) {
+  Lock lock(task_mutex);
+  const bool end = killable_only ? t.fatal_signal_pending() : t.has_work();
+  // A signal of the whole process may have been meant for another thread, which did not come to
+  // it yet: this one looks, too, since only Interrupt makes an end of restart codes.
+  if (end) t.interrupted = true;
+  return end;
+}
+
+Step interrupted(Task& t, OnSignal on_signal) {
+  t.waits().give_up();
+  t.frame.result = interrupted_result(t, on_signal);
+  return SyscallExit{};
+}
+
 Step blocked(Task& t, const Block& block) {
-  bool end;
-  {
-    Lock lock(task_mutex);
-    end = block.killable_only ? t.fatal_signal_pending() : t.has_work();
-    // A signal of the whole process may have been meant for another thread, which did not come to
-    // it yet: this one looks, too, since only Interrupt makes an end of restart codes.
-    if (end) t.interrupted = true;
-  }
-  if (end) {
-    t.waits().give_up();
-    t.frame.result = interrupted_result(t, block.on_signal);
-    return SyscallExit{};
-  }
+  if (is_interrupted(t, block.killable_only)) return interrupted(t, block.on_signal);
   return Park{SyscallReinvoke{}, block.until};
+}
+
+Step waits_in_guest(Task& t, const GuestWait& wait) {
+  if (is_interrupted(t, /*killable_only=*/false)) return interrupted(t, wait.on_signal);
+  if (!t.kernel.scheduler.enter_guest(t)) return SyscallReinvoke{};
+  t.cpu->wait_futex(wait.addr, wait.value, wait.bitset,
+                    t.kernel.time.to_host(t.frame.deadline.value_or(Deadline{})));
+  return InGuest{SyscallReinvoke{}};
 }
 
 }  // namespace
@@ -111,6 +124,7 @@ Step SyscallInvoke::run(Task& t) {
     return SyscallExit{};
   }
   if (auto* block = std::get_if<Block>(&r->v_)) return blocked(t, *block);
+  if (auto* wait = std::get_if<GuestWait>(&r->v_)) return waits_in_guest(t, *wait);
   t.waits().clear();
   if (auto* value = std::get_if<int64_t>(&r->v_)) {
     t.frame.result = *value;

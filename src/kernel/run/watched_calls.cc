@@ -10,7 +10,9 @@ bool calls_are_watched(const Task& t) {
 
 void watch_calls(Task& t) {
   t.answered_creds.reset();  // It is published anew before guest code runs on.
-  if (t.cpu && calls_are_watched(t)) t.cpu->set_identity(std::nullopt);
+  if (!t.cpu || !calls_are_watched(t)) return;
+  t.cpu->set_identity(std::nullopt);
+  t.mm->space().end_own_futexes();
 }
 
 }  // namespace usk

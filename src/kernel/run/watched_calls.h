@@ -4,7 +4,7 @@
 
 namespace usk {
 
-// Then the platform may answer none by itself (Thread::set_identity).
+// Then the platform may answer none by itself (Thread::set_identity), nor make any (own_futexes()).
 bool calls_are_watched(const Task& t);
 
 // calls_are_watched() may have changed: holds from the task's next call on, even if it runs now.

@@ -31,7 +31,10 @@ bool waits_for_namespace(const Task& t) {
 
 Usage thread_usage(Task& t) {
   Usage u = t.usage;
-  if (t.cpu) u.user_ns += int64_t(t.cpu->cpu_time_ns());
+  if (t.cpu) {
+    u.user_ns += int64_t(t.cpu->cpu_time_ns());
+    u.voluntary += t.cpu->own_sleeps();
+  }
   return u;
 }
 

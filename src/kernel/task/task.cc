@@ -10,6 +10,7 @@ void SyscallFrame::begin(uint64_t number, const std::array<uint64_t, 6>& argumen
   nr = number;
   args = arguments;
   first = true;
+  begun = false;
   deadline.reset();
   progress = 0;
   pins.clear();

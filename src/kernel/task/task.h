@@ -36,6 +36,7 @@ struct SyscallFrame {
   uint64_t nr = 0;
   std::array<uint64_t, 6> args{};
   bool first = true;                 // The handler has not been called yet.
+  bool begun = false;                // By the platform: Trap::begun. The deadline is set.
   std::optional<Deadline> deadline;  // Absolute from the first call on.
   int64_t progress = 0;              // Bytes already done; what a signal returns, if any.
   std::vector<std::pair<int, Ref<File>>> pins;  // Files stay those of the first call.
@@ -45,7 +46,7 @@ struct SyscallFrame {
   bool vsyscall = false;  // Made by a jump into the vsyscall page.
   // Another call begins. What the one before it held on to was let go by SyscallExit.
   void begin(uint64_t number, const std::array<uint64_t, 6>& arguments);
-  USK_FIELDS(nr, args, first, deadline, progress, result, vsyscall)
+  USK_FIELDS(nr, args, first, begun, deadline, progress, result, vsyscall)
 };
 
 // What restart_syscall(2) goes on with.

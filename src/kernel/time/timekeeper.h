@@ -26,11 +26,19 @@ class Timekeeper final : public TimerService {
   // Calls what has expired; returns the next deadline on the host's monotonic clock.
   Deadline expire() EXCLUDES(mu_);
 
+  // Of CLOCK_MONOTONIC, and the same moment on the host's.
+  Deadline to_host(Deadline d) const { return moved(d, -monotonic_offset_); }
+  Deadline from_host(Deadline d) const { return moved(d, monotonic_offset_); }
+
   TimePage& page() { return page_; }
 
   USK_FIELDS(monotonic_offset_, realtime_offset_)
 
  private:
+  static Deadline moved(Deadline d, int64_t by) {
+    if (d.infinite() || __builtin_add_overflow(d.ns, by, &d.ns)) return {};
+    return d;
+  }
   using Heap = std::multimap<int64_t, Ref<TimerClient>>;
   struct Place {
     Heap* heap;

@@ -20,6 +20,8 @@ enum class Post : uint32_t {
   kReady,        // A fresh thread waits for its first order.
   kDone,         // The commands of an order with kConfirm were run, until the first that failed.
   kFailed,       // A command failed that nobody waits for.
+  kWaited,       // result: how the wait of an order ended.
+  kHint,         // A call that is made by the stub came by SIGSYS: it is made again.
 };
 
 // What the kernel process answers.
@@ -30,6 +32,7 @@ enum class Order : uint32_t {
   kStep,      // As kRegs, for one instruction.
   kCommands,  // Run the commands, then post kDone.
   kExit,      // End this thread.
+  kWait,      // Wait for a futex (args, as in futex(2)), then post kWaited.
 };
 
 // A call to make in the stub: a host call, or one of these.
@@ -54,6 +57,10 @@ struct Command {
 static_assert(sizeof(Command) == 64);
 
 constexpr uint32_t kMaxCommands = 24;
+
+// What a stub had done of a futex(2) that it posts: nothing, or the wait that was interrupted had
+// no deadline, or one.
+enum Begun : uint32_t { kNotBegun, kBegun, kUntil };
 
 // Calls whose answers a thread holds itself.
 enum Identity { kPid, kTid, kUid, kEuid, kGid, kEgid, kIdentities };
@@ -83,19 +90,22 @@ struct Area {
   uint32_t sequence;  // Number of this order's batch of commands ...
   uint32_t done;      // ... and of the last one that was run.
   uint64_t copied;
-  uint32_t parked;  // The answer will take long: not to be looked for.
-  uint32_t unused1;
-  uint64_t unused2[2];
+  uint32_t parked;     // The answer will take long: not to be looked for.
+  uint32_t begun;      // A posted futex(2): the stub had begun it (Begun).
+  int64_t deadline;    // kUntil: until when, in nanoseconds of the host's CLOCK_MONOTONIC.
+  uint32_t unwatched;  // Its posts are not looked for: to be told by a notification.
+  uint32_t unused;
   // Between stub and signal handler.
   alignas(64) uint32_t interrupt;  // A kick came while stub code ran.
   uint32_t waiting;                // Sleeps on `order`.
   uint32_t index;                  // Of this area in the memory file.
   uint32_t alive;                  // Cleared by the host when the thread is gone.
   uint64_t self, stack_top;
-  uint64_t fixup;       // Stack to go back to when a guarded access faults; 0: none is going on.
-  uint64_t minus_self;  // What gs is checked with, free of flags.
-  uint64_t answered;    // Calls that were answered in the stub.
-  uint32_t held, unused3;
+  uint64_t fixup;        // Stack to go back to when a guarded access faults; 0: none is going on.
+  uint64_t minus_self;   // What gs is checked with, free of flags.
+  uint64_t answered;     // Calls that were answered in the stub.
+  uint32_t sleeps;       // In a futex wait of its own.
+  uint32_t own_futexes;  // The stub makes calls with private futexes itself.
   StubRegs regs;
   struct {
     uint32_t signal;
@@ -104,8 +114,12 @@ struct Area {
   } fault;
   // What patched sites answer by themselves, each plus one; 0: the kernel process is asked.
   alignas(32) uint32_t identity[kIdentities];
+  uint32_t held;       // A command sleeps while it is set.
   uint64_t time_page;  // In guest memory (abi/time_page.h); 0: clocks are not read here.
   Rseq rseq;           // To be forgotten when the thread asks for its end.
+  uint64_t futex_calls, futex_waits;   // That were made in the stub; those of them that may sleep.
+  uint32_t spin_failures, spin_skips;  // Of the last waits; waits that do not spin from now on.
+  uint32_t hints;                      // Calls of these that came by SIGSYS.
   alignas(64) Command commands[kMaxCommands];
 };
 static_assert(offsetof(Area, order) == 64);
@@ -124,7 +138,8 @@ static_assert(sizeof(Area) <= 0x1000);
 struct Policy {
   uint32_t polling;  // The kernel process looks at posts by itself, on CPU polling_cpu.
   uint32_t polling_cpu;
-  uint32_t spin_cycles;  // How long a stub waits for an answer before it sleeps.
+  uint32_t spin_cycles;        // How long a stub waits for an answer before it sleeps ...
+  uint32_t futex_spin_cycles;  // ... and, where that has paid, for a futex.
   uint32_t zygote_index;
   uint64_t xsave_mask;
   uint32_t xsave_size;

@@ -12,9 +12,15 @@ namespace {
 
 // What the area says is the guest's word. No thread can have got so many answers, and all that
 // there ever are together do not overflow.
-uint64_t told(trap::Area& a) {
+uint64_t told(uint64_t& count) {
   constexpr uint64_t kMost = 1ull << 40;
-  return std::min(std::atomic_ref(a.answered).load(std::memory_order_relaxed), kMost);
+  return std::min(std::atomic_ref(count).load(std::memory_order_relaxed), kMost);
+}
+void add_told(Counters& c, TrapThread& t) {
+  trap::Area& a = t.area();
+  c.answered_in_stub += told(a.answered);
+  c.futexes_in_stub += told(a.futex_calls);
+  c.futex_waits_in_stub += told(a.futex_waits);
 }
 
 // Where the call instruction of a patched site ended, that goes on at `ip`: there, or in a thunk
@@ -32,11 +38,11 @@ uint64_t end_of_call(AreaPool& areas, uint64_t ip) {
 Counters TrapPlatform::counters() {
   Counters all = count;
   all.blocks_reused = areas_.reused();
-  for (auto& [index, t] : by_index_) all.answered_in_stub += told(t->area());
+  for (auto& [index, t] : by_index_) add_told(all, *t);
   return all;
 }
 
-void TrapPlatform::keep_counts(TrapThread& t) { count.answered_in_stub += told(t.area()); }
+void TrapPlatform::keep_counts(TrapThread& t) { add_told(count, t); }
 
 void TrapThread::count_call() {
   const trap::Area& a = area();

@@ -10,26 +10,16 @@
 namespace usk::platform {
 
 // Nobody else of the space may run code that is about to change. They are asked to stop when the
-// site has trapped often and the space was never found quiet.
+// site has trapped often and the space was never found quiet. Who sleeps may go on sleeping.
 bool TrapSpace::stop_others(const TrapThread& by, bool force) {
   std::vector<TrapThread*> running;
   for (TrapThread* t : threads_) {
-    if (t != &by && t->state() == TrapThread::State::kRunning) running.push_back(t);
+    if (t == &by || t->state() != TrapThread::State::kRunning || t->hold()) continue;
+    running.push_back(t);
   }
   constexpr size_t kMost = 64;
   if (!running.empty() && (!force || running.size() > kMost)) return false;
-  for (TrapThread* t : running) t->interrupt();
-  for (TrapThread* t : running) {
-    const bool stopped = platform_.wait_until(
-        *t,
-        [this, t] {
-          platform_.take_posts();  // Who saw us poll does not tell.
-          return t->state() != TrapThread::State::kRunning;
-        },
-        /*noticed=*/false);
-    if (!stopped) return false;
-  }
-  return true;
+  return stop(running);
 }
 
 void TrapSpace::consider_patch(TrapThread& by, uint64_t ret, uint32_t nr) {

@@ -13,10 +13,28 @@ using namespace host;
 TrapThread* TrapPlatform::beside_guest() {
   const uint32_t own = current_cpu();
   for (TrapThread* t : running_) {
+    if (t->sleeps()) continue;
     const auto state = thread_state(t->tid());
     if (state && state->state == 'R' && state->cpu == own) return t;
   }
   return nullptr;
+}
+
+size_t TrapPlatform::awake() const {
+  return size_t(std::ranges::count_if(running_, [](TrapThread* t) { return !t->sleeps(); }));
+}
+
+void TrapPlatform::sort_sleepers() {
+  std::erase_if(asleep_, [this](TrapThread* t) {
+    const bool wakes = !t->sleeps();
+    if (wakes) running_.push_back(t);
+    return wakes;
+  });
+  std::erase_if(running_, [this](TrapThread* t) {
+    const bool sleeps = t->unwatch();
+    if (sleeps) asleep_.push_back(t);
+    return sleeps;
+  });
 }
 
 bool TrapPlatform::keep_off(TrapThread& t) {
@@ -35,7 +53,7 @@ void TrapPlatform::let_run_anywhere() {
 
 void TrapPlatform::choose_hand_over() {
   // A poller keeps its processor to itself.
-  const bool on = !polling_ && hand_off_.hands_over(running_.size());
+  const bool on = !polling_ && hand_off_.hands_over(awake());
   if (on == hands_over_) return;
   hands_over_ = on;
   listener_.set_hand_over(on);
@@ -58,7 +76,7 @@ bool TrapPlatform::get_apart(TrapThread& t) {
 // The scheduler moves threads, and stubs spin only for a poller on another processor. The guest's
 // threads go before us.
 void TrapPlatform::keep_polling_apart() {
-  if (hand_off_.crowded(running_.size())) return stop_polling(HandOff::Stop::kCrowded);
+  if (hand_off_.crowded(awake())) return stop_polling(HandOff::Stop::kCrowded);
   if (beside_ && !get_apart(*beside_)) return stop_polling(HandOff::Stop::kShared);
   const uint32_t own = current_cpu();
   if (areas_.policy().polling_cpu != own) areas_.policy().polling_cpu = own;

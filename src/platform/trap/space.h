@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <span>
 #include <unordered_set>
 #include <vector>
 
@@ -35,6 +36,10 @@ class TrapSpace final : public Space {
                              uint32_t signature) override;
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
   uint64_t resident_bytes() override;
+  bool has_own_futexes() const override { return futexes_ == Futexes::kOwn; }
+  void end_own_futexes() override;
+  // A thread may make such calls itself, unless none may.
+  bool begin_own_futexes();
 
   pid_t pid() const { return pid_; }  // 0: not known yet, or lost.
   void set_pid(pid_t pid) { pid_ = pid; }
@@ -83,6 +88,8 @@ class TrapSpace final : public Space {
   Result<int> memory_fd();
   // Puts the original code back: somebody is about to change or move it.
   void unpatch(uint64_t addr, uint64_t length);
+  // Asks all of these to stop and waits for it. False: the process is lost.
+  bool stop(std::span<TrapThread* const> threads);
   bool stop_others(const TrapThread& by, bool force);
   // Its pages are about to be others.
   void code_changes(uint64_t addr, uint64_t length);
@@ -94,6 +101,8 @@ class TrapSpace final : public Space {
   std::unordered_set<uint64_t> verified_;  // Sites that are patched for certain.
   pid_t pid_ = 0;
   bool lost_ = false;
+  // Who makes calls with private futexes: once it is the kernel process, it stays.
+  enum class Futexes { kUndecided, kOwn, kKernel } futexes_ = Futexes::kUndecided;
   std::vector<TrapThread*> threads_;
   TrapThread* unsettled_ = nullptr;
   std::vector<IdleThread> idle_;

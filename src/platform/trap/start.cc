@@ -10,6 +10,7 @@
 #include "host/auxv.h"
 #include "host/cpu.h"
 #include "host/file_io.h"
+#include "host/machine.h"
 #include "host/poll.h"
 #include "host/process.h"
 #include "host/shared_memory.h"
@@ -36,6 +37,8 @@ static_assert(kGuestEnd == USK_BLOB_BASE);
 constexpr uint64_t kFsgsbase = 2;  // AT_HWCAP2: fs and gs bases may be written by user code.
 // A stub waits this long for a polling kernel process before it sleeps.
 constexpr uint64_t kStubSpinUs = 20;
+// As long as it takes to wake an idle processor, or two that answer each other never come to it.
+constexpr uint64_t kFutexSpinUs = 50;
 constexpr int64_t kStartNs = 10'000'000'000;
 
 }  // namespace
@@ -146,6 +149,7 @@ OrFailure<void> TrapPlatform::start_zygote() {
   memcpy(policy.initial_fpu, &kControlWord, sizeof kControlWord);
   memcpy(policy.initial_fpu + 24, &kMxcsr, sizeof kMxcsr);
   policy.spin_cycles = uint32_t(kStubSpinUs * ticks_per_us());
+  policy.futex_spin_cycles = machine().cpus > 1 ? uint32_t(kFutexSpinUs * ticks_per_us()) : 0;
   TRY(write_filter(index));
   const pid_t pid = TRY(spawn_stub(image->get(), areas_.fd()));
   space->set_pid(pid);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -23,6 +24,8 @@ using trap::Post;
 
 namespace {
 
+// A thread waits so often before it spins: many wait for long and seldom.
+constexpr uint32_t kFirstSpin = 8;
 constexpr uint64_t kMaxSyscalls = 1024;  // Above every number of a system call.
 
 // Calls with which the blob posts the floating point state.
@@ -56,6 +59,7 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, uint32_t sl
   a.self = area_address();
   a.minus_self = -area_address();
   a.stack_top = area_address() + USK_AREA_STACK_TOP;
+  a.spin_skips = kFirstSpin;
   affinity_ = platform_.processors();
   space_->add_thread(*this);
   platform_.add_thread(*this);
@@ -73,6 +77,10 @@ TrapThread::TrapThread(TrapPlatform& platform, Ref<TrapSpace> space, const IdleT
       cpu_time_before_(idle.cpu_time),
       sequence_(idle.sequence) {
   set_identity(std::nullopt);
+  end_own_futexes();
+  Area& a = area();
+  a.answered = a.futex_calls = a.futex_waits = 0;
+  a.spin_failures = 0, a.spin_skips = kFirstSpin, a.sleeps = 0;
   set_rseq({});
   space_->add_thread(*this);
   platform_.add_thread(*this);
@@ -133,14 +141,16 @@ bool TrapThread::take_post() {
   if (fresh_ && asks()) space_->kill("it does not arrange to die with the kernel process");
   expected_.clear();
   result_.reset();
-  in_call_ = kind == Post::kSyscall || kind == Post::kPatched;
+  const bool call = kind == Post::kSyscall || kind == Post::kPatched;
+  in_call_ = call || kind == Post::kWaited;
   copied_length_ = buffer_used_ = 0;
-  if (in_call_) nr_ = area().nr;
-  fpu_posted_ = in_call_ && makes_thread(uint32_t(nr_));
-  rseq_forgotten_ = in_call_ && rseq_.addr && nr_ == SYS_exit;
+  if (call) nr_ = area().nr;
+  was_waiting_ = kind == Post::kWaited || (call && nr_ == SYS_futex && area().begun);
+  fpu_posted_ = call && makes_thread(uint32_t(nr_));
+  rseq_forgotten_ = call && rseq_.addr && nr_ == SYS_exit;
   if (fpu_posted_) {
     buffer_used_ = (xstate_size() + 63) & ~uint64_t(63);
-  } else if (in_call_) {
+  } else if (call) {
     copied_ = area().copied;
     copied_length_ = std::min<uint64_t>(area().copied_length, USK_AREA_BUFFER_SIZE);
     buffer_used_ = (copied_length_ + 63) & ~uint64_t(63);
@@ -148,7 +158,10 @@ bool TrapThread::take_post() {
   if (std::exchange(stepped_, false)) regs().eflags &= ~kFlagTrap;
   platform_.left_guest(*this);
   notice_ ? platform_.count.posts_notified++ : platform_.count.posts_polled++;
-  platform_.took_post(*this, host::ticks_to_ns(host::ticks() - ordered_at_), area().cpu);
+  const uint64_t sleeps = own_sleeps();
+  const bool slept = std::exchange(sleeps_, sleeps) != sleeps;
+  const int64_t think_ns = host::ticks_to_ns(host::ticks() - ordered_at_);
+  platform_.took_post(*this, slept ? std::nullopt : std::optional(think_ns), area().cpu);
   return true;
 }
 
@@ -161,8 +174,19 @@ std::optional<Trap> TrapThread::trap() {
       Trap t{.kind = Trap::Kind::kSyscall};
       t.nr = nr_;
       memcpy(t.args.data(), a.args, sizeof a.args);
+      t.begun = was_waiting_;
+      if (t.begun && a.begun == trap::kUntil) t.deadline.ns = std::max<int64_t>(a.deadline, 0);
       return t;
     }
+    case Post::kWaited: {
+      Trap t{.kind = Trap::Kind::kWaited};
+      t.result = a.result;
+      return t;
+    }
+    case Post::kHint:
+      space_->consider_patch(*this, a.regs.rip, SYS_futex);
+      platform_.count.calls_trapped++;
+      return make_again();
     case Post::kSyscall32:
       platform_.count.calls_32bit++;
       return Trap{.kind = Trap::Kind::kSyscall32};
@@ -222,6 +246,13 @@ std::optional<Trap> TrapThread::into_call(uint64_t site) {
   t.nr = nr_;
   t.args = r.syscall_args();
   return t;
+}
+
+// The call that the stub would have made.
+std::optional<Trap> TrapThread::make_again() {
+  Regs& r = regs();
+  r.rip -= Regs::kSyscallLength;
+  return Trap{.kind = Trap::Kind::kInterrupted};
 }
 
 void TrapThread::leave_tail(uint64_t tail, uint64_t ret) {
@@ -291,6 +322,7 @@ void TrapThread::order(Order o) {
   platform_.entered_guest(*this);
   ordered_at_ = host::ticks();
   Area& a = area();
+  a.unwatched = unwatched_ = false;
   std::atomic_ref(a.order).store(uint32_t(o));
   if (notice_) {
     platform_.count.orders_notified++;

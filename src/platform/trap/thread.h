@@ -57,6 +57,10 @@ class TrapThread final : public Thread {
                                    uint64_t control) override;
   uint64_t debug_status() override;
   void set_debug_status(uint64_t value) override;
+  void own_futexes(uint64_t time_page) override;
+  void wait_futex(uint64_t addr, uint32_t value, uint32_t bitset, Deadline until) override;
+  std::optional<Trap> sleeps_in() override;
+  uint64_t own_sleeps() override;
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
   const cpu_set_t& affinity() const { return affinity_; }
@@ -107,6 +111,16 @@ class TrapThread final : public Thread {
   trap::Post post() const { return post_; }
   // The post was the thread's first: it only says that it is there.
   bool is_fresh() const { return fresh_; }
+  // The post tells of a futex wait that did not end by itself.
+  bool was_waiting() const { return was_waiting_; }
+  // It says that it sleeps in a futex wait of its own.
+  bool sleeps();
+  // It sleeps, and its next post will come with a notification.
+  bool unwatch();
+  bool is_unwatched() const { return unwatched_; }
+  // It sleeps, and will ask before guest code of its runs on.
+  bool hold();
+  void end_own_futexes();
   // It is stopped at the tail of a thunk whose site is no more: it goes on there instead.
   void leave_tail(uint64_t tail, uint64_t ret);
   // What the post means; nothing for a post that is none of the guest's.
@@ -135,6 +149,7 @@ class TrapThread final : public Thread {
   void fetch_regs();
   std::optional<Trap> into_patched_site(int signal);
   std::optional<Trap> into_call(uint64_t site);
+  std::optional<Trap> make_again();
   void store_regs();
   // Runs what is queued: the result of the last. `promised`: that one may not fail, either.
   // `meanwhile` is called while they run.
@@ -151,6 +166,9 @@ class TrapThread final : public Thread {
   uint64_t notice_ = 0;
   uint64_t nr_ = 0;  // Of the call that was posted.
   bool fresh_ = false;
+  bool was_waiting_ = false;
+  bool unwatched_ = false;  // Since its last order.
+  uint64_t sleeps_ = 0;     // own_sleeps() at the last post.
   bool in_call_ = false;
   std::optional<int64_t> result_;
   Regs regs_;

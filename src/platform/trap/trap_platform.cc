@@ -65,6 +65,12 @@ void TrapPlatform::report(TrapThread& t) {
   if (std::find(posted_.begin(), posted_.end(), &t) == posted_.end()) posted_.push_back(&t);
 }
 
+// Who was in a futex wait goes on with it before others may wake it.
+void TrapPlatform::report_post(TrapThread& t) {
+  if (t.is_awaited() || t.is_fresh()) return;
+  t.was_waiting() ? posted_.push_front(&t) : posted_.push_back(&t);
+}
+
 void TrapPlatform::end_process(pid_t pid, Ending what) {
   if (pid == 0) {  // It has ended already.
     for (auto [block, used] : what.blocks) areas_.release_block(block, used);
@@ -134,7 +140,7 @@ void TrapPlatform::on_post_notice(const Listener::Notice& n) {
   if (t.tid() == 0) t.claim(n.tid);
   t.set_notice(n.id);
   if (t.take_post()) {
-    if (!t.is_awaited() && !t.is_fresh()) posted_.push_back(&t);
+    report_post(t);
   } else if (t.state() == TrapThread::State::kRunning) {
     t.answer_notice();  // The order was there before the stub had slept.
   }
@@ -208,7 +214,8 @@ bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
     if (auto n = listener_.receive()) on_notice(*n);
   }
   quiet_ = ready == 0;
-  looked_at_ = monotonic_now();
+  const int64_t now = monotonic_now();
+  if (now - std::exchange(looked_at_, now) > kLookEveryNs) sort_sleepers();
   looked_ticks_ = ticks();
   if (!kicked_.empty() && (quiet_ || looked_at_ >= look_after_at_)) {
     look_after_at_ = looked_at_ + kLookAfterNs;
@@ -244,7 +251,7 @@ bool TrapPlatform::take_posts() {
       continue;
     }
     any = true;  // It has left running_.
-    if (!t.is_awaited() && !t.is_fresh()) posted_.push_back(&t);
+    report_post(t);
   }
   return any;
 }
@@ -279,7 +286,7 @@ bool TrapPlatform::spin(int64_t deadline_ns) {
   if (polling_) keep_polling_apart();
   if (!polling_) {
     if (!posted_.empty()) return true;
-    if (!hand_off_.should_poll(running_.size(), looked_at_)) return false;
+    if (!hand_off_.should_poll(awake(), looked_at_)) return false;
     start_polling();
     if (!polling_) return false;
   }

@@ -49,13 +49,17 @@ class TrapPlatform final : public Platform {
   void add_thread(TrapThread& t);
   void remove_thread(TrapThread& t);
   void entered_guest(TrapThread& t) { running_.push_back(&t); }
-  void left_guest(TrapThread& t) { std::erase(running_, &t); }
+  void left_guest(TrapThread& t) {
+    std::erase(running_, &t);
+    if (t.is_unwatched()) std::erase(asleep_, &t);
+  }
   // The thread is told to exit, or its host thread stays as it is (`asleep`).
   void let_go(TrapThread& t, bool asleep) { gone_[t.index()] = {t.tid(), asleep}; }
   // The thread was told to stop; it is looked after that it does.
   void kicked(TrapThread& t);
-  void took_post(TrapThread& t, int64_t think_ns, uint32_t cpu) {
-    hand_off_.posted(think_ns);
+  // `think_ns` after its order, if that says anything.
+  void took_post(TrapThread& t, std::optional<int64_t> think_ns, uint32_t cpu) {
+    if (think_ns) hand_off_.posted(*think_ns);
     beside_ = cpu == host::current_cpu() ? &t : nullptr;
   }
   // A thread is about to be woken.
@@ -107,11 +111,16 @@ class TrapPlatform final : public Platform {
   void stop_polling(HandOff::Stop why);
   void keep_polling_apart();
   void poll_for(TrapThread& t);
+  // How many threads run guest code, for all that they say.
+  size_t awake() const;
+  // Tells who of them sleeps, whose posts then come with a notification.
+  void sort_sleepers();
   TrapThread* beside_guest();
   // The thread may not run on our processor until polling ends. False: it has no other.
   bool keep_off(TrapThread& t);
   void let_run_anywhere();
   bool get_apart(TrapThread& t);
+  void report_post(TrapThread& t);
   void on_notice(const host::Listener::Notice& n);
   void on_post_notice(const host::Listener::Notice& n);
   void refuse(const host::Listener::Notice& n);
@@ -144,7 +153,8 @@ class TrapPlatform final : public Platform {
     Patience patience;
   };
   std::vector<Kicked> kicked_;
-  std::vector<TrapThread*> running_;  // May post.
+  std::vector<TrapThread*> running_;  // May post ...
+  std::vector<TrapThread*> asleep_;   // ... and so may these, but will tell.
   HandOff hand_off_;
   uint64_t orders_spun_ = 0;  // At the last spin().
   bool hands_over_ = true;    // What the listener was told.

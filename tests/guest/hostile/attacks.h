@@ -81,6 +81,12 @@ void forged_forks();
 void notices_of_others();
 void lost_thread();
 
+// futexes.cc: waits that stubs make themselves.
+void lies_about_waits();
+void false_sleepers();
+void words_that_stubs_sleep_on();
+void forged_waits();
+
 // protocol.cc: guest code that speaks for its stub.
 void stray_child();
 void silent_child();

@@ -129,7 +129,7 @@ void forged_posts() {
   pthread_create(&t, nullptr, calls, nullptr);
   auto* post = reinterpret_cast<volatile uint32_t*>(kAreas + kAreaSize);
   for (int i = 0; i < 200000; i++) {
-    post[0] = uint32_t(random_word() % 12);
+    post[0] = uint32_t(random_word() % 14);
     post[1] = uint32_t(i % 500);
   }
 }

@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include "abi/time_page.h"
@@ -14,6 +15,7 @@ using namespace usk::trap;
 extern "C" {
 long usk_call(long nr, long a, long b, long c, long d, long e, long f);
 long usk_clone_thread(long flags, Area* area, uint32_t* alive);
+long usk_futex_wait(uint64_t addr, uint32_t op, uint32_t value, const void* until, uint32_t bitset);
 long usk_fork(long flags, long block, long offset);
 long usk_guarded(Area* a, long (*function)(Area*, const Command*), const Command* argument);
 void usk_xsave(void* to, uint64_t mask);
@@ -22,7 +24,7 @@ void usk_fxrstor(const void* from);
 [[noreturn]] void usk_on_stack(Area* a, void (*function)(Area*));
 extern const char usk_restorer[], usk_guard_fault[], usk_guest_trapped[];
 extern const char usk_exit_window[], usk_exit_window_end[], usk_slow_window[],
-    usk_slow_window_end[];
+    usk_slow_window_end[], usk_wait_window[], usk_wait_window_end[], usk_wait_interrupted[];
 
 void* memcpy(void* to, const void* from, size_t n) {
   void* d = to;
@@ -98,12 +100,13 @@ void post(Area* a, Post kind) {
   a->order = 0;
   __atomic_exchange_n(&a->post, uint32_t(kind), __ATOMIC_SEQ_CST);
   while (!load(a->order)) {
-    if (load(a->post) && !policy().polling) {
+    const bool unseen = load(a->unwatched) || !policy().polling;
+    if (load(a->post) && unseen) {
       // Nobody listens any more: the kernel process has ended, before this one could be told.
       if (call(USK_NR_NOTIFY, a->index) == -38) call(SYS_exit_group, 125);
     } else if (!spin(a, cpu)) {
       __atomic_exchange_n(&a->waiting, 1, __ATOMIC_SEQ_CST);
-      if (!load(a->post) || policy().polling) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
+      if (!load(a->post) || !unseen) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
       a->waiting = 0;
     }
   }
@@ -196,6 +199,7 @@ long run(Area* a, const Command& c) {
 }
 
 #include "platform/trap/blob/answers.h"
+#include "platform/trap/blob/futexes.h"
 
 enum class Copy { kNothing, kString, kBuffer };
 struct CopyRule {
@@ -329,6 +333,10 @@ void obey(Area* a) {
       case Order::kStep: a->regs.eflags |= 0x100; [[fallthrough]];
       case Order::kRegs: set_fs_base(a->regs.fs_base); return;
       case Order::kExit: call(SYS_exit, 0); break;
+      case Order::kWait:
+        a->result = wait_as_ordered(a);
+        post(a, Post::kWaited);
+        break;
       default: post(a, Post::kFailed);
     }
   }
@@ -430,6 +438,9 @@ void on_kick(Area* a, greg_t* g) {
     set_gs_base(a->self);
     a->interrupt = 1;
     g[REG_RIP] = greg_t(usk_exit_window);
+  } else if (ip >= uint64_t(usk_wait_window) && ip <= uint64_t(usk_wait_window_end)) {
+    a->interrupt = 1;
+    g[REG_RIP] = greg_t(usk_wait_interrupted);
   } else if (in_blob(ip) || a->fixup) {
     a->interrupt = 1;
   } else {
@@ -512,7 +523,16 @@ void zygote(Area* a) {
 extern "C" {
 
 void usk_trapped(Area* a, Post kind) {
-  if (kind == Post::kSyscall || kind == Post::kPatched) copy_in(a);
+  if (kind == Post::kSyscall || kind == Post::kPatched) {
+    if (a->nr == SYS_futex) {
+      if (kind == Post::kSyscall && is_hint_due(a)) {
+        kind = Post::kHint;
+      } else if (make_futex_call(a)) {
+        return;
+      }
+    }
+    copy_in(a);
+  }
   post(a, kind);
   obey(a);
 }

@@ -62,6 +62,24 @@ usk_call:
         syscall
         ret
 
+// long usk_futex_wait(addr, op, value, until, bitset): futex(2). A kick that comes before it or
+// meanwhile ends it with -EINTR.
+        .globl usk_futex_wait, usk_wait_window, usk_wait_window_end, usk_wait_interrupted
+usk_futex_wait:
+        movl    $202, %eax              // futex
+        movq    %rcx, %r10
+        movq    %r8, %r9
+        xorl    %r8d, %r8d
+usk_wait_window:
+        cmpl    $0, %gs:USK_O_INTERRUPT
+        jne     usk_wait_interrupted
+usk_wait_window_end:
+        syscall
+        ret
+usk_wait_interrupted:
+        movq    $-4, %rax
+        ret
+
         .globl usk_restorer
 usk_restorer:
         movl    $15, %eax               // rt_sigreturn
