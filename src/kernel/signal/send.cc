@@ -236,7 +236,7 @@ void notify_parent(ThreadGroup& child, int code, int status) {
   if (!parent || parent->tasks.empty()) return;
   const SignalAction& a = parent->handlers->of(SIGCHLD);
   const bool stop_or_continue = code == CLD_STOPPED || code == CLD_CONTINUED;
-  if (!(stop_or_continue && (a.flags & SA_NOCLDSTOP))) {
+  if (!(stop_or_continue && (a.is_ignore() || a.flags & SA_NOCLDSTOP))) {
     // For the end of a process what its threads used, for a stop what this thread did.
     const Usage usage = stop_or_continue ? thread_usage(*child.leader) : group_usage(child);
     (void)send_group_signal(*parent, child_siginfo(*child.leader, usage, *parent, code, status));

@@ -25,4 +25,8 @@ class Random {
 // Traces a process that run_tracee()s, and prints each of its stops.
 void trace_seed(uint64_t seed);
 
+// The same with a tracer that ends at its `stops`-th stop. False: what it leaves behind does not
+// come to its end.
+bool abandon_seed(uint64_t seed, int stops);
+
 }  // namespace history

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -36,6 +37,7 @@ class Tracer {
  public:
   explicit Tracer(uint64_t seed) : r_(seed ^ 0xabcdef), seed_(seed) {}
   void run();
+  void end_after(int stops) { stops_left_ = stops; }
 
  private:
   // Processes by the order in which they appeared: their numbers are the kernel's choice.
@@ -50,6 +52,7 @@ class Tracer {
 
   Random r_;
   const uint64_t seed_;
+  int stops_left_ = -1;
   int options_ = 0;  // To be set at the first stop.
   std::vector<pid_t> known_;
 };
@@ -201,6 +204,7 @@ void Tracer::drive(pid_t pid) {
     }
     show(pid, status);
     if (!WIFSTOPPED(status)) return;
+    if (stops_left_ >= 0 && stops_left_-- == 0) _exit(0);
     if (const int options = std::exchange(options_, 0)) {
       printf("  options %x: %ld\n", options, trace(PTRACE_SETOPTIONS, pid, 0, options));
     }
@@ -257,13 +261,40 @@ void trace_seed(uint64_t seed) {
   Tracer(seed).run();
 }
 
+bool abandon_seed(uint64_t seed, int stops) {
+  const pid_t tracer = fork();
+  if (tracer == 0) {
+    setpgid(0, 0);
+    if (!freopen("/dev/null", "w", stdout)) _exit(1);
+    Tracer t(seed);
+    t.end_after(stops);
+    t.run();
+    _exit(0);
+  }
+  setpgid(tracer, tracer);
+  if (waitpid(tracer, nullptr, 0) != tracer) return false;
+  // Its tracees are this process's now. They may stop themselves, but nothing else holds them.
+  constexpr int kPatienceMs = 5000;
+  for (int waited = 0; waited < kPatienceMs; waited++) {
+    while (waitpid(-1, nullptr, WNOHANG | __WALL) > 0) {
+    }
+    if (errno == ECHILD) return true;
+    kill(-tracer, SIGCONT);
+    usleep(1000);
+  }
+  kill(-tracer, SIGKILL);
+  return false;
+}
+
 }  // namespace history
 
-// history FIRST COUNT: a history for each seed.
+// history FIRST COUNT: a history for each seed. history --abandon FIRST COUNT: tracers that end.
 int main(int argc, char** argv) {
   if (argc == 4 && strcmp(argv[1], "--tracee") == 0) {
     history::run_tracee(strtoull(argv[2], nullptr, 10), atoi(argv[3]));
   }
+  const bool abandon = argc == 4 && strcmp(argv[1], "--abandon") == 0;
+  if (abandon) argc--, argv++;
   if (argc != 3) return 2;
   setvbuf(stdout, nullptr, _IOFBF, 1 << 16);
   // In a process group that is not orphaned: stop signals of terminals stop.
@@ -274,7 +305,17 @@ int main(int argc, char** argv) {
   }
   setpgid(0, 0);
   const uint64_t first = strtoull(argv[1], nullptr, 10), count = strtoull(argv[2], nullptr, 10);
-  for (uint64_t i = 0; i < count; i++) history::trace_seed(first + i);
+  int stuck = 0;
+  if (abandon) prctl(PR_SET_CHILD_SUBREAPER, 1);
+  for (uint64_t seed = first; seed < first + count; seed++) {
+    if (!abandon) {
+      history::trace_seed(seed);
+    } else if (!history::abandon_seed(seed, int(seed % 40))) {
+      printf("seed %llu leaves a stuck process\n", static_cast<unsigned long long>(seed));
+      stuck++;
+    }
+  }
+  if (abandon) printf("%d stuck\n", stuck);
   fflush(stdout);
-  return 0;
+  return stuck > 0;
 }
