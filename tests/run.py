@@ -3,7 +3,7 @@
 
 Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in the sandbox),
 programs, python, abuse (tests/programs), hostile (tests/guest/hostile: attacks on the stub), history
-(tests/guest/history: random tracers), control (commands on running sandboxes), root (archives and
+(tests/guest/history: random tracers), edges (of the run-state graph), control (commands on running sandboxes), root (archives and
 images as --root), errors (what cannot be run). A name is a group or one program of a group; -f
 selects cases by a glob.
 """
@@ -19,6 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 import control_tests  # noqa: E402
+import edge_tests  # noqa: E402
 import error_tests  # noqa: E402
 import guest_tests  # noqa: E402
 import history_tests  # noqa: E402
@@ -28,7 +29,7 @@ import root_tests  # noqa: E402
 import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
-GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "history", "control", "root", "errors"]
+GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "history", "edges", "control", "root", "errors"]
 
 
 # A finding of a sanitizer ends the program, so that the test fails; --preset asan, tsan.
@@ -59,6 +60,7 @@ def all_jobs(options, build):
     yield from program_tests.jobs(build, options)
     yield from (("hostile", *job) for job in hostile_tests.jobs(build, options))
     yield from (("history", *job) for job in history_tests.jobs(build, options))
+    yield from (("edges", *job) for job in edge_tests.jobs(build, options))
     yield from (("control", *job) for job in control_tests.jobs(build, options))
     yield from (("root", *job) for job in root_tests.jobs(build, options))
     yield from (("errors", *job) for job in error_tests.jobs(build, options))

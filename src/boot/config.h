@@ -29,6 +29,7 @@ struct SandboxConfig {
   int64_t timeout_ns = 0;
   std::string platform = "auto";
   bool old_seccomp_order = false;  // --seccomp-stop-order=3.5
+  std::string edges_file;          // Where the edges of the run-state graph that were taken go.
   bool trace = false;
   std::string trace_file;  // Empty: standard error.
   bool report_unsupported = false;

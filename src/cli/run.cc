@@ -1,5 +1,6 @@
 // usk run
 #include <fmt/format.h>
+#include <string.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -7,6 +8,8 @@
 #include "cli/commands.h"
 #include "cli/stats.h"
 #include "host/environment.h"
+#include "host/file_io.h"
+#include "kernel/kernel.h"
 #include "syscalls/syscalls.h"
 
 namespace usk {
@@ -45,6 +48,14 @@ struct RunRequest {
   std::optional<std::string> stats;  // What is written behind --stats.
 };
 
+// --run-state-edges
+OrFailure<void> write_edges(const std::string& file, const EdgeLog& log) {
+  auto fd = host::create_file(file);
+  const auto ok = fd ? write_text(fd->get(), log.text()) : std::unexpected(fd.error());
+  if (!ok) return fail(fmt::format("--run-state-edges={}: {}", file, strerror(int(ok.error()))));
+  return {};
+}
+
 int run(const RunRequest& request) {
   SandboxConfig c = request.config;
   if (c.verbose) set_log_level(c.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
@@ -61,6 +72,9 @@ int run(const RunRequest& request) {
   if (!sandbox) return report(sandbox.error());
   const int status = (*sandbox)->run();
   if (c.report_unsupported) report_unsupported();
+  if (const auto& log = (*sandbox)->kernel().edge_log) {
+    if (auto written = write_edges(c.edges_file, *log); !written) return report(written.error());
+  }
   if (stats) {
     if (auto written = stats->write(**sandbox); !written) return report(written.error());
   }
@@ -185,6 +199,7 @@ void add_run_command(CLI::App& app, Action& chosen, const Command& command) {
          [c](const std::string& release) { c->old_seccomp_order = release == "3.5"; },
          "Whether a tracer's seccomp event comes after the syscall-enter-stop (4.8), or before it")
       ->check(CLI::IsMember({"4.8", "3.5"}));
+  cmd->add_option("--run-state-edges", c->edges_file, "For tests")->group("");
   cmd->add_option("--name", c->name, "Name by which usk exec, ps, kill... find it");
   cmd->add_option_function<std::string>(
          "--trace",

@@ -84,6 +84,12 @@ std::string stats_table(const Json& s) {
   return out + sites_table(platform.value("call_sites", Json::array()));
 }
 
+Result<void> write_text(int fd, std::string_view text) {
+  auto bytes = std::as_bytes(std::span(text));
+  while (!bytes.empty()) bytes = bytes.subspan(TRY(host::write(fd, bytes)));
+  return {};
+}
+
 OrFailure<StatsRequest> StatsRequest::parse(const std::string& value) {
   constexpr std::string_view kJson = "json:";
   StatsRequest r;
@@ -101,13 +107,8 @@ OrFailure<StatsRequest> StatsRequest::parse(const std::string& value) {
 OrFailure<void> StatsRequest::write(Sandbox& sandbox) const {
   const Json report = stats_report(sandbox.kernel());
   const std::string text = file_.empty() ? stats_table(report) : to_text(report, 2) + "\n";
-  const int fd = file_.empty() ? 2 : fd_.get();
-  auto bytes = std::as_bytes(std::span(text));
-  while (!bytes.empty()) {
-    auto n = host::write(fd, bytes);
-    if (!n) return fail(fmt::format("cannot write the statistics: {}", strerror(int(n.error()))));
-    bytes = bytes.subspan(*n);
-  }
+  const auto ok = write_text(file_.empty() ? 2 : fd_.get(), text);
+  if (!ok) return fail(fmt::format("cannot write the statistics: {}", strerror(int(ok.error()))));
   return {};
 }
 

@@ -26,4 +26,7 @@ class StatsRequest {
   UniqueFd fd_;
 };
 
+// All of it.
+Result<void> write_text(int fd, std::string_view text);
+
 }  // namespace usk

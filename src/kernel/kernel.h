@@ -9,6 +9,7 @@
 #include "base/host_poller.h"
 #include "kernel/memory/memory_watch.h"
 #include "kernel/ptrace/yama.h"
+#include "kernel/run/edge_log.h"
 #include "kernel/run/load_average.h"
 #include "kernel/run/scheduler.h"
 #include "kernel/task/task.h"
@@ -74,6 +75,7 @@ class Kernel {
     std::atomic<uint64_t> syscalls{0}, traps{0}, faults{0}, forks{0}, signals{0}, wakes{0};
   } counters;
   Yama yama;
+  std::unique_ptr<EdgeLog> edge_log;  // Null: nobody asks.
   int64_t boot_realtime_ns = 0;
   LoadAverage load;
   // Tasks that run or could run; brings the load average up to date.

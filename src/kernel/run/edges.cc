@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernel/run/edge_log.h"
 #include "kernel/run/run_state.h"
 
 namespace usk {
@@ -30,6 +31,23 @@ bool is_edge(StopOrder order, std::string_view from, std::string_view to) {
   return std::any_of(kEdges.begin(), kEdges.end(), [&](const Edge& e) {
     return e.from == from && e.to == to && (e.order == "both" || e.order == name);
   });
+}
+
+std::string EdgeLog::text() const {
+  static constexpr std::string_view kNames[] = {
+#define RUN_STATE(Name) Name::kName,
+#include "kernel/run/states.def"
+#undef RUN_STATE
+  };
+  std::string out;
+  for (size_t i = 0; i < taken_.size(); i++) {
+    if (!taken_[i]) continue;
+    out += kNames[i / kStates];
+    out += ' ';
+    out += kNames[i % kStates];
+    out += '\n';
+  }
+  return out;
 }
 
 }  // namespace usk

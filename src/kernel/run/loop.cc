@@ -46,6 +46,7 @@ Step run_state(Task& t) {
 }
 
 void check_edge(Task& t, RunState from, RunState to) {
+  if (t.kernel.edge_log) t.kernel.edge_log->add(from, to);
 #ifdef USK_DEBUG_CHECKS
   if (!is_edge(t.kernel.options().stop_order, state_name(from), state_name(to))) {
     LOG_ERROR("run state {} may not lead to {}", state_name(from), state_name(to));
