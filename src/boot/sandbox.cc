@@ -84,6 +84,7 @@ OrFailure<void> Sandbox::assemble() {
   if (config_.pids) options.max_tasks = config_.pids + 1;  // Init does not count.
   kernel_ = std::make_unique<Kernel>(TRY(choose_platform(config_.platform)), options);
   kernel_->hooks.invoke = invoke_syscall;
+  kernel_->hooks.start_helper = start_helper;
   TRY(make_host_side());
   make_pid_file = new_pid_file;
   install_job_control(*kernel_);

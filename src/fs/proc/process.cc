@@ -7,6 +7,7 @@
 #include "fs/proc/maps_of_ids.h"
 #include "fs/proc/process_files.h"
 #include "fs/vfs/internal.h"
+#include "kernel/core/core_area.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/namespace_file.h"
 
@@ -207,7 +208,21 @@ Result<std::string> cgroup_text(const Subject&) { return "0::/\n"; }
 Result<std::string> no_id_text(const Subject&) { return "4294967295"; }
 Result<std::string> zero_text(const Subject&) { return "0"; }
 Result<std::string> empty_text(const Subject&) { return std::string(); }
-Result<std::string> coredump_text(const Subject&) { return "00000033\n"; }
+
+// coredump_filter. Bits that mean nothing are not kept.
+Result<std::string> dump_filter_text(const Subject& s) {
+  const Ref<AddressSpace> mm = TRY(s.memory());
+  return mm ? fmt::format("{:08x}\n", mm->dump_filter) : std::string();
+}
+
+Result<void> set_dump_filter(const Subject& s, std::string_view text) {
+  const uint32_t filter = TRY(parse_uint(text));
+  const Ref<AddressSpace> mm = TRY(s.memory());
+  if (!mm) return Err(ESRCH);
+  mm->dump_filter = filter & kDumpFilterBits;
+  return {};
+}
+
 Result<std::string> attr_text(const Subject&) { return Err(EINVAL); }
 
 Result<std::string> io_text(const Subject& s) {
@@ -336,7 +351,10 @@ constexpr Entry kAttr[] = {
 
 constexpr Entry kProcess[] = {
     USK_TASK_ENTRIES,
-    {.name = "coredump_filter", .mode = kFile, .text = coredump_text},
+    {.name = "coredump_filter",
+     .mode = kWritable,
+     .text = dump_filter_text,
+     .write = set_dump_filter},
     {.name = "mountstats", .mode = S_IFREG | 0400, .text = mountstats_text},
     {.name = "task", .mode = kDir, .make = make_task_dir},
     {.name = "timerslack_ns",

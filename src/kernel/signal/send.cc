@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <sys/wait.h>
 
+#include "kernel/core/core_dump.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/stop.h"
 #include "kernel/task/exit.h"
@@ -129,7 +130,10 @@ void force_fatal_signal(Task& t, const siginfo_t& info) {
 }
 
 void begin_group_exit(ThreadGroup& g, int wait_status) {
-  if (g.exiting) return;
+  if (g.exiting) {
+    if (g.core_dump && wait_status == SIGKILL) g.core_dump->interrupt();
+    return;
+  }
   g.exiting = true;
   g.exit_status = wait_status;
   end_group_stop(g, /*report=*/false);
@@ -139,11 +143,7 @@ void begin_group_exit(ThreadGroup& g, int wait_status) {
   }
 }
 
-void kill_group(Task& t, int sig) {
-  ThreadGroup& g = *t.group;
-  const bool dumps = g.limits[RLIMIT_CORE].rlim_cur != 0 && t.mm && t.mm->dumpable == 1;
-  begin_group_exit(g, sig | (dumps ? 0x80 : 0));
-}
+void kill_group(Task& t, const siginfo_t& info) { CoreDump::begin(t, info); }
 
 bool may_signal(const Task& sender, const Task& target, int sig) {
   if (sender.group.get() == target.group.get()) return true;
