@@ -14,7 +14,7 @@ namespace usk::host {
 namespace {
 
 constexpr uint64_t kPage = 4096;
-constexpr size_t kAtOnce = 4096;  // Entries per read.
+constexpr size_t kAtOnce = 4096;  // Pages looked at in one call.
 
 // An entry's bits.
 constexpr uint64_t kFileOrShared = 1ull << 61, kSwapped = 1ull << 62, kPresent = 1ull << 63;
@@ -72,6 +72,7 @@ Result<PageRun> Pagemap::scan(int from, uint64_t start, uint64_t end, bool own) 
   arg.end = end;
   arg.vec = reinterpret_cast<uint64_t>(&region);
   arg.vec_len = 1;
+  arg.max_pages = kAtOnce;
   arg.category_anyof_mask = kIsPresent | kIsSwapped;
   arg.category_inverted = arg.category_mask = own ? kIsFile | kIsZero : kIsZero;
   arg.return_mask = kIsPresent;

@@ -45,10 +45,14 @@ bool CoreArea::plan(AddressSpace& mm, uint32_t filter) {
 void CoreArea::plan_shared(uint32_t filter) {
   const bool anonymous = !vma_.file || attributes_of(vma_).nlink == 0;
   if (!(filter & (anonymous ? kDumpAnonShared : kDumpFileShared))) return;
-  source_ = Source::kThere;
-  length_ = vma_.length();
-  if (!vma_.file) return;
   take_all();
+  if (!vma_.file) {
+    // Unlike Linux: to read what nobody has touched yet would make it there, so that of a large
+    // area only pages are taken that this process has touched.
+    constexpr uint64_t kLarge = 256 << 20;
+    source_ = length_ > kLarge ? Source::kThere : Source::kAll;
+    return;
+  }
   auto reopened = vma_.file->inode().open(vma_.file->path(), O_RDONLY,
                                           Ref<const Creds>::share(&vma_.file->creds()));
   source_ = reopened ? Source::kFile : Source::kThere;

@@ -180,7 +180,7 @@ void CoreDump::write_notes() {
                        process_notes_.size() + threads_.size() * thread_notes_size();
   out_->skip(page_up(all) - all);
   area_ = 0;
-  at_ = areas_.empty() ? 0 : areas_[0].vma().start;
+  at_ = data_end_ = areas_.empty() ? 0 : areas_[0].vma().start;
   phase_ = Phase::kAreas;
 }
 
@@ -190,14 +190,17 @@ void CoreDump::write_area() {
     if (!out_->is_flushed() || out_->ended()) return;
     CoreArea& a = areas_[area_];
     if (at_ == a.end() || a.length() == 0) {
-      if (++area_ < areas_.size()) at_ = areas_[area_].vma().start;
+      if (++area_ < areas_.size()) at_ = data_end_ = areas_[area_].vma().start;
       continue;
     }
-    const auto run = a.next_data(mm(), at_);
-    out_->skip(run.start - at_);
-    at_ = run.start;
-    if (!out_->is_flushed()) return;
-    const uint64_t end = std::min({run.end, run.start + CoreFile::kMostAtOnce, a.end()});
+    if (data_end_ <= at_) {
+      const auto run = a.next_data(mm(), at_);
+      out_->skip(run.start - at_);
+      at_ = run.start;
+      data_end_ = std::min(run.end, a.end());
+      if (!out_->is_flushed()) return;
+    }
+    const uint64_t end = std::min(data_end_, at_ + CoreFile::kMostAtOnce);
     if (end > at_ && !write_run(at_, end)) return;
     budget -= std::min<size_t>(budget, end - at_);
     at_ = end;

@@ -22,14 +22,14 @@ class CoreDump {
   bool is_by(const Task& t) const { return &t == &dumper_; }
   // A thread waits in Exit until the dump is done; true for any but the dumper.
   bool holds(Task& t) REQUIRES(task_mutex);
-  // SIGKILL: what is written stays, the rest does not come.
+  // SIGKILL: what is written stays, the rest does not come, and nobody is told of it.
   void interrupt() REQUIRES(task_mutex);
 
   // What the dumper does next: go on, wait for its threads or its reader, or it is done.
   enum class Next { kMore, kWait, kDone };
   Next step() EXCLUDES(task_mutex);
   // Whether the wait status is to say so.
-  bool has_written() const { return has_written_; }
+  bool has_written() const REQUIRES(task_mutex) { return has_written_ && !interrupted_; }
 
   USK_FIELDS(info_, phase_, area_, at_, thread_, has_written_, interrupted_)
 
@@ -61,9 +61,10 @@ class CoreDump {
   std::vector<CoreArea> areas_;
   NoteBytes process_notes_;
   std::optional<CoreFile> out_;
-  size_t thread_ = 0;  // The next to be written.
-  size_t area_ = 0;    // The one that is looked at or written ...
-  uint64_t at_ = 0;    // ... and how far.
+  size_t thread_ = 0;      // The next to be written.
+  size_t area_ = 0;        // The one that is looked at or written ...
+  uint64_t at_ = 0;        // ... and how far.
+  uint64_t data_end_ = 0;  // Until here, data is known to be there.
   bool has_written_ = false;
   bool is_pipe_ = false;
 };

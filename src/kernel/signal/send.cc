@@ -131,7 +131,10 @@ void force_fatal_signal(Task& t, const siginfo_t& info) {
 
 void begin_group_exit(ThreadGroup& g, int wait_status) {
   if (g.exiting) {
-    if (g.core_dump && wait_status == SIGKILL) g.core_dump->interrupt();
+    if (g.core_dump && wait_status == SIGKILL) {
+      g.exit_status = SIGKILL;
+      g.core_dump->interrupt();
+    }
     return;
   }
   g.exiting = true;
