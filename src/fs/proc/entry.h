@@ -83,6 +83,7 @@ std::span<const Entry> system_entries();   // /proc
 Ref<Inode> make_fd_dir(const Subject& s, Ino ino, const Entry& e);
 Ref<Inode> make_fdinfo_dir(const Subject& s, Ino ino, const Entry& e);
 Ref<Inode> make_task_dir(const Subject& s, Ino ino, const Entry& e);
+Ref<Inode> make_map_files_dir(const Subject& s, Ino ino, const Entry& e);
 Ref<Inode> make_mem_file(const Subject& s, Ino ino, const Entry& e);
 
 }  // namespace usk::proc

@@ -245,7 +245,7 @@ Result<std::string> syscall_text(const Subject& s) {
     for (uint64_t arg : known ? t->frame.args : call->args) out += fmt::format(" {:#x}", arg);
     return out + " 0x0 0x0\n";
   }
-  if (s.kernel().scheduler.is_active(*t)) return "running\n";
+  if (t.get() != current_task() && s.kernel().scheduler.is_active(*t)) return "running\n";
   const Regs& regs = t->cpu->regs();
   std::string out = std::to_string(regs.syscall_nr());
   if (regs.syscall_nr() >= 0) {
@@ -355,6 +355,7 @@ constexpr Entry kProcess[] = {
      .mode = kWritable,
      .text = dump_filter_text,
      .write = set_dump_filter},
+    {.name = "map_files", .mode = S_IFDIR | 0500, .make = make_map_files_dir},
     {.name = "mountstats", .mode = S_IFREG | 0400, .text = mountstats_text},
     {.name = "task", .mode = kDir, .make = make_task_dir},
     {.name = "timerslack_ns",

@@ -98,7 +98,11 @@ char state_letter(const Task& t) {
   if (t.tracing.stop) return 't';
   if (t.in_group_stop) return 'T';
   if (&t == current_task()) return 'R';
-  if (t.state.is<SyscallReinvoke>() || t.state.is<SyscallUserNotif>()) return 'S';
+  if (t.state.is<SyscallReinvoke>()) return 'S';
+  if (t.state.is<SyscallUserNotif>()) {
+    // One that waits on beside a signal is waiting for its answer or the end.
+    return (t.pending.set() | t.group->pending.set()) & ~t.blocked ? 'D' : 'S';
+  }
   if (t.state.is<SyscallAfterVforkStop>()) return 'D';
   // Process 1 has no code of its own and sleeps for ever.
   return t.cpu && !t.cpu->sleeps_in() ? 'R' : 'S';
