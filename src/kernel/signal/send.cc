@@ -36,9 +36,25 @@ bool wants(Task& t, int sig) REQUIRES(task_mutex) {
   return !t.exiting && !((t.blocked & ~t.awaited) & signal_bit(sig));
 }
 
+// Whether this signal, of one that wants it, ends its process at once: waits that only a kill ends
+// do not hold it back.
+bool ends_at_once(Task& t, int sig) REQUIRES(task_mutex) {
+  ThreadGroup& g = *t.group;
+  return g.handlers->of(sig).is_default() && default_action(sig) == DefaultAction::kTerminate &&
+         !(t.blocked & signal_bit(sig)) && !t.traced && !t.in_group_stop && g.pid->ns().init != &g;
+}
+
 void alert(Task& t) REQUIRES(task_mutex) {
   t.interrupted = true;
   t.kernel.scheduler.kick(t);
+}
+
+void tell(Task& t, int sig) REQUIRES(task_mutex) {
+  if (ends_at_once(t, sig)) {
+    begin_group_exit(*t.group, sig);
+  } else {
+    alert(t);
+  }
 }
 
 // SIGCONT and stop signals cancel each other when they are sent: signal(7).
@@ -78,17 +94,17 @@ Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
   queue.add(info, fits);
   if (scope == SignalScope::kTask) {
     target.signal_queue.wake(POLLIN);
-    if (wants(target, sig)) alert(target);
+    if (wants(target, sig)) tell(target, sig);
     return {};
   }
   for (Task* t : g.tasks) t->signal_queue.wake(POLLIN);
   if (wants(target, sig)) {
-    alert(target);
+    tell(target, sig);
     return {};
   }
   for (Task* t : g.tasks) {
     if (!wants(*t, sig)) continue;
-    alert(*t);
+    tell(*t, sig);
     break;
   }
   return {};
