@@ -16,6 +16,8 @@ struct PageRun {
 // Opens the process's pagemap at first use.
 class Pagemap {
  public:
+  // `can_scan`: the host may have PAGEMAP_SCAN (Linux 6.7).
+  explicit Pagemap(bool can_scan = true) : can_scan_(can_scan) {}
   // One byte per page from `addr` on: 1 for a resident one.
   Result<void> residency(pid_t pid, uint64_t addr, std::span<uint8_t> pages);
   // The first pages of [start, end) that are there: all such, or (`own`) only those whose contents
@@ -29,7 +31,7 @@ class Pagemap {
   Result<PageRun> look(int fd, uint64_t start, uint64_t end, bool own);
 
   UniqueFd fd_;
-  bool can_scan_ = true;  // The host has PAGEMAP_SCAN (Linux 6.7).
+  bool can_scan_;
 };
 
 }  // namespace usk::host
