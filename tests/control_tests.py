@@ -434,3 +434,41 @@ def no_place_for_the_entry(host):
     os.chmod(os.path.join(host.runtime, "usk"), 0o755)
     host.usk("run", "--", "true")
     assert host.entries() == []
+
+
+CRASH = "ulimit -c unlimited; cd /tmp; sh -c 'kill -SEGV $$'; echo $?; "
+
+
+@case
+def core_pattern_names_the_file(host):
+    text, _ = host.usk("run", "--", "bash", "-c", "echo 'c.%e.%s.%%' >/proc/sys/kernel/core_pattern; "
+                       "echo 1 >/proc/sys/kernel/core_uses_pid; " + CRASH + "ls /tmp")
+    code, name = text.split()
+    assert code == "139" and re.fullmatch(r"c\.sh\.11\.%\.\d+", name), text
+    text, _ = host.usk("run", "--", "bash", "-c", "echo >/proc/sys/kernel/core_pattern; " + CRASH +
+                       "ls -A /tmp")
+    assert text == "139\n", text
+
+
+@case
+def core_pattern_starts_a_program(host):
+    helper = ("printf '#!/bin/sh\\ncat >/tmp/got; echo \"$@\" $(id -u) $(pwd) "
+              "$(grep -c CoreDumping:.1 /proc/$1/status) >/tmp/said\\n' >/tmp/helper; "
+              "chmod +x /tmp/helper; echo 1 >/proc/sys/kernel/core_pipe_limit; "
+              "echo '|/tmp/helper %p %s' >/proc/sys/kernel/core_pattern; ")
+    text, _ = host.usk("run", "--", "bash", "-c", helper + CRASH +
+                       "cat /tmp/said; head -c 4 /tmp/got | tail -c 3; ls /tmp/core 2>&1 | wc -l")
+    assert re.fullmatch(r"139\n\d+ 11 0 / 1\nELF1\n", text), text
+
+
+@case
+def dumpable_for_root_only(host):
+    """suid_dumpable 2: root's file, under an absolute name; else none."""
+    crash = ("echo 2 >/proc/sys/fs/suid_dumpable; echo {} >/proc/sys/kernel/core_pattern; "
+             "mkdir -m 777 /tmp/d; cd /tmp/d; ulimit -c unlimited; "
+             "python3 -c 'import os; os.setuid(7); os.abort()'; stat -c '%u %a' * 2>&1 | tail -n 1")
+    text, _ = host.usk("run", "--", "bash", "-c", crash.format("/tmp/d/made"))
+    assert text == "0 600\n", text
+    text, _ = host.usk("run", "--", "bash", "-c", crash.format("made"))
+    assert "No such file" in text, text
+    host.usk("run", "--", "bash", "-c", "echo 3 >/proc/sys/fs/suid_dumpable", code=1)

@@ -14,7 +14,7 @@ from paths import HERE
 
 LIMIT_SECONDS = 60
 ORDERS = ["4.8", "3.5"]
-PROGRAMS = ["clone", "exec", "fork", "ptrace", "ptrace_attach", "ptrace_event", "ptrace_seccomp", "restart",
+PROGRAMS = ["clone", "core", "exec", "fork", "ptrace", "ptrace_attach", "ptrace_event", "ptrace_seccomp", "restart",
             "seccomp_filter", "seccomp_notify", "seccomp_order", "seccomp_trace", "signal",
             "syscall_dispatch", "thread", "wait", "run_state"]
 EDGE = re.compile(r'EDGE\("([^"]+)", (\w+), (\w+),')

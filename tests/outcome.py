@@ -38,8 +38,8 @@ def run_limited(command, limit, **more):
     """Runs `command` in a process group that is killed whole after `limit` seconds."""
     begin = time.monotonic()
     more.setdefault("stdin", subprocess.DEVNULL)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               start_new_session=True, **more)
+    more.setdefault("stderr", subprocess.PIPE)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, **more)
     try:
         output, errors = process.communicate(timeout=limit)
         code = process.returncode if process.returncode >= 0 else 128 - process.returncode
@@ -51,5 +51,5 @@ def run_limited(command, limit, **more):
             os.killpg(process.pid, signal.SIGKILL)
             output, errors = process.communicate()
         code = OUT_OF_TIME
-    return Finished(code, output.decode(errors="replace"), errors.decode(errors="replace"),
+    return Finished(code, output.decode(errors="replace"), (errors or b"").decode(errors="replace"),
                     time.monotonic() - begin)

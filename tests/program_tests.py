@@ -2,11 +2,12 @@
 
 A case runs in an empty directory under build/, with nothing but a few variables in its environment.
 A line `# needs: COMMAND...` names the commands without which it is skipped; `# limit: SECONDS`
-changes its time limit. expectations.txt lists known differences, `FAMILY.NAME REASON`.
+changes its time limit; `# if: SHELL COMMAND` skips it where the command fails outside. expectations.txt lists known differences, `FAMILY.NAME REASON`.
 """
 import fnmatch
 import re
 import shutil
+import subprocess
 
 import abuse_tests
 import interactive_tests
@@ -62,6 +63,9 @@ def run(script, name, build, options):
     missing = [command for command in header(text, "needs") if not shutil.which(command)]
     if missing:
         return Outcome(skipped=1, notes=[f"skip {name}: no {' '.join(missing)} here"])
+    condition = re.search(r"^# if: (.+)$", text, re.M)
+    if condition and subprocess.run(["sh", "-c", condition[1]], check=False).returncode:
+        return Outcome(skipped=1, notes=[f"skip {name}: not {condition[1]}"])
     if not (build / "usk").exists():
         return Outcome(skipped=1)
     limit = float((header(text, "limit") or [LIMIT_SECONDS])[0])

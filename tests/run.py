@@ -3,9 +3,9 @@
 
 Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in the sandbox),
 programs, python, abuse (tests/programs), hostile (tests/guest/hostile: attacks on the stub), history
-(tests/guest/history: random tracers), edges (of the run-state graph), control (commands on running sandboxes), root (archives and
-images as --root), errors (what cannot be run). A name is a group or one program of a group; -f
-selects cases by a glob.
+(tests/guest/history: random tracers), edges (of the run-state graph), control (commands on running
+sandboxes), root (archives and images as --root), errors (what cannot be run), kselftest (the kernel's
+own tests). A name is a group or one program of a group; -f selects cases by a glob.
 """
 import argparse
 import concurrent.futures
@@ -24,12 +24,14 @@ import error_tests  # noqa: E402
 import guest_tests  # noqa: E402
 import history_tests  # noqa: E402
 import hostile_tests  # noqa: E402
+import kselftest_tests  # noqa: E402
 import program_tests  # noqa: E402
 import root_tests  # noqa: E402
 import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
-GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "history", "edges", "control", "root", "errors"]
+GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "history", "edges", "control", "root",
+          "errors", "kselftest"]
 
 
 # A finding of a sanitizer ends the program, so that the test fails; --preset asan, tsan.
@@ -64,6 +66,7 @@ def all_jobs(options, build):
     yield from (("control", *job) for job in control_tests.jobs(build, options))
     yield from (("root", *job) for job in root_tests.jobs(build, options))
     yield from (("errors", *job) for job in error_tests.jobs(build, options))
+    yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))
 
 
 def selected(group, name, wanted):

@@ -85,6 +85,7 @@ OrFailure<void> Sandbox::assemble() {
   kernel_ = std::make_unique<Kernel>(TRY(choose_platform(config_.platform)), options);
   kernel_->hooks.invoke = invoke_syscall;
   if (!config_.edges_file.empty()) kernel_->edge_log = std::make_unique<EdgeLog>();
+  kernel_->hooks.start_helper = start_helper;
   TRY(make_host_side());
   make_pid_file = new_pid_file;
   install_job_control(*kernel_);

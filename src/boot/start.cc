@@ -44,6 +44,21 @@ OrFailure<std::string> find_command(const WalkContext& ctx, const std::string& n
   return fail(fmt::format("{}: command not found in the sandbox's PATH", name), 127);
 }
 
+// A process that runs `image`, in the namespaces of process 1; not yet scheduled.
+Result<Ref<Task>> make_program_process(Kernel& kernel, ProcessSpec process, ExecImage& image) {
+  process.creds = image.creds;
+  {
+    Lock lock(task_mutex);
+    process.ns = kernel.init->leader->ns;
+  }
+  Ref<Task> task = TRY(make_process(kernel, process));
+  task->mm = image.mm;
+  task->cpu = std::move(image.cpu);
+  task->cpu->owner = task.get();
+  task->set_name(image.comm);
+  return task;
+}
+
 Tty* controlling_terminal(const StreamSource& source) {
   if (source.remote) return &source.remote->tty();
   return source.terminal ? source.terminal->tty().get() : nullptr;
@@ -107,24 +122,43 @@ OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& roo
     TRY(install_stdio(source.poller, source.terminal, *process.fds, ctx));
   }
   process.fs = make_ref<FsState>(ctx.root, ctx.cwd, 022);
-  process.creds = (*image)->creds;
-  {
-    Lock lock(task_mutex);
-    process.ns = kernel.init->leader->ns;
-  }
   process.limits = spec.limits;
-  auto task = make_process(kernel, process);
+  auto task = make_program_process(kernel, std::move(process), **image);
   if (!task) return fail("cannot make the command's process");
-  (*task)->mm = (*image)->mm;
-  (*task)->cpu = std::move((*image)->cpu);
-  (*task)->cpu->owner = task->get();
-  (*task)->set_name((*image)->comm);
   if (Tty* tty = controlling_terminal(source)) {
     TaskCaller caller(**task);
     tty->adopt_leader(caller);
   }
   kernel.scheduler.add(**task);
   return (*task)->group;
+}
+
+Result<void> start_helper(Kernel& kernel, const std::vector<std::string>& argv, Ref<File> input) {
+  WalkContext ctx;
+  Ref<FsState> fs;
+  {
+    Lock lock(task_mutex);
+    fs = kernel.init->leader->fs;
+    ctx.mounts = kernel.init->leader->ns.mounts;
+  }
+  ctx.root = ctx.cwd = fs->root();
+  ctx.creds = root_creds(kernel.root_user_ns);
+  LoadRequest q;
+  q.argv = argv;
+  q.file = TRY(walk(ctx, ctx.cwd, argv[0], kFollow));
+  q.name = argv[0];
+  q.walk = ctx;
+  q.creds = ctx.creds;
+  auto image = TRY(load_program(kernel, std::move(q)));
+  ProcessSpec process;
+  process.fds = make_ref<FdTable>();
+  process.fs = make_ref<FsState>(ctx.root, ctx.cwd, 022);
+  process.limits = default_limits(0);
+  process.limits[RLIMIT_CORE] = {1, 1};
+  TRY(process.fds->add(std::move(input), /*cloexec=*/false, /*limit=*/1, 0));
+  Ref<Task> task = TRY(make_program_process(kernel, std::move(process), *image));
+  kernel.scheduler.add(*task);
+  return {};
 }
 
 }  // namespace usk

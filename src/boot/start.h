@@ -37,4 +37,8 @@ void merge_environment(std::vector<std::string>& env, const std::vector<std::str
 OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& root,
                                           const CommandSpec& spec, const StreamSource& source);
 
+// SyscallHooks::start_helper: a child of init as root, with an empty environment. Its own crash
+// makes no core and starts no further helper (core(5): its RLIMIT_CORE is 1).
+Result<void> start_helper(Kernel& kernel, const std::vector<std::string>& argv, Ref<File> input);
+
 }  // namespace usk

@@ -7,6 +7,7 @@
 
 #include "base/failure.h"
 #include "base/host_poller.h"
+#include "kernel/core/settings.h"
 #include "kernel/memory/memory_watch.h"
 #include "kernel/ptrace/yama.h"
 #include "kernel/run/edge_log.h"
@@ -18,6 +19,8 @@
 
 namespace usk {
 
+class Kernel;
+
 // What the layers above give the kernel: the system call table and its observers.
 struct SyscallHooks {
   // Calls the handler of frame.nr; ENOSYS for an unknown number.
@@ -27,6 +30,10 @@ struct SyscallHooks {
   std::function<void(Task&, const SyscallFrame&, int64_t result)> left;
   std::function<void(Task&, const siginfo_t&)> signalled;
   std::function<void(Task&, int status)> exited;
+  // Starts a program as root, with `input` as its standard input and nowhere to write (core(5),
+  // "Piping core dumps to a program"). An error: nothing was started.
+  std::function<Result<void>(Kernel&, const std::vector<std::string>& argv, Ref<File> input)>
+      start_helper;
 };
 
 struct KernelOptions {
@@ -67,6 +74,7 @@ class Kernel {
   SyscallHooks hooks;
   HostPoller* poller = nullptr;  // Host descriptors that files and commands wait for.
 
+  CoreSettings core;
   Ref<UserNamespace> root_user_ns;
   Ref<PidNamespace> root_pid_ns;
   Ref<ThreadGroup> init;  // Process 1: adopts orphans; has no code of its own.

@@ -216,8 +216,11 @@ Result<std::shared_ptr<ExecImage>> load_program(Kernel& kernel, LoadRequest q) {
   TRY(build_stack(p, contents));
   p.mm->executable = file;
   p.mm->executable_hold = std::move(hold);
-  // A program that its user may not read is not dumpable.
-  if (creds.secure || !file->inode().permission(kMayRead, *q.creds)) p.mm->dumpable = 0;
+  // A program that its user may not read, or that acts for another user.
+  const bool changes = q.creds->uid != q.creds->euid || q.creds->gid != q.creds->egid;
+  if (creds.secure || changes || !file->inode().permission(kMayRead, *q.creds)) {
+    p.mm->dumpable = kernel.core.suid_dumpable;
+  }
 
   auto image = std::make_shared<ExecImage>();
   image->mm = p.mm;

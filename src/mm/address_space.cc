@@ -270,6 +270,7 @@ Ref<AddressSpace> AddressSpace::fork(Ref<platform::Space> space, platform::Threa
   copy->executable = executable;
   copy->executable_hold = executable_hold;
   copy->dumpable = dumpable;
+  copy->dump_filter = dump_filter;
   copy->thp_disabled = thp_disabled;
   copy->membarrier_registered = membarrier_registered;
   std::vector<std::pair<Ref<File>, uint64_t>> shared;

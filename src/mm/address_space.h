@@ -102,16 +102,17 @@ class AddressSpace final : public RefCounted {
   std::vector<uint64_t> auxv;  // Pairs, as /proc/PID/auxv shows them.
   Ref<File> executable;        // /proc/PID/exe
   Ref<ExecutableHold> executable_hold;
-  int dumpable = 1;           // PR_SET_DUMPABLE
-  bool thp_disabled = false;  // PR_SET_THP_DISABLE
+  int dumpable = 1;  // PR_SET_DUMPABLE; 2: for root only (suid_dumpable of proc_sys_fs(5)).
+  uint32_t dump_filter = 0x33;  // /proc/PID/coredump_filter
+  bool thp_disabled = false;    // PR_SET_THP_DISABLE
   // membarrier(2): commands this process registered for.
   uint32_t membarrier_registered = 0;
 
   void set_break_start(uint64_t addr) EXCLUDES(mu_);
   uint64_t current_break() EXCLUDES(mu_);
 
-  USK_FIELDS(layout, auxv, executable, dumpable, thp_disabled, membarrier_registered, areas_, brk_,
-             lock_future_)
+  USK_FIELDS(layout, auxv, executable, dumpable, dump_filter, thp_disabled, membarrier_registered,
+             areas_, brk_, lock_future_)
 
  private:
   // Holds mu_; areas that were dropped meanwhile are freed after it is released: the last count of

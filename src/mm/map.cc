@@ -145,11 +145,14 @@ Result<void> AddressSpace::unmap_locked(platform::Thread& by, uint64_t start, ui
 }
 
 Result<void> AddressSpace::unmap(platform::Thread& by, uint64_t addr, uint64_t length) {
-  if (addr % kPageSize || length == 0 || addr > kGuestEnd || length > kGuestEnd - addr) {
+  // What lies between the last guest address and Linux's is never mapped, but may be unmapped.
+  constexpr uint64_t kLinuxEnd = (uint64_t(1) << 47) - kPageSize;
+  if (addr % kPageSize || length == 0 || addr > kLinuxEnd || length > kLinuxEnd - addr) {
     return Err(EINVAL);
   }
   Hold lock(*this);
-  const uint64_t start = std::max(addr, kGuestStart), end = addr + page_up(length);
+  const uint64_t start = std::max(addr, kGuestStart);
+  const uint64_t end = std::min(addr + page_up(length), kGuestEnd);
   if (start >= end || range_is_free(start, end)) return {};
   if (areas_.size() >= kMaxAreas + 8) return Err(ENOMEM);  // A split would add one.
   return unmap_locked(by, start, end);

@@ -40,7 +40,10 @@ void commit(Task& t, Ref<Creds> c) {
   }
   const bool changed = old.euid != c->euid || old.egid != c->egid || old.fsuid != c->fsuid ||
                        old.fsgid != c->fsgid || (c->permitted & ~old.permitted);
-  if (changed && t.mm) t.mm->dumpable = 0;
+  if (changed) {
+    if (t.mm) t.mm->dumpable = t.kernel.core.suid_dumpable;
+    t.parent_death_signal = 0;
+  }
   Lock lock(task_mutex);
   t.creds = c;
 }

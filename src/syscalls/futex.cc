@@ -241,7 +241,8 @@ SyscallResult futex_wait_requeue_pi(Task& t, uint64_t addr, uint32_t value, uint
   }
   if (w.waiter->got_pi) return 0;
   if (t.timed_out()) return Err(ETIMEDOUT);
-  return Block{*t.frame.deadline, OnSignal::kNoIntr};
+  // Linux: once it was moved, the call cannot begin anew; what it waited for has happened.
+  return Block{*t.frame.deadline, w.waiter->is_pi ? OnSignal::kAgain : OnSignal::kNoIntr};
 }
 
 // Makes `next` the owner of the PI futex, where it has none; true when it did. Else the word says

@@ -59,11 +59,9 @@ SyscallResult rt_sigprocmask(Task& t, int32_t how, UserPtr<const uint64_t> set,
 SyscallResult rt_sigreturn(Task& t) {
   const auto mask = pop_handler_frame(t);
   Lock lock(task_mutex);
-  if (mask) {
-    set_blocked(t, *mask);
-  } else {
-    force_signal(t, kernel_siginfo(SIGSEGV));
-  }
+  if (mask) set_blocked(t, *mask);
+  // The return to a place that is none faults there.
+  if (!mask || !is_canonical(t.cpu->regs().rip)) force_signal(t, kernel_siginfo(SIGSEGV));
   return RegistersSet{};
 }
 

@@ -1,9 +1,11 @@
 // clone(2), clone3(2): flags, their combinations, and what is shared.
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <vector>
 
 #include "tests/guest/harness.h"
 
@@ -226,6 +228,38 @@ TEST(Unshare, UnknownFlags) { EXPECT_ERR(unshare(0x40), EINVAL); }
 
 TEST(Unshare, ThreadsForbidVm) {
   Thread thread([] { EXPECT_ERR(unshare(CLONE_VM | CLONE_SIGHAND | CLONE_THREAD), EINVAL); });
+}
+
+pid_t clone_with_ids(uint64_t flags, const std::vector<pid_t>& ids) {
+  clone_args args = {};
+  args.flags = flags;
+  args.exit_signal = SIGCHLD;
+  args.set_tid = reinterpret_cast<uint64_t>(ids.data());
+  args.set_tid_size = ids.size();
+  const pid_t pid = static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
+  if (pid == 0) _exit(getpid() == ids[0] ? 0 : 1);
+  return pid;
+}
+
+TEST(Clone3, ChosenIdsAreChecked) {
+  NEEDS_CAPABILITY(CAP_SYS_ADMIN);
+  const pid_t most = atoi(read_file("/proc/sys/kernel/pid_max").c_str());
+  EXPECT_ERR(clone_with_ids(0, {most}), EINVAL);
+  EXPECT_ERR(clone_with_ids(0, {0}), EINVAL);
+  EXPECT_ERR(clone_with_ids(0, {getpid()}), EEXIST);
+  const pid_t free_id = most - 7;
+  EXPECT_EQ(clone_with_ids(0, {free_id}), free_id);
+  EXPECT_EXITED(wait_for(free_id), 0);
+  // The first process of a namespace is its 1.
+  EXPECT_ERR(clone_with_ids(CLONE_NEWPID, {5}), EINVAL);
+  EXPECT_EXITED(wait_for(MUST(clone_with_ids(CLONE_NEWPID, {1}))), 0);
+  EXPECT_EQ(clone_with_ids(CLONE_NEWPID, {1, free_id}), free_id);
+  EXPECT_EXITED(wait_for(free_id), 0);
+  EXPECT_EXITED(run_child([&] {
+                  become_unprivileged();
+                  EXPECT_ERR(clone_with_ids(0, {free_id}), EPERM);
+                }),
+                0);
 }
 
 }  // namespace

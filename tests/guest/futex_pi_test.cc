@@ -2,6 +2,8 @@
 #include <linux/futex.h>
 #include <sys/mman.h>
 
+#include <atomic>
+
 #include "tests/guest/harness.h"
 
 namespace {
@@ -179,6 +181,24 @@ TEST(FutexPi, RequeueErrors) {
   EXPECT_ERR(futex(&condition, FUTEX_WAKE, 1), EINVAL);
   EXPECT_ERR(futex(&condition, FUTEX_CMP_REQUEUE_PI, 1, nullptr, &other, 0), EINVAL);
   EXPECT_EQ(futex(&condition, FUTEX_CMP_REQUEUE_PI, 1, nullptr, &lock, 0), 1);
+}
+
+TEST(RequeuePi, SignalRestartsTheWaitUntilItWasMoved) {
+  static uint32_t condition, lock;
+  static std::atomic<int> handled{0};
+  handle_signal(SIGUSR1, [](int) { handled++; });
+  EXPECT_OK(futex(&lock, FUTEX_LOCK_PI));
+  Thread waiter(
+      [] { EXPECT_ERR(futex(&condition, FUTEX_WAIT_REQUEUE_PI, 0, nullptr, &lock), EAGAIN); });
+  wait_until_blocked(waiter.tid());
+  pthread_kill(waiter.handle(), SIGUSR1);
+  while (handled < 1) usleep(1000);
+  wait_until_blocked(waiter.tid());
+  EXPECT_EQ(futex(&condition, FUTEX_CMP_REQUEUE_PI, 1, nullptr, &lock, 0), 1);
+  pthread_kill(waiter.handle(), SIGUSR1);
+  waiter.join();
+  EXPECT_EQ(handled.load(), 2);
+  EXPECT_OK(futex(&lock, FUTEX_UNLOCK_PI));
 }
 
 }  // namespace

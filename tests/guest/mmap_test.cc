@@ -326,4 +326,13 @@ TEST(Smaps, HasTheUsualFields) {
   }
 }
 
+TEST(Munmap, UpToTheEndOfTheAddressSpace) {
+  // A child: what is up there is its stack.
+  EXPECT_ERR(munmap(reinterpret_cast<void*>(0x7fff00000000), 0x100000000), EINVAL);
+  char* p =
+      static_cast<char*>(MUST(mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
+  EXPECT_OK(munmap(p, 4096));
+  EXPECT_OK(munmap(reinterpret_cast<void*>(0x7fffffffd000), 0x2000));
+}
+
 }  // namespace

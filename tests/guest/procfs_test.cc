@@ -1,6 +1,8 @@
 // /proc: the files that programs like ps, top, gdb and language runtimes read.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -336,6 +338,60 @@ TEST(ProcNs, LinksName) {
 TEST(ProcIo, Filesystems) {
   EXPECT_NE(read_file("/proc/filesystems").find("nodev\tproc"), std::string::npos);
   EXPECT_EQ(read_file("/proc/version").substr(0, 14), "Linux version ");
+}
+
+TEST(MapFiles, LinksToEachMappedFile) {
+  UniqueFd fd(MUST(open("mapped", O_RDWR | O_CREAT, 0600)));
+  MUST(ftruncate(fd.get(), 8192));
+  char* p = static_cast<char*>(MUST(mmap(nullptr, 8192, PROT_READ, MAP_PRIVATE, fd.get(), 0)));
+  char name[99];
+  const auto start = reinterpret_cast<unsigned long>(p), end = start + 8192;
+  snprintf(name, sizeof name, "/proc/self/map_files/%lx-%lx", start, end);
+  char to[4096] = {};
+  MUST(readlink(name, to, sizeof to - 1));
+  EXPECT_EQ(std::string(to), scratch() + "/mapped");
+  struct stat st;
+  ASSERT_OK(lstat(name, &st));
+  EXPECT_EQ(st.st_mode, mode_t(S_IFLNK | 0600));
+  for (const char* form : {"%lx-0%lx", "0%lx-%lx", "%lx-%lx ", "%lx%lx", "%lx"}) {
+    char wrong[99] = "/proc/self/map_files/";
+    snprintf(wrong + strlen(wrong), 70, form, start, end);
+    EXPECT_ERR(readlink(wrong, to, sizeof to), ENOENT);
+  }
+  MUST(munmap(p + 4096, 4096));
+  EXPECT_ERR(readlink(name, to, sizeof to), ENOENT);
+}
+
+TEST(Uptime, IdleTimeOnlyGrows) {
+  double last = 0;
+  const int64_t until = now_ms() + 200;
+  while (now_ms() < until) {
+    const std::string text = read_file("/proc/uptime");
+    const double idle = atof(text.c_str() + text.find(' '));
+    EXPECT_GE(idle, last);
+    last = idle;
+  }
+}
+
+TEST(Syscall, OfTheReaderItself) {
+  UniqueFd fd(MUST(open("/proc/self/syscall", O_RDONLY)));
+  char text[256] = {}, want[256];
+  MUST(syscall(SYS_read, fd.get(), text, sizeof text));
+  snprintf(want, sizeof want, "0 0x%x 0x%lx 0x100 ", fd.get(), reinterpret_cast<long>(text));
+  EXPECT_EQ(std::string(text).substr(0, strlen(want)), std::string(want));
+}
+
+TEST(Loadavg, NamesTheLastProcessOfTheReadersNamespace) {
+  NEEDS_CAPABILITY(CAP_SYS_ADMIN);
+  EXPECT_EXITED(run_child([] {
+                  MUST(unshare(CLONE_NEWPID));
+                  EXPECT_EXITED(run_child([] {
+                                  const std::string text = read_file("/proc/loadavg");
+                                  EXPECT_EQ(text.substr(text.rfind(' ')), " 1\n");
+                                }),
+                                0);
+                }),
+                0);
 }
 
 }  // namespace

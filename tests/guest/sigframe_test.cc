@@ -143,4 +143,17 @@ TEST(SignalFrame, RefusedOneMayBeCaughtOnAnotherStack) {
   EXPECT_TRUE(caught);
 }
 
+TEST(SignalFrame, ReturnToNoAddressFaultsThere) {
+  static sigjmp_buf back;
+  static greg_t where;
+  handle_signal_info(SIGSEGV, [](int, siginfo_t*, void* context) {
+    where = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
+    siglongjmp(back, 1);
+  });
+  if (sigsetjmp(back, 1) == 0) {
+    through_handler([](ucontext_t* c) { c->uc_mcontext.gregs[REG_RIP] = 1ll << 47; });
+  }
+  EXPECT_EQ(where, 1ll << 47);
+}
+
 }  // namespace

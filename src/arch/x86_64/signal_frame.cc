@@ -79,8 +79,7 @@ void enter_handler(Regs& r, const BuiltFrame& frame, const FrameRequest& q) {
   r.eflags &= ~(kFlagDirection | kFlagResume | kFlagTrap);
 }
 
-bool restore_regs(Regs& r, const SignalContext& m) {
-  if (!is_canonical(m.rip)) return false;
+void restore_regs(Regs& r, const SignalContext& m) {
   r.r8 = m.r8, r.r9 = m.r9, r.r10 = m.r10, r.r11 = m.r11;
   r.r12 = m.r12, r.r13 = m.r13, r.r14 = m.r14, r.r15 = m.r15;
   r.rdi = m.rdi, r.rsi = m.rsi, r.rbp = m.rbp, r.rbx = m.rbx;
@@ -89,7 +88,6 @@ bool restore_regs(Regs& r, const SignalContext& m) {
   r.eflags = (r.eflags & ~kUserFlags) | (m.eflags & kUserFlags);
   r.cs = kUserCs, r.ss = kUserSs;
   r.orig_rax = -1;
-  return true;
 }
 
 size_t fpu_state_size(std::span<const std::byte, 512> legacy, size_t max) {

@@ -54,8 +54,9 @@ BuiltFrame build_frame(const FrameRequest& request, const Regs& regs);
 // The registers with which the handler starts.
 void enter_handler(Regs& regs, const BuiltFrame& frame, const FrameRequest& request);
 
-// sigreturn: the general registers of `context` into `regs`, made safe. False: not restorable.
-bool restore_regs(Regs& regs, const SignalContext& context);
+// sigreturn: the general registers of `context` into `regs`, made safe but for rip, which may be no
+// address that the processor can go to.
+void restore_regs(Regs& regs, const SignalContext& context);
 // How much of a frame the floating point state of `size` bytes (Thread::fpu_state()) takes.
 size_t frame_fpu_size(size_t size);
 // Makes of that state what lies in a frame.

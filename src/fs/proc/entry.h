@@ -71,6 +71,9 @@ const Entry* find_entry(std::span<const Entry> table, std::string_view name);
 // A decimal number without sign, leading zeros or anything after it; -1 for other text.
 int parse_id(std::string_view name);
 
+// A number as C writes it, decimal, 0x... or 0..., and perhaps the end of the line. EINVAL, ERANGE.
+Result<uint32_t> parse_uint(std::string_view text);
+
 // The tables.
 std::span<const Entry> process_entries();  // /proc/PID
 std::span<const Entry> thread_entries();   // /proc/PID/task/TID
@@ -80,6 +83,7 @@ std::span<const Entry> system_entries();   // /proc
 Ref<Inode> make_fd_dir(const Subject& s, Ino ino, const Entry& e);
 Ref<Inode> make_fdinfo_dir(const Subject& s, Ino ino, const Entry& e);
 Ref<Inode> make_task_dir(const Subject& s, Ino ino, const Entry& e);
+Ref<Inode> make_map_files_dir(const Subject& s, Ino ino, const Entry& e);
 Ref<Inode> make_mem_file(const Subject& s, Ino ino, const Entry& e);
 
 }  // namespace usk::proc

@@ -64,7 +64,8 @@ int parse_id(std::string_view name) {
   return whole && v >= 0 && std::to_string(v) == name ? v : -1;
 }
 
-// The files of a process belong to who it acts as, unless it may not be looked into.
+// The files of a process belong to who it acts as; unless it may not be looked into, to root of its
+// user namespace. Directories that all may read show who it is in any case.
 Result<Attr> ProcInode::getattr() {
   Attr a;
   a.dev = fs().dev();
@@ -76,9 +77,13 @@ Result<Attr> ProcInode::getattr() {
     Lock lock(task_mutex);
     const Task* t = subject_.find();
     if (!t) return Err(ENOENT);
-    if (t->mm && t->mm->dumpable == 1) {
+    const bool is_public = is_dir() && mode_ == 0555;
+    if (is_public || (t->mm && t->mm->dumpable == 1)) {
       a.uid = t->creds->euid;
       a.gid = t->creds->egid;
+    } else if (t->mm) {
+      a.uid = t->creds->user_ns->uid_in(0).value_or(0);
+      a.gid = t->creds->user_ns->gid_in(0).value_or(0);
     }
   }
   return a;
@@ -87,6 +92,23 @@ Result<Attr> ProcInode::getattr() {
 // Opening with O_TRUNC is no change; modes and owners are procfs's own.
 Result<void> ProcInode::setattr(const AttrChange& change) {
   return change.set & ~uint32_t(AttrChange::kSize) ? Result<void>(Err(EPERM)) : Result<void>();
+}
+
+Result<uint32_t> parse_uint(std::string_view text) {
+  const size_t last = text.find_last_not_of('\n');
+  text = text.substr(0, last == text.npos ? 0 : last + 1);
+  int base = 10;
+  if (text.starts_with("0x") || text.starts_with("0X")) {
+    base = 16;
+    text.remove_prefix(2);
+  } else if (text.starts_with('0')) {
+    base = 8;
+  }
+  uint32_t v = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v, base);
+  if (error == std::errc::result_out_of_range) return Err(ERANGE);
+  if (error != std::errc() || end != text.data() + text.size()) return Err(EINVAL);
+  return v;
 }
 
 namespace {

@@ -36,32 +36,57 @@ std::string map_line(const Vma& v) {
   return line + "\n";
 }
 
-// Resident bytes of an area. Asked in pieces: areas may be huge.
-uint64_t resident_of(AddressSpace& mm, const Vma& v) {
-  constexpr uint64_t kMostPages = 1 << 20;  // 4 GiB; what is beyond counts as absent.
-  std::vector<uint8_t> pages(std::min(v.length() / platform::kPageSize, kMostPages));
-  if (!mm.space().residency(v.start, pages)) return 0;
-  uint64_t n = 0;
-  for (uint8_t p : pages) n += p & 1;
-  return n * platform::kPageSize;
+// Bytes of memory that are there, and those of them that are no file's.
+struct Resident {
+  uint64_t all = 0, own = 0;
+};
+
+// Asked in pieces: areas may be huge. What is beyond the most that is asked for counts as absent.
+uint64_t count_pages(AddressSpace& mm, const Vma& v, platform::Space::Pages which) {
+  constexpr int kMostPieces = 1 << 16;
+  uint64_t n = 0, at = v.start;
+  for (int i = 0; i < kMostPieces && at < v.end; i++) {
+    const auto run = mm.space().next_pages(at, v.end, which);
+    if (!run) break;
+    n += run->end - run->start;
+    at = run->end;
+  }
+  return n;
 }
 
-std::string smap_counts(uint64_t size, uint64_t resident, bool shared) {
-  const uint64_t rss = resident >> 10;
-  const uint64_t mine = shared ? 0 : rss, ours = shared ? rss : 0;
+Resident resident_of(AddressSpace& mm, const Vma& v) {
+  using enum platform::Space::Pages;
+  Resident r{count_pages(mm, v, kThere), 0};
+  if (!v.has(Vma::kShared)) r.own = std::min(r.all, count_pages(mm, v, kOwn));
+  return r;
+}
+
+std::string smap_counts(uint64_t size, const Resident& resident, bool shared) {
+  const uint64_t rss = resident.all >> 10, own = resident.own >> 10;
+  const uint64_t clean = shared ? 0 : rss - own, ours = shared ? rss : 0;
   std::string out;
   if (size)
     out = fmt::format(
         "Size:           {:8} kB\nKernelPageSize: {:8} kB\n"
         "MMUPageSize:    {:8} kB\n",
         size >> 10, 4, 4);
-  const std::pair<const char*, uint64_t> lines[] = {
-      {"Rss:", rss},          {"Pss:", rss},           {"Shared_Clean:", ours},
-      {"Shared_Dirty:", 0},   {"Private_Clean:", 0},   {"Private_Dirty:", mine},
-      {"Referenced:", rss},   {"Anonymous:", mine},    {"LazyFree:", 0},
-      {"AnonHugePages:", 0},  {"ShmemPmdMapped:", 0},  {"FilePmdMapped:", 0},
-      {"Shared_Hugetlb:", 0}, {"Private_Hugetlb:", 0}, {"Swap:", 0},
-      {"SwapPss:", 0},        {"Locked:", 0}};
+  const std::pair<const char*, uint64_t> lines[] = {{"Rss:", rss},
+                                                    {"Pss:", rss},
+                                                    {"Shared_Clean:", ours},
+                                                    {"Shared_Dirty:", 0},
+                                                    {"Private_Clean:", clean},
+                                                    {"Private_Dirty:", own},
+                                                    {"Referenced:", rss},
+                                                    {"Anonymous:", own},
+                                                    {"LazyFree:", 0},
+                                                    {"AnonHugePages:", 0},
+                                                    {"ShmemPmdMapped:", 0},
+                                                    {"FilePmdMapped:", 0},
+                                                    {"Shared_Hugetlb:", 0},
+                                                    {"Private_Hugetlb:", 0},
+                                                    {"Swap:", 0},
+                                                    {"SwapPss:", 0},
+                                                    {"Locked:", 0}};
   for (auto& [name, kb] : lines) out += fmt::format("{:<16}{:8} kB\n", name, kb);
   return out;
 }
@@ -98,6 +123,10 @@ std::string memory_text(AddressSpace& mm, uint64_t start, uint64_t end, size_t m
   return out;
 }
 
+// The page that old programs call: not an area, but shown as one (proc_pid_maps(5)).
+constexpr std::string_view kVsyscallLine =
+    "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n";
+
 constexpr size_t kMostText = 4 << 20;  // Arguments are a few MiB at most (execve(2)).
 
 }  // namespace
@@ -107,7 +136,7 @@ Result<std::string> maps_text(const Subject& s) {
   std::string out;
   if (!mm) return out;
   for (const Vma& v : mm->areas()) out += map_line(v);
-  return out;
+  return out += kVsyscallLine;
 }
 
 Result<std::string> smaps_text(const Subject& s) {
@@ -118,7 +147,8 @@ Result<std::string> smaps_text(const Subject& s) {
     out += map_line(v) + smap_counts(v.length(), resident_of(*mm, v), v.has(Vma::kShared)) +
            "THPeligible:           0\n" + vm_flags(v);
   }
-  return out;
+  out += kVsyscallLine;
+  return out + smap_counts(platform::kPageSize, {}, false) + "VmFlags: ex\n";
 }
 
 Result<std::string> smaps_rollup_text(const Subject& s) {
@@ -129,7 +159,13 @@ Result<std::string> smaps_rollup_text(const Subject& s) {
   std::string line =
       fmt::format("{:08x}-{:08x} ---p 00000000 00:00 0 ", areas.front().start, areas.back().end);
   line.resize(std::max<size_t>(line.size(), 73), ' ');
-  return line + "[rollup]\n" + smap_counts(0, mm->space().resident_bytes(), false);
+  Resident resident;
+  for (const Vma& v : areas) {
+    const Resident r = resident_of(*mm, v);
+    resident.all += r.all;
+    resident.own += r.own;
+  }
+  return line + "[rollup]\n" + smap_counts(0, resident, false);
 }
 
 // A program may have written over its arguments and on into the environment (setproctitle):

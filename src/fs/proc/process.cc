@@ -7,6 +7,7 @@
 #include "fs/proc/maps_of_ids.h"
 #include "fs/proc/process_files.h"
 #include "fs/vfs/internal.h"
+#include "kernel/core/core_area.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/namespace_file.h"
 
@@ -207,7 +208,21 @@ Result<std::string> cgroup_text(const Subject&) { return "0::/\n"; }
 Result<std::string> no_id_text(const Subject&) { return "4294967295"; }
 Result<std::string> zero_text(const Subject&) { return "0"; }
 Result<std::string> empty_text(const Subject&) { return std::string(); }
-Result<std::string> coredump_text(const Subject&) { return "00000033\n"; }
+
+// coredump_filter. Bits that mean nothing are not kept.
+Result<std::string> dump_filter_text(const Subject& s) {
+  const Ref<AddressSpace> mm = TRY(s.memory());
+  return mm ? fmt::format("{:08x}\n", mm->dump_filter) : std::string();
+}
+
+Result<void> set_dump_filter(const Subject& s, std::string_view text) {
+  const uint32_t filter = TRY(parse_uint(text));
+  const Ref<AddressSpace> mm = TRY(s.memory());
+  if (!mm) return Err(ESRCH);
+  mm->dump_filter = filter & kDumpFilterBits;
+  return {};
+}
+
 Result<std::string> attr_text(const Subject&) { return Err(EINVAL); }
 
 Result<std::string> io_text(const Subject& s) {
@@ -230,7 +245,7 @@ Result<std::string> syscall_text(const Subject& s) {
     for (uint64_t arg : known ? t->frame.args : call->args) out += fmt::format(" {:#x}", arg);
     return out + " 0x0 0x0\n";
   }
-  if (s.kernel().scheduler.is_active(*t)) return "running\n";
+  if (t.get() != current_task() && s.kernel().scheduler.is_active(*t)) return "running\n";
   const Regs& regs = t->cpu->regs();
   std::string out = std::to_string(regs.syscall_nr());
   if (regs.syscall_nr() >= 0) {
@@ -336,7 +351,11 @@ constexpr Entry kAttr[] = {
 
 constexpr Entry kProcess[] = {
     USK_TASK_ENTRIES,
-    {.name = "coredump_filter", .mode = kFile, .text = coredump_text},
+    {.name = "coredump_filter",
+     .mode = kWritable,
+     .text = dump_filter_text,
+     .write = set_dump_filter},
+    {.name = "map_files", .mode = S_IFDIR | 0500, .make = make_map_files_dir},
     {.name = "mountstats", .mode = S_IFREG | 0400, .text = mountstats_text},
     {.name = "task", .mode = kDir, .make = make_task_dir},
     {.name = "timerslack_ns",

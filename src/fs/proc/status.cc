@@ -98,7 +98,11 @@ char state_letter(const Task& t) {
   if (t.tracing.stop) return 't';
   if (t.in_group_stop) return 'T';
   if (&t == current_task()) return 'R';
-  if (t.state.is<SyscallReinvoke>() || t.state.is<SyscallUserNotif>()) return 'S';
+  if (t.state.is<SyscallReinvoke>()) return 'S';
+  if (t.state.is<SyscallUserNotif>()) {
+    // One that waits on beside a signal is waiting for its answer or the end.
+    return (t.pending.set() | t.group->pending.set()) & ~t.blocked ? 'D' : 'S';
+  }
   if (t.state.is<SyscallAfterVforkStop>()) return 'D';
   // Process 1 has no code of its own and sleeps for ever.
   return t.cpu && !t.cpu->sleeps_in() ? 'R' : 'S';
@@ -194,7 +198,7 @@ std::string identity_lines(const Subject& s, const Task& t, size_t fd_size) REQU
                      t.group->process_group ? numbers_below(s, t, t.group->session().id) : "");
 }
 
-std::string memory_lines(AddressSpace* mm) {
+std::string memory_lines(AddressSpace* mm, bool dumping) {
   if (!mm) return {};
   const Sizes z = sizes_of(mm);
   std::string out;
@@ -214,8 +218,8 @@ std::string memory_lines(AddressSpace* mm) {
                                                     {"VmPTE", z.total >> 9},
                                                     {"VmSwap", 0}};
   for (auto& [name, bytes] : lines) out += fmt::format("{}:\t{:8} kB\n", name, bytes >> 10);
-  return out + fmt::format("HugetlbPages:\t       0 kB\nCoreDumping:\t0\nTHP_enabled:\t{}\n",
-                           mm->thp_disabled ? 0 : 1);
+  return out + fmt::format("HugetlbPages:\t       0 kB\nCoreDumping:\t{}\nTHP_enabled:\t{}\n",
+                           dumping ? 1 : 0, mm->thp_disabled ? 0 : 1);
 }
 
 std::string signal_lines(const Task& t) REQUIRES(task_mutex) {
@@ -284,15 +288,17 @@ Result<std::string> status_text(const Subject& s) {
   uint32_t umask = 022;
   Ref<FsState> fs;
   std::string who;
+  bool dumping;
   {
     Lock lock(task_mutex);
+    dumping = t->group->core_dump != nullptr;
     fs = t->fs;
     who = escape_name(t->name());
   }
   const Ref<FdTable> fds = TRY(s.fds());
   const size_t fd_size = fds ? std::max<size_t>(fds->size(), 64) : 0;
   if (fs) umask = fs->umask();
-  const std::string memory = memory_lines(mm.get());
+  const std::string memory = memory_lines(mm.get(), dumping);
   Lock lock(task_mutex);
   std::string out = fmt::format("Name:\t{}\n", who);
   if (fs) out += fmt::format("Umask:\t{:04o}\n", umask);

@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 
 #include <charconv>
+#include <climits>
 
 #include "fs/proc/inode.h"
 #include "fs/proc/ipc.h"
@@ -107,6 +108,40 @@ Result<std::string> switch_text(const Subject&) {
   return fmt::format("{}\n", int(fs_sysctls().*kMember));
 }
 
+// Values of the whole system: root's, whatever capabilities another user may have.
+Result<void> root_only() {
+  Task* t = current_task();
+  return t && t->creds->euid == 0 ? Result<void>() : Err(EACCES);
+}
+
+Result<std::string> core_pattern_text(const Subject& s) { return s.kernel().core.pattern() + "\n"; }
+Result<void> set_core_pattern(const Subject& s, std::string_view text) {
+  TRY(root_only());
+  text = text.substr(0, text.find_first_of(std::string_view("\n\0", 2)));
+  s.kernel().core.set_pattern(std::string(text.substr(0, CoreSettings::kMostPattern)));
+  return {};
+}
+
+template <auto CoreSettings::* kMember>
+Result<std::string> core_switch_text(const Subject& s) {
+  return fmt::format("{}\n", (s.kernel().core.*kMember).load());
+}
+template <auto CoreSettings::* kMember, int kMost>
+Result<void> set_core_switch(const Subject& s, std::string_view text) {
+  TRY(root_only());
+  const uint32_t v = TRY(parse_uint(text));
+  if (v > uint32_t(kMost)) return Err(EINVAL);
+  (s.kernel().core.*kMember).store(int(v));
+  return {};
+}
+template <auto CoreSettings::* kMember, int kMost = INT_MAX>
+constexpr Entry core_switch(std::string_view name) {
+  return {.name = name,
+          .mode = kWritable,
+          .text = core_switch_text<kMember>,
+          .write = set_core_switch<kMember, kMost>};
+}
+
 constexpr Entry kRandom[] = {
     {.name = "boot_id", .mode = kFile, .text = boot_id_text},
     USK_FIXED("entropy_avail", "256"),
@@ -133,7 +168,12 @@ constexpr Entry kYama[] = {
 };
 constexpr Entry kKernel[] = {
     USK_FIXED("cap_last_cap", "40"),
-    USK_FIXED("core_pattern", "core"),
+    {.name = "core_pattern",
+     .mode = kWritable,
+     .text = core_pattern_text,
+     .write = set_core_pattern},
+    core_switch<&CoreSettings::pipe_limit>("core_pipe_limit"),
+    core_switch<&CoreSettings::uses_pid>("core_uses_pid"),
     {.name = "domainname", .mode = kWritable, .text = domain_text, .write = set_domain},
     {.name = "hostname", .mode = kWritable, .text = host_text, .write = set_host},
     USK_FIXED("kptr_restrict", "1"),
@@ -193,6 +233,7 @@ constexpr Entry kFs[] = {
     {.name = "protected_symlinks",
      .mode = kFile,
      .text = switch_text<&FsSysctls::protected_symlinks>},
+    core_switch<&CoreSettings::suid_dumpable, 2>("suid_dumpable"),
 };
 constexpr Entry kCore[] = {USK_FIXED("somaxconn", "4096")};
 constexpr Entry kNet[] = {{.name = "core", .mode = kDir, .children = kCore}};

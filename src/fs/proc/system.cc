@@ -114,7 +114,11 @@ Result<std::string> uptime_text(const Subject& s) {
   const int64_t up = s.kernel().time.now(CLOCK_BOOTTIME) / kNsPerTick;
   const Load l = load_of(s.kernel());
   const int64_t busy = (l.user_ns + l.system_ns) / kNsPerTick;
-  const int64_t idle = std::max<int64_t>(up * cpu_count() - busy, 0);
+  // Usage is counted in lumps; what was idle once stays so.
+  static std::atomic<int64_t> known{0};
+  int64_t idle = up * cpu_count() - busy, last = known;
+  while (idle > last && !known.compare_exchange_weak(last, idle)) continue;
+  idle = std::max(idle, last);
   return fmt::format("{}.{:02} {}.{:02}\n", up / 100, up % 100, idle / 100, idle % 100);
 }
 
@@ -122,8 +126,11 @@ Result<std::string> loadavg_text(const Subject& s) {
   const Load l = load_of(s.kernel());
   s.kernel().count_active();
   const auto& load = s.kernel().load.values();
+  // Linux: the last id of the reader's namespace, whatever the mount shows.
+  const Task* reader = current_task();
+  const int last_pid = reader ? reader->pid_ns().last_pid() : s.ns().last_pid();
   return fmt::format("{:.2f} {:.2f} {:.2f} {}/{} {}\n", load[0], load[1], load[2],
-                     std::max(l.running, 1), l.threads, s.ns().last_pid());
+                     std::max(l.running, 1), l.threads, last_pid);
 }
 
 // --- Memory.

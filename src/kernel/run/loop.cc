@@ -85,6 +85,11 @@ void Kernel::advance(Task& t) {
       if (!scheduler.park(t)) continue;
       if (t.cpu) t.cpu->park();
       return;
+    } else if (const auto* yield = std::get_if<Yield>(&step)) {
+      check_edge(t, from, yield->next);
+      t.state = yield->next;
+      scheduler.yield(t);
+      return;
     } else if (const auto* guest = std::get_if<InGuest>(&step)) {
       check_edge(t, from, guest->next);
       t.state = guest->next;

@@ -11,8 +11,9 @@ namespace usk {
 
 // What a signal does to a blocked call (Linux's restart codes, which a tracer sees in the result
 // register): run it again always, run it again under SA_RESTART, run it again only if no handler
-// runs, go on with what is left of a timeout through restart_syscall(2), or fail with EINTR.
-enum class OnSignal : uint8_t { kNoIntr, kRestartSys, kNoHand, kRestartBlock, kInterrupt };
+// runs, go on with what is left of a timeout through restart_syscall(2), or fail with EINTR or
+// EAGAIN.
+enum class OnSignal : uint8_t { kNoIntr, kRestartSys, kNoHand, kRestartBlock, kInterrupt, kAgain };
 constexpr int kERESTARTSYS = 512, kERESTARTNOINTR = 513, kERESTARTNOHAND = 514,
               kERESTART_RESTARTBLOCK = 516;
 int restart_code(OnSignal on_signal);

@@ -56,6 +56,10 @@ struct Park {
   RunState next;
   Deadline until;
 };
+// Others come first.
+struct Yield {
+  RunState next;
+};
 // Guest code runs now; the next trap brings the task back in this state.
 struct InGuest {
   RunState next = App{};
@@ -63,9 +67,10 @@ struct InGuest {
 // The task is gone.
 struct Finished {};
 
-struct Step : std::variant<RunState, Park, InGuest, Finished> {
+struct Step : std::variant<RunState, Park, Yield, InGuest, Finished> {
   Step(RunState s) : variant(std::move(s)) {}
   Step(Park p) : variant(std::move(p)) {}
+  Step(Yield y) : variant(std::move(y)) {}
   Step(InGuest g) : variant(g) {}
   Step(Finished f) : variant(f) {}
   template <class S>

@@ -32,7 +32,7 @@ class Scheduler {
   void finish(Task& t) EXCLUDES(mu_);
   // The platform reported a trap: Task::trap is set.
   void trapped(Task& t) EXCLUDES(mu_);
-  // The task goes to the end of the queue: sched_yield(2).
+  // By the worker that runs it: the task goes to the end of the queue.
   void yield(Task& t) EXCLUDES(mu_);
 
  private:

@@ -17,6 +17,7 @@ int restart_code(OnSignal on_signal) {
     case OnSignal::kRestartSys: return -kERESTARTSYS;
     case OnSignal::kNoHand: return -kERESTARTNOHAND;
     case OnSignal::kRestartBlock: return -kERESTART_RESTARTBLOCK;
+    case OnSignal::kAgain: return -EAGAIN;
     case OnSignal::kInterrupt: return -EINTR;
   }
   return -EINTR;

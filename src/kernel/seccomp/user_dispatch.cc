@@ -16,7 +16,7 @@ constexpr uint64_t kAddressEnd = 0x7ffffffff000;  // Of any process, on Linux.
 
 void end_process(Task& t, int sig) {
   Lock lock(task_mutex);
-  kill_group(t, sig);
+  kill_group(t, kernel_siginfo(sig));
 }
 
 }  // namespace

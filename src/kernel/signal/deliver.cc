@@ -2,6 +2,7 @@
 #include "kernel/signal/deliver.h"
 
 #include "base/log.h"
+#include "kernel/core/core_dump.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/stop.h"
 #include "kernel/signal/rseq.h"
@@ -13,7 +14,7 @@ namespace {
 
 // What the look at signals found.
 struct Found {
-  enum What { kNothing, kExit, kAgain, kTracer, kHandler } what = kNothing;
+  enum What { kNothing, kExit, kAgain, kDump, kTracer, kHandler } what = kNothing;
   siginfo_t info;
   SignalAction action;
   SignalSet return_mask = 0;
@@ -39,7 +40,7 @@ Found::What default_effect(Task& t, const siginfo_t& info) REQUIRES(task_mutex) 
     case DefaultAction::kContinue: return Found::kAgain;
     case DefaultAction::kStop: begin_group_stop(t, sig); return Found::kAgain;
     case DefaultAction::kTerminate: begin_group_exit(g, sig); return Found::kAgain;
-    case DefaultAction::kCore: kill_group(t, sig); return Found::kAgain;
+    case DefaultAction::kCore: kill_group(t, info); return Found::kAgain;
   }
   return Found::kAgain;
 }
@@ -82,7 +83,7 @@ Found look(Task& t) EXCLUDES(task_mutex) {
   ThreadGroup& g = *t.group;
   if (g.exiting || t.killed_by_exec) {
     if (g.exiting) t.exit_status = g.exit_status;
-    f.what = Found::kExit;
+    f.what = g.core_dump && g.core_dump->is_by(t) ? Found::kDump : Found::kExit;
     return f;
   }
   if (stop(t)) return f;
@@ -152,6 +153,7 @@ Step follow(Task& t, Found f) {
     case Found::kExit: return Exit{};
     case Found::kAgain: return Interrupt{};
     case Found::kTracer: return InterruptAfterSignalDeliveryStop{};
+    case Found::kDump: return DumpCore{};
     case Found::kHandler:
       if (t.kernel.hooks.signalled) t.kernel.hooks.signalled(t, f.info);
       run_handler(t, f);

@@ -101,7 +101,8 @@ std::optional<SignalSet> pop_handler_frame(Task& t) {
   Regs& regs = t.cpu->regs();
   // The handler's return has taken the return address off.
   auto context = t.mem().get(UserPtr<const UserContext>{regs.rsp});
-  if (!context || !restore_regs(regs, context->mcontext)) return std::nullopt;
+  if (!context) return std::nullopt;
+  restore_regs(regs, context->mcontext);
   const UserContext& c = *context;
   if (!load_fpu(t, c.mcontext.fpstate)) return std::nullopt;
   // Only a usable alternate stack is taken over; a bad one is ignored as Linux does.

@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <sys/wait.h>
 
+#include "kernel/core/core_dump.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/stop.h"
 #include "kernel/task/exit.h"
@@ -35,9 +36,25 @@ bool wants(Task& t, int sig) REQUIRES(task_mutex) {
   return !t.exiting && !((t.blocked & ~t.awaited) & signal_bit(sig));
 }
 
+// Whether this signal, of one that wants it, ends its process at once: waits that only a kill ends
+// do not hold it back.
+bool ends_at_once(Task& t, int sig) REQUIRES(task_mutex) {
+  ThreadGroup& g = *t.group;
+  return g.handlers->of(sig).is_default() && default_action(sig) == DefaultAction::kTerminate &&
+         !(t.blocked & signal_bit(sig)) && !t.traced && !t.in_group_stop && g.pid->ns().init != &g;
+}
+
 void alert(Task& t) REQUIRES(task_mutex) {
   t.interrupted = true;
   t.kernel.scheduler.kick(t);
+}
+
+void tell(Task& t, int sig) REQUIRES(task_mutex) {
+  if (ends_at_once(t, sig)) {
+    begin_group_exit(*t.group, sig);
+  } else {
+    alert(t);
+  }
 }
 
 // SIGCONT and stop signals cancel each other when they are sent: signal(7).
@@ -77,17 +94,17 @@ Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
   queue.add(info, fits);
   if (scope == SignalScope::kTask) {
     target.signal_queue.wake(POLLIN);
-    if (wants(target, sig)) alert(target);
+    if (wants(target, sig)) tell(target, sig);
     return {};
   }
   for (Task* t : g.tasks) t->signal_queue.wake(POLLIN);
   if (wants(target, sig)) {
-    alert(target);
+    tell(target, sig);
     return {};
   }
   for (Task* t : g.tasks) {
     if (!wants(*t, sig)) continue;
-    alert(*t);
+    tell(*t, sig);
     break;
   }
   return {};
@@ -129,7 +146,13 @@ void force_fatal_signal(Task& t, const siginfo_t& info) {
 }
 
 void begin_group_exit(ThreadGroup& g, int wait_status) {
-  if (g.exiting) return;
+  if (g.exiting) {
+    if (g.core_dump && wait_status == SIGKILL) {
+      g.exit_status = SIGKILL;
+      g.core_dump->interrupt();
+    }
+    return;
+  }
   g.exiting = true;
   g.exit_status = wait_status;
   end_group_stop(g, /*report=*/false);
@@ -139,11 +162,7 @@ void begin_group_exit(ThreadGroup& g, int wait_status) {
   }
 }
 
-void kill_group(Task& t, int sig) {
-  ThreadGroup& g = *t.group;
-  const bool dumps = g.limits[RLIMIT_CORE].rlim_cur != 0 && t.mm && t.mm->dumpable == 1;
-  begin_group_exit(g, sig | (dumps ? 0x80 : 0));
-}
+void kill_group(Task& t, const siginfo_t& info) { CoreDump::begin(t, info); }
 
 bool may_signal(const Task& sender, const Task& target, int sig) {
   if (sender.group.get() == target.group.get()) return true;

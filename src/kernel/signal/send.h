@@ -21,8 +21,9 @@ void force_fatal_signal(Task& t, const siginfo_t& info) REQUIRES(task_mutex);
 // All threads of the group are to end with this wait status (the first caller decides).
 void begin_group_exit(ThreadGroup& group, int wait_status) REQUIRES(task_mutex);
 
-// The same by a signal whose default is to dump core, which nobody can handle.
-void kill_group(Task& t, int sig) REQUIRES(task_mutex);
+// The same by a signal whose default is to dump core, which nobody can handle: `t` does so before
+// it ends (kernel/core).
+void kill_group(Task& t, const siginfo_t& info) REQUIRES(task_mutex);
 
 // Who may signal whom: kill(2).
 bool may_signal(const Task& sender, const Task& target, int sig) REQUIRES(task_mutex);

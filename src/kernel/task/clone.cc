@@ -29,7 +29,8 @@ Result<void> check_flags(Task& t, const CloneRequest& q) REQUIRES(task_mutex) {
   if ((f & CLONE_PIDFD) && (f & CLONE_DETACHED)) return Err(EINVAL);
   if ((f & CLONE_SYSVSEM) && (f & CLONE_NEWIPC)) return Err(EINVAL);
   if ((f & CLONE_THREAD) && t.ns.pid_for_children.get() != &t.pid_ns()) return Err(EINVAL);
-  if (q.set_tid.size() > size_t(t.ns.pid_for_children->level()) + 1) return Err(EINVAL);
+  const size_t levels = size_t(t.ns.pid_for_children->level()) + 1 + ((f & CLONE_NEWPID) ? 1u : 0u);
+  if (q.set_tid.size() > levels) return Err(EINVAL);
   if ((f & kNewNamespaces & ~uint64_t(CLONE_NEWUSER)) && !(f & CLONE_NEWUSER) &&
       !t.capable(CAP_SYS_ADMIN)) {
     return Err(EPERM);
@@ -138,6 +139,21 @@ void join_tree(Task& t, ThreadGroup& g, uint64_t flags) REQUIRES(task_mutex) {
   g.process_group->members.insert(&g);
 }
 
+// The ids that clone3(2) was asked for, from the innermost namespace outwards: the first process of
+// a namespace is 1, and choosing takes a privilege there.
+Result<void> check_wanted_ids(Task& t, PidNamespace* ns, const std::vector<int>& wanted)
+    REQUIRES(task_mutex) {
+  for (const int id : wanted) {
+    if (id < 1 || id >= ns->pid_max || (id != 1 && !ns->init)) return Err(EINVAL);
+    if (!t.creds->capable(CAP_SYS_ADMIN, *ns->owner()) &&
+        !t.creds->capable(CAP_CHECKPOINT_RESTORE, *ns->owner())) {
+      return Err(EPERM);
+    }
+    ns = ns->parent().get();
+  }
+  return {};
+}
+
 // A child that nobody has seen yet: what it holds goes without the lock, its pid with it.
 void discard(Ref<Task> child) {
   child->mm.reset();
@@ -156,6 +172,7 @@ Result<Ref<Task>> make_child(Task& t, const CloneRequest& q, Resources r) {
   {
     Lock lock(task_mutex);
     TRY(check_task_limits(t));
+    TRY(check_wanted_ids(t, r.ns.pid_for_children.get(), q.set_tid));
     auto pid = TRY(Pid::make(r.ns.pid_for_children, q.set_tid));
     auto group = thread ? t.group : new_group(t, q.flags, pid);
     child = make_ref<Task>(t.kernel, pid, group);

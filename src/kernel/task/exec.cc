@@ -77,6 +77,7 @@ void commit_exec(Task& t) {
   if (t.fds->ref_count() > 1) t.fds = t.fds->clone();
   closed = t.fds->remove_cloexec();
   close_files(t, std::move(closed));
+  image->mm->dump_filter = t.mm->dump_filter;
   Ref<AddressSpace> old_mm = std::exchange(t.mm, image->mm);
   std::unique_ptr<platform::Thread> old_cpu = std::exchange(t.cpu, std::move(image->cpu));
   t.cpu->owner = &t;

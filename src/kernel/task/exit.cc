@@ -3,6 +3,7 @@
 #include <linux/ptrace.h>
 #include <sys/wait.h>
 
+#include "kernel/core/core_dump.h"
 #include "kernel/futex/futex.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/attach.h"
@@ -261,6 +262,7 @@ void reap(ThreadGroup& g) {
 
 Step Exit::run(Task& t) {
   Lock lock(task_mutex);
+  if (t.group->core_dump && t.group->core_dump->holds(t)) return Park{Exit{}, {}};
   const int status = t.group->exiting ? t.group->exit_status : t.exit_status;
   stop_for_event(t, PTRACE_EVENT_EXIT, uint64_t(status));
   return ExitMain{};

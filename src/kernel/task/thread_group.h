@@ -15,6 +15,7 @@
 
 namespace usk {
 
+class CoreDump;
 class Kernel;
 class PosixTimers;
 class Task;
@@ -80,9 +81,10 @@ class ThreadGroup final : public RefCounted {
   bool execed = false;  // Has called execve since its birth: setpgid(2) of a child.
 
   // exit
-  bool exiting = false;  // All threads are to end, with exit_status.
-  int exit_status = 0;   // As wait4(2) reports it.
-  bool zombie = false;   // The last thread ended; waits to be reaped.
+  bool exiting = false;                 // All threads are to end, with exit_status.
+  int exit_status = 0;                  // As wait4(2) reports it.
+  std::shared_ptr<CoreDump> core_dump;  // Under way: the threads wait for its end.
+  bool zombie = false;                  // The last thread ended; waits to be reaped.
   bool reaped = false;
   Task* exec_task = nullptr;  // The thread that waits for its siblings to go.
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/channel.h"
+#include "host/pagemap.h"
 #include "host/process.h"
 #include "platform/counters.h"
 #include "platform/platform.h"
@@ -41,6 +42,7 @@ class PtraceSpace final : public Space {
   Result<void> register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
                              uint32_t signature) override;
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
+  Result<PageRun> next_pages(uint64_t start, uint64_t end, Pages which) override;
   uint64_t resident_bytes() override;
 
   pid_t pid() const { return pid_; }
@@ -52,7 +54,7 @@ class PtraceSpace final : public Space {
   PtracePlatform& platform_;
   const pid_t pid_;  // The stub process.
   UniqueFd memory_;  // /proc/PID/mem, opened at first use.
-  UniqueFd pagemap_;
+  host::Pagemap pagemap_;
   int barriers_ = 0;  // membarrier(2) commands the stub is registered for.
 };
 

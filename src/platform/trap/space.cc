@@ -1,6 +1,5 @@
 #include "platform/trap/space.h"
 
-#include <fmt/format.h>
 #include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -282,16 +281,13 @@ Result<void> TrapSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length
 
 Result<void> TrapSpace::residency(uint64_t addr, std::span<uint8_t> pages) {
   TRY(settle(nullptr));
-  if (!pagemap_) pagemap_ = TRY(host::open_readonly(fmt::format("/proc/{}/pagemap", pid_)));
-  constexpr uint64_t kPresent = 1ull << 63;
-  std::vector<uint64_t> entries(std::min<size_t>(pages.size(), 4096));
-  for (size_t done = 0; done < pages.size(); done += entries.size()) {
-    const size_t n = std::min(entries.size(), pages.size() - done);
-    const auto bytes = std::as_writable_bytes(std::span(entries.data(), n));
-    TRY(host::pread(pagemap_.get(), bytes, (addr / kPageSize + done) * 8));
-    for (size_t i = 0; i < n; i++) pages[done + i] = entries[i] & kPresent ? 1 : 0;
-  }
-  return {};
+  return pagemap_.residency(pid_, addr, pages);
+}
+
+Result<Space::PageRun> TrapSpace::next_pages(uint64_t start, uint64_t end, Pages which) {
+  TRY(settle(nullptr));
+  const auto run = TRY(pagemap_.next(pid_, start, end, which == Pages::kOwn));
+  return PageRun{run.start, run.end};
 }
 
 uint64_t TrapSpace::resident_bytes() {

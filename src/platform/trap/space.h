@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "host/pagemap.h"
 #include "platform/platform.h"
 #include "platform/trap/patches.h"
 #include "platform/trap/thread.h"
@@ -35,6 +36,7 @@ class TrapSpace final : public Space {
   Result<void> register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
                              uint32_t signature) override;
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
+  Result<PageRun> next_pages(uint64_t start, uint64_t end, Pages which) override;
   uint64_t resident_bytes() override;
   bool has_own_futexes() const override { return futexes_ == Futexes::kOwn; }
   void end_own_futexes() override;
@@ -109,7 +111,7 @@ class TrapSpace final : public Space {
   std::vector<uint32_t> free_slots_;  // Their last thread may still be ending.
   uint32_t next_slot_ = 0;
   UniqueFd memory_;
-  UniqueFd pagemap_;
+  host::Pagemap pagemap_;
   int barriers_ = 0;  // membarrier(2) commands the stub is registered for.
 };
 

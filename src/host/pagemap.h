@@ -1,0 +1,37 @@
+// Which pages of a host process's memory are there: proc_pid_pagemap(5).
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "base/result.h"
+#include "host/host_fd.h"
+
+namespace usk::host {
+
+// Pages [start, end); none when they are equal.
+struct PageRun {
+  uint64_t start = 0, end = 0;
+};
+
+// Opens the process's pagemap at first use.
+class Pagemap {
+ public:
+  // `can_scan`: the host may have PAGEMAP_SCAN (Linux 6.7).
+  explicit Pagemap(bool can_scan = true) : can_scan_(can_scan) {}
+  // One byte per page from `addr` on: 1 for a resident one.
+  Result<void> residency(pid_t pid, uint64_t addr, std::span<uint8_t> pages);
+  // The first pages of [start, end) that are there: all such, or (`own`) only those whose contents
+  // are the process's own and not a file's. An empty run at `at`: none before that; the search
+  // ended there, so that it takes a bounded time.
+  Result<PageRun> next(pid_t pid, uint64_t start, uint64_t end, bool own);
+
+ private:
+  Result<int> fd(pid_t pid);
+  Result<PageRun> scan(int fd, uint64_t start, uint64_t end, bool own);
+  Result<PageRun> look(int fd, uint64_t start, uint64_t end, bool own);
+
+  UniqueFd fd_;
+  bool can_scan_;
+};
+
+}  // namespace usk::host
