@@ -106,6 +106,7 @@ class PtraceThread final : public Thread {
     int signal;
   };
   Result<StubStop> run_stub(const Regs& regs);
+  bool is_late_step_trap(const siginfo_t& info);
   Result<int> continue_until_stop();
   std::optional<Trap> classify_event(int event, int signal);
   std::optional<Trap> classify_signal(int signal);
@@ -119,6 +120,7 @@ class PtraceThread final : public Thread {
   bool regs_valid_ = false;  // regs_ holds the guest's registers.
   bool regs_dirty_ = false;  // ... and the host thread does not have them yet.
   bool lost_ = false;
+  bool step_trap_due_ = false;
   bool running_ = false;
   Mode mode_ = Mode::kRun;
 };

@@ -146,6 +146,7 @@ std::optional<Trap> PtraceThread::classify_filtered_call(const siginfo_t& info) 
   }
   if (platform_.call_stop() != CallStop::kSignal) return Trap{.kind = Trap::Kind::kLost};
   if (info.si_arch != AUDIT_ARCH_X86_64) return Trap{.kind = Trap::Kind::kSyscall32};
+  step_trap_due_ = mode_ == Mode::kStep;
   Trap t{.kind = Trap::Kind::kSyscall};
   t.nr = r.orig_rax;
   t.args = r.syscall_args();
@@ -162,12 +163,23 @@ std::optional<Trap> PtraceThread::classify_signal(int signal) {
     return std::nullopt;
   }
   if (signal == SIGSYS) return classify_filtered_call(*info);
+  if (is_late_step_trap(*info)) {
+    resume(mode_);
+    return std::nullopt;
+  }
   platform_.count.stop_fault++;
   count_fault(platform_.count, signal);
   return Trap{.kind = Trap::Kind::kFault,
               .signal = signal,
               .code = info->si_code,
               .address = reinterpret_cast<uint64_t>(info->si_addr)};
+}
+
+// Of a filtered call that was stepped over: it follows the filter's signal, when the thread runs
+// next, whatever that is for.
+bool PtraceThread::is_late_step_trap(const siginfo_t& info) {
+  if (info.si_signo != SIGTRAP || info.si_code != TRAP_BRKPT) return false;
+  return std::exchange(step_trap_due_, false);
 }
 
 Result<int> PtraceThread::continue_until_stop() {
@@ -182,7 +194,7 @@ Result<int> PtraceThread::continue_until_stop() {
     if (event->status >> 16 == PTRACE_EVENT_STOP) continue;
     if (event->status >> 16 == 0) {
       auto info = trace_siginfo(tid_);
-      if (info && info->si_code <= 0) continue;
+      if (info && (info->si_code <= 0 || is_late_step_trap(*info))) continue;
     }
     return event->status;
   }
