@@ -392,4 +392,90 @@ TEST(Ptrace, SetSyscallInfo) {
   EXPECT_STATUS(pid, 0);
 }
 
+TEST(Ptrace, RseqConfiguration) {
+  const pid_t pid = traced_child([] {});
+  struct {
+    uint64_t pointer;
+    uint32_t size, signature, flags, pad;
+  } c{};
+  EXPECT_EQ(raw_ptrace(0x420f, pid, sizeof c, &c), 24);
+  EXPECT_NE(c.pointer, 0u);  // The library's own.
+  EXPECT_GE(c.size, 32u);
+  EXPECT_EQ(c.signature, 0x53053053u);
+  EXPECT_ERR(raw_ptrace(0x420f, pid, sizeof c, 8), EFAULT);
+  raw_ptrace(PTRACE_CONT, pid, 0, 0);
+  EXPECT_STATUS(pid, 0);
+}
+
+char g_selector;
+
+TEST(Ptrace, SyscallUserDispatchConfiguration) {
+  constexpr long kSet = 0x4210, kGet = 0x4211;
+  const pid_t pid = traced_child([] {
+    g_selector = 0;
+    raise(SIGUSR1);
+    g_selector = 1;  // Blocks: the next call is a signal.
+    for (;;) syscall(SYS_getpid);
+  });
+  struct {
+    uint64_t mode, selector, offset, length;
+  } c{7, 7, 7, 7};
+  if (raw_ptrace(kGet, pid, sizeof c, &c) == -1 && errno == EIO) {
+    kill(pid, SIGKILL);
+    skip("this kernel has no PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG");
+  }
+  EXPECT_EQ(c.mode, 0u);
+  EXPECT_ERR(raw_ptrace(kGet, pid, sizeof c - 8, &c), EINVAL);
+  c = {9, 0, 0, 0};
+  EXPECT_ERR(raw_ptrace(kSet, pid, sizeof c, &c), EINVAL);
+  c = {1, reinterpret_cast<uint64_t>(&g_selector), 0, 0};
+  EXPECT_EQ(raw_ptrace(kSet, pid, sizeof c, &c), 0);
+  c = {};
+  EXPECT_EQ(raw_ptrace(kGet, pid, sizeof c, &c), 0);
+  EXPECT_EQ(c.mode, 1u);
+  EXPECT_EQ(c.selector, reinterpret_cast<uint64_t>(&g_selector));
+  raw_ptrace(PTRACE_CONT, pid, 0, 0);
+  EXPECT_STOP(pid, SIGUSR1);
+  raw_ptrace(PTRACE_CONT, pid, 0, 0);
+  EXPECT_STOP(pid, SIGSYS);
+  siginfo_t info{};
+  raw_ptrace(PTRACE_GETSIGINFO, pid, 0, &info);
+  EXPECT_EQ(info.si_code, 2);  // SYS_USER_DISPATCH
+  kill(pid, SIGKILL);
+  EXPECT_STATUS(pid, SIGKILL);
+}
+
+TEST(Ptrace, DebugRegisters) {
+  static volatile long watched = 0;
+  const pid_t pid = traced_child([] {
+    watched = watched + 1;
+    called(1);
+  });
+  const auto at = reinterpret_cast<uint64_t>(&watched);
+  auto offset = [](int n) { return offsetof(user, u_debugreg) + size_t(n) * 8; };
+  ASSERT_EQ(raw_ptrace(PTRACE_POKEUSER, pid, offset(0), at), 0);
+  ASSERT_EQ(raw_ptrace(PTRACE_POKEUSER, pid, offset(1), &called), 0);
+  // 0: writes of eight bytes. 1: execution.
+  ASSERT_EQ(raw_ptrace(PTRACE_POKEUSER, pid, offset(7), 1 | 1 << 2 | 0b1001 << 16), 0);
+  EXPECT_ERR(raw_ptrace(PTRACE_POKEUSER, pid, offset(4), 0), EIO);
+  EXPECT_ERR(raw_ptrace(PTRACE_POKEUSER, pid, offset(2), -1), EINVAL);
+  for (const uint64_t hit : {1, 2}) {
+    raw_ptrace(PTRACE_CONT, pid, 0, 0);
+    EXPECT_STOP(pid, SIGTRAP);
+    siginfo_t info{};
+    raw_ptrace(PTRACE_GETSIGINFO, pid, 0, &info);
+    EXPECT_EQ(info.si_code, 4);  // TRAP_HWBKPT
+    long status = 0;
+    raw_ptrace(PTRACE_PEEKUSER, pid, offset(6), &status);
+    EXPECT_EQ(uint64_t(status) & 0xf, hit);
+    raw_ptrace(PTRACE_POKEUSER, pid, offset(6), 0);
+    if (hit == 2) EXPECT_EQ(get_regs(pid).rip, reinterpret_cast<uint64_t>(&called));
+  }
+  long control = 0;
+  raw_ptrace(PTRACE_PEEKUSER, pid, offset(7), &control);
+  EXPECT_EQ(control & 5, 5);
+  raw_ptrace(PTRACE_CONT, pid, 0, 0);
+  EXPECT_STATUS(pid, 0);
+}
+
 }  // namespace
