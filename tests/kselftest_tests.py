@@ -137,7 +137,9 @@ def inside(build, platform):
 
 @functools.cache
 def outside(name, path, where):
-    return run_program(name, path, [], where / "native")
+    # Some leave shared memory behind, which others would see.
+    prefix = ["unshare", "--ipc"] if os.geteuid() == 0 else []
+    return run_program(name, path, prefix, where / "native")
 
 
 OUTSIDE_LOCKS = {}
