@@ -2,6 +2,7 @@
 #include <linux/ptrace.h>
 
 #include "base/log.h"
+#include "kernel/debug/session.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/stop.h"
 #include "kernel/run/seccomp_states.h"
@@ -189,15 +190,16 @@ void show_exit(Task& t) EXCLUDES(task_mutex) {
 }  // namespace
 
 Step SyscallExit::run(Task& t) {
-  if (t.kernel.hooks.left) {
+  if (const auto& observers = t.kernel.hooks.observers; !observers.empty()) {
     const int64_t shown = t.frame.registers_set ? t.cpu->regs().result() : t.frame.result;
-    t.kernel.hooks.left(t, t.frame, shown);
+    for (CallObserver* o : observers) o->left(t, t.frame, shown);
   }
   if (!t.frame.registers_set) t.cpu->set_result(t.frame.result);
   // What the call held on to (files above all) is let go before guest code runs on.
   t.frame.pins.clear();
   t.frame.extra.reset();
   if (t.traced) show_exit(t);
+  if (t.group->debugger) t.group->debugger->call_ended(t);
   return App{};
 }
 
