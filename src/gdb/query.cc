@@ -32,7 +32,7 @@ void GdbServer::query(std::string_view p) {
     return reply(fmt::format(
         "PacketSize={:x};QStartNoAckMode+;QPassSignals+;swbreak+;hwbreak+;vContSupported+;"
         "no-resumed+;qXfer:features:read+;qXfer:auxv:read+;qXfer:exec-file:read+;"
-        "qXfer:threads:read+{}",
+        "qXfer:threads:read+;qXfer:siginfo:read+{}",
         kMaxPacket, knows_exec_ ? ";exec-events+" : ""));
   }
   if (take(p, "Xfer:")) return transfer(p);
@@ -167,6 +167,11 @@ void GdbServer::transfer(std::string_view p) {
       table_ = auxv();
     } else if (object == "threads") {
       table_ = thread_table();
+    } else if (object == "siginfo") {
+      Task* t = current();
+      const auto info = t ? session_->signal_info(*t) : std::nullopt;
+      if (!info) return reply_error(Errno(EINVAL));
+      table_.assign(reinterpret_cast<const char*>(&*info), sizeof *info);
     } else if (object == "exec-file") {
       Task* t = current();
       table_ = t ? exec_path(t->pid->root_nr()) : "";

@@ -1,4 +1,6 @@
 // What a debugger reads and changes: memory, registers, breakpoints.
+#include <cstring>
+
 #include "kernel/debug/session.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/registers.h"
@@ -36,6 +38,7 @@ Result<size_t> DebugSession::write(uint64_t addr, std::span<const std::byte> src
 }
 
 Regs DebugSession::registers(Task& t) {
+  if (const auto& wanted = threads_[&t].wanted) return *wanted;
   Regs regs = t.cpu->regs();
   if (t.state.id() == StateId::kSyscallReinvoke) regs.set_result(-kERESTARTSYS);
   return regs;
@@ -44,6 +47,7 @@ Regs DebugSession::registers(Task& t) {
 Result<void> DebugSession::check_writable(Task& t) {
   switch (t.state.id()) {
     case StateId::kApp:
+    case StateId::kSyscallReinvoke:
     case StateId::kInterruptAfterSignalDeliveryStop: return {};
     default: return Err(EBUSY);
   }
@@ -51,7 +55,34 @@ Result<void> DebugSession::check_writable(Task& t) {
 
 Result<void> DebugSession::set_registers(Task& t, const Regs& regs) {
   TRY(check_writable(t));
-  return set_general_registers(t, std::as_bytes(std::span(&regs, 1)));
+  if (t.state.id() != StateId::kSyscallReinvoke) return put_registers(t, regs);
+  // Nothing of the call is lost before it is known what comes of it.
+  const Regs of_call = t.cpu->regs();
+  auto ok = set_general_registers(t, std::as_bytes(std::span(&regs, 1)));
+  const Regs wanted = std::exchange(t.cpu->regs(), of_call);
+  TRY(ok);
+  Thread& th = threads_[&t];
+  th.wanted.reset();
+  const Regs shown = registers(t);
+  if (memcmp(&shown, &wanted, sizeof shown) != 0) th.wanted = wanted;
+  return {};
+}
+
+Result<void> DebugSession::put_registers(Task& t, const Regs& regs) {
+  TRY(set_general_registers(t, std::as_bytes(std::span(&regs, 1))));
+  Regs& now = t.cpu->regs();
+  Thread& th = threads_[&t];
+  const bool restarts = now.syscall_nr() >= 0 && now.result() == -kERESTARTSYS;
+  if (restarts && th.ended_call) now.set_result(*std::exchange(th.ended_call, std::nullopt));
+  // The result may be one that only the way through the signals makes an end of.
+  t.interrupted = true;
+  return {};
+}
+
+std::optional<siginfo_t> DebugSession::signal_info(Task& t) {
+  Lock lock(task_mutex);
+  if (!threads_[&t].signal) return std::nullopt;
+  return t.tracing.signal_shown;
 }
 
 Result<void> DebugSession::plant(uint64_t addr) {

@@ -71,11 +71,14 @@ class DebugSession {
   // --- Memory and registers of a settled process.
   Result<size_t> read(uint64_t addr, std::span<std::byte> dst);
   Result<size_t> write(uint64_t addr, std::span<const std::byte> src);
-  // A thread that waits in a call shows it as one that is to be restarted.
+  // A thread that waits in a call shows it as one that is to be restarted. To set others ends the
+  // call once the thread goes on, and to set these again starts it anew.
   Regs registers(Task& t);
-  // EBUSY: in a call.
+  // EBUSY: in a call that cannot be ended.
   Result<void> set_registers(Task& t, const Regs& regs);
   Result<void> check_writable(Task& t);
+  // Of the signal that a thread is held before.
+  std::optional<siginfo_t> signal_info(Task& t);
 
   // --- Breakpoints. EEXIST and ENOENT are no errors here: asking twice changes nothing.
   Result<void> plant(uint64_t addr);
@@ -96,6 +99,8 @@ class DebugSession {
   // Whether the debugger gets to see a signal before it is delivered: it is in
   // Tracing::signal_shown then, and the choice will be in Tracing::resume_signal.
   bool shows_signal(Task& t, const siginfo_t& info) REQUIRES(task_mutex);
+  // Whether the call that the thread waits in is to end, as for a signal.
+  bool ends_call(const Task& t) const;
   void call_ended(Task& t);
   void handler_begins(Task& t) REQUIRES(task_mutex);
   void execed(Task& t);
@@ -105,8 +110,12 @@ class DebugSession {
  private:
   struct Thread {
     Action::How how = Action::How::kRun;
-    int signal = 0;        // It is held before this one is delivered.
-    bool told = false;     // ... which take_stop() has told.
+    int signal = 0;     // It is held before this one is delivered.
+    bool told = false;  // ... which take_stop() has told.
+    // It waits in a call, and is to have these registers instead.
+    std::optional<Regs> wanted;
+    // What came of the call that was ended so: what the restart that was shown stands for.
+    std::optional<int64_t> ended_call;
     uint64_t watches = 0;  // The generation that its debug registers are of.
   };
   struct Watch {
@@ -121,6 +130,7 @@ class DebugSession {
   void step_done(Task& t) REQUIRES(task_mutex);
   void look() REQUIRES(task_mutex);
   bool takes_hardware(Task& t);
+  Result<void> put_registers(Task& t, const Regs& regs);
   Result<void> give_watches();
   Result<void> give_watches_to(Task& t);
   std::vector<Task*> threads_locked() REQUIRES(task_mutex);

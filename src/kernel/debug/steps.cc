@@ -122,8 +122,20 @@ void DebugSession::step_done(Task& t) {
   if (!stopping_) stop_for({.tid = t.pid->root_nr(), .signal = SIGTRAP});
 }
 
+bool DebugSession::ends_call(const Task& t) const {
+  const auto it = threads_.find(&t);
+  return it != threads_.end() && it->second.wanted;
+}
+
 void DebugSession::call_ended(Task& t) {
-  if (!steps(t)) return;
+  Thread& th = threads_[&t];
+  if (th.wanted) {
+    th.ended_call = t.cpu->regs().result();
+    const Regs wanted = *std::exchange(th.wanted, std::nullopt);
+    (void)put_registers(t, wanted);  // They were looked at when they were set.
+    return;
+  }
+  if (th.how != How::kStep) return;
   Lock lock(task_mutex);
   step_done(t);
 }

@@ -89,7 +89,8 @@ int64_t interrupted_result(Task& t, OnSignal on_signal) {
 // Whether the wait ends before it begins.
 bool is_interrupted(Task& t, bool killable_only) {
   Lock lock(task_mutex);
-  const bool end = killable_only ? t.fatal_signal_pending() : t.has_work();
+  bool end = killable_only ? t.fatal_signal_pending() : t.has_work();
+  if (t.group->debugger && t.group->debugger->ends_call(t)) end = true;
   // A signal of the whole process may have been meant for another thread, which did not come to
   // it yet: this one looks, too, since only Interrupt makes an end of restart codes.
   if (end) t.interrupted = true;
