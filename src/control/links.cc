@@ -64,7 +64,9 @@ class DebugLink final : public Link {
       : watcher_(watcher),
         outlet_(watcher, std::move(socket), [this](uint32_t) { ready(); }),
         over_(std::move(over)) {}
-  ~DebugLink() override { close(); }
+  ~DebugLink() override {
+    if (event_) watcher_.unwatch(event_.get());
+  }
 
   Result<void> begin(Ref<ThreadGroup> process) {
     event_ = TRY(host::make_event());
@@ -80,18 +82,20 @@ class DebugLink final : public Link {
   }
 
   void close() override {
+    outlet_.close();
+    if (server_ && !server_->can_leave()) return;  // Once it has settled.
     server_.reset();
     if (event_) watcher_.unwatch(event_.get());
     event_.reset();
-    outlet_.close();
   }
+  bool is_closed() const override { return !server_; }
   void finish() override {
     if (server_) settled();
   }
 
  private:
   void settled() {
-    if (!server_) return;
+    if (!outlet_.is_open()) return close();
     server_->settled();
     flush();
   }
@@ -100,7 +104,7 @@ class DebugLink final : public Link {
     constexpr size_t kMostBacklog = 4 << 20;
     std::array<std::byte, 16384> chunk;
     // Who asks and does not listen is not read any further.
-    if (server_ && outlet_.backlog() < kMostBacklog) {
+    if (outlet_.backlog() < kMostBacklog) {
       auto n = host::read_nowait(outlet_.fd(), chunk);
       if (!failed_with(n, EAGAIN)) {
         if (!n || *n == 0) return end();
@@ -144,6 +148,7 @@ class TraceLink final : public Link {
     trace_.reset();
     outlet_.close();
   }
+  bool is_closed() const override { return !trace_; }
   void finish() override { (void)outlet_.flush(); }
 
  private:

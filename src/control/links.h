@@ -14,8 +14,9 @@ namespace usk {
 class Link {
  public:
   virtual ~Link() = default;
-  // Ends it, from whatever callback; it is freed later.
+  // Ends it, from whatever callback. It may be freed when that is done, outside of callbacks.
   virtual void close() = 0;
+  virtual bool is_closed() const = 0;
   // The sandbox has ended: what is left to say is said as far as it fits.
   virtual void finish() = 0;
 };

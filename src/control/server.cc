@@ -115,7 +115,8 @@ Result<UniqueFd> ControlServer::accept_one() {
 
 void ControlServer::accept_clients() {
   constexpr int64_t kPause = 100'000'000;
-  std::erase_if(clients_, [](const auto& c) { return c->lost; });
+  std::erase_if(clients_,
+                [](const auto& c) { return c->lost && (!c->link || c->link->is_closed()); });
   auto socket = accept_one();
   if (!socket) {
     if (failed_with(socket, EAGAIN) || failed_with(socket, ECONNABORTED)) return;

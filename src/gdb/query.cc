@@ -76,8 +76,8 @@ void GdbServer::verbose(std::string_view p) {
   if (take(p, "Cont;")) return resume(p);
   if (take(p, "Kill;")) {
     session_->kill();
-    reply("OK");
-    return end();
+    done_ = true;
+    return reply("OK");
   }
   if (take(p, "File:")) return file_request(p);
   reply("");

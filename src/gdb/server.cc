@@ -35,12 +35,13 @@ void GdbServer::receive(std::string_view bytes) {
         break;
     }
   }
-  if (in_.is_overrun()) end();
+  if (in_.is_overrun()) done_ = true;
 }
 
-void GdbServer::end() {
-  session_.reset();
+bool GdbServer::can_leave() {
   done_ = true;
+  session_->interrupt();
+  return session_->is_settled();
 }
 
 void GdbServer::reply(std::string_view data) {
@@ -80,8 +81,8 @@ void GdbServer::handle(std::string_view p) {
     case 'X': return write_memory(p, /*binary=*/true);
     case 'Z': return insert(p);
     case 'z': return remove(p);
-    case 'D': reply("OK"); return end();
-    case 'k': session_->kill(); return end();
+    case 'D': done_ = true; return reply("OK");
+    case 'k': done_ = true; return session_->kill();
     default: return reply("");
   }
 }
@@ -105,7 +106,7 @@ void GdbServer::tell_stop() {
   last_stop_ = *stop;
   chosen_ = stop->tid;
   reply(stop_text(*stop));
-  if (stop->what == DebugStop::What::kEnded) end();
+  if (stop->what == DebugStop::What::kEnded) done_ = true;
 }
 
 std::string GdbServer::exec_path(int tid) {

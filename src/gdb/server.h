@@ -19,8 +19,11 @@ class GdbServer {
   void receive(std::string_view bytes);
   void settled();
   std::string take_output() { return std::exchange(out_, {}); }
-  // The process is gdb's no longer, for whichever reason.
+  // There is nothing more to say: once all is sent, leave.
   bool is_done() const { return done_; }
+  // Whether the process can be let go, which the destructor does; if not, it is being stopped for
+  // that, and settled() will be called.
+  bool can_leave();
 
  private:
   explicit GdbServer(std::unique_ptr<DebugSession> session) : session_(std::move(session)) {}
@@ -31,7 +34,6 @@ class GdbServer {
   void tell_stop();
   std::string stop_text(const DebugStop& stop);
   std::string exec_path(int tid);
-  void end();
 
   // Each of these takes what stands behind the packet's name.
   void query(std::string_view p);

@@ -130,7 +130,8 @@ void DebugSession::interrupt() {
 
 void DebugSession::resume(const std::function<Action(Task&)>& choose) {
   Lock lock(task_mutex);
-  if (over_ || !settled_) return;
+  if (over_) return notify_();  // Its end is still to be told.
+  if (!settled_) return;
   for (Task* t : threads_locked()) {
     const Action a = choose(*t);
     Thread& th = threads_[t];

@@ -42,7 +42,8 @@ class DebugSession {
   // from the midst of the kernel. ESRCH: it has ended; EBUSY: it has a debugger or a tracer.
   static Result<std::unique_ptr<DebugSession>> attach(Ref<ThreadGroup> process,
                                                       std::function<void()> settled);
-  // Detaches: breakpoints go, the process runs on, a signal that was shown is delivered.
+  // Detaches from a settled process: breakpoints go, it runs on, a signal that was shown is
+  // delivered.
   ~DebugSession();
   DebugSession(const DebugSession&) = delete;
 
