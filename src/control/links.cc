@@ -95,7 +95,7 @@ class DebugLink final : public Link {
 
  private:
   void settled() {
-    if (!outlet_.is_open()) return close();
+    if (!outlet_.is_open()) return end();
     server_->settled();
     flush();
   }
@@ -121,7 +121,7 @@ class DebugLink final : public Link {
 
   void end() {
     close();
-    if (over_) std::exchange(over_, nullptr)();
+    if (is_closed() && over_) std::exchange(over_, nullptr)();
   }
 
   Watcher& watcher_;

@@ -95,7 +95,7 @@ class DebugSession {
   void thread_parked();
   bool steps(const Task& t) const;
   void enters_guest(Task& t);
-  // A SIGTRAP of the processor; whether it is the debugger's.
+  // A fault; whether it is the debugger's.
   bool takes(Task& t, const platform::Trap& trap);
   // Whether the debugger gets to see a signal before it is delivered: it is in
   // Tracing::signal_shown then, and the choice will be in Tracing::resume_signal.
@@ -131,6 +131,7 @@ class DebugSession {
   void step_done(Task& t) REQUIRES(task_mutex);
   void look() REQUIRES(task_mutex);
   bool takes_hardware(Task& t);
+  bool takes_unrun(Task& t, const platform::Trap& trap);
   Result<void> put_registers(Task& t, const Regs& regs);
   Result<void> give_watches();
   Result<void> give_watches_to(Task& t);
@@ -151,7 +152,7 @@ class DebugSession {
   std::deque<DebugStop> stops_;  // To be told, one at a time.
 };
 
-// A SIGTRAP of the processor that some debugger's doing has caused: the task is to go on as if
+// A fault that some debugger's doing has caused: the task is to go on as if
 // nothing had happened, or is held.
 bool is_debuggers_trap(Task& t, const platform::Trap& trap);
 // The task was to run one instruction under a breakpoint that is not for it (Task::stepped_over).

@@ -38,7 +38,7 @@ void back_to_planted(Task& t) {
 
 bool is_debuggers_trap(Task& t, const Trap& trap) {
   if (t.group->debugger) return t.group->debugger->takes(t, trap);
-  if (!hit_planted(t, trap)) return false;
+  if (trap.signal != SIGTRAP || !hit_planted(t, trap)) return false;
   back_to_planted(t);
   t.stepped_over = t.cpu->regs().ip();
   t.mm->lift(t.stepped_over);
@@ -74,6 +74,7 @@ void DebugSession::enters_guest(Task& t) {
 }
 
 bool DebugSession::takes(Task& t, const Trap& trap) {
+  if (trap.signal != SIGTRAP) return takes_unrun(t, trap);
   if (trap.code == TRAP_HWBKPT) return takes_hardware(t);
   Lock lock(task_mutex);
   if (hit_planted(t, trap)) {
@@ -85,6 +86,18 @@ bool DebugSession::takes(Task& t, const Trap& trap) {
   if (!steps(t)) return false;
   t.cpu->regs().orig_rax = uint64_t(-1);
   step_done(t);
+  return true;
+}
+
+// A breakpoint where no code may run, such as on the stack: debuggers put them there for functions
+// that they call to return to. It is as good as any.
+bool DebugSession::takes_unrun(Task& t, const Trap& trap) {
+  if ((trap.signal != SIGSEGV && trap.signal != SIGILL) || !t.mm->is_planted(t.cpu->regs().ip())) {
+    return false;
+  }
+  t.cpu->regs().orig_rax = uint64_t(-1);
+  Lock lock(task_mutex);
+  if (!stopping_) stop_for({.what = What::kBreakpoint, .tid = t.pid->root_nr()});
   return true;
 }
 

@@ -17,7 +17,7 @@ void on_fault(Task& t, const Trap& trap) {
       t.mm->grow_stack(*t.cpu, trap.address, t.memory_limits())) {
     return;
   }
-  if (trap.signal == SIGTRAP && is_debuggers_trap(t, trap)) return;
+  if (is_debuggers_trap(t, trap)) return;
   siginfo_t info = fault_siginfo(trap.signal, trap.code, trap.address);
   if (trap.code == SI_KERNEL) info.si_addr = nullptr;
   t.cpu->regs().orig_rax = -1;
