@@ -20,6 +20,7 @@
 namespace usk {
 
 class Kernel;
+
 // Who sees what tasks do: --trace, `usk trace`.
 class CallObserver {
  public:

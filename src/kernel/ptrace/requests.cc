@@ -78,8 +78,8 @@ RequestResult memory_request(Task& tracer, Task& t, const PtraceRequest& q) {
   switch (q.request) {
     case PTRACE_PEEKTEXT:
     case PTRACE_PEEKDATA: {
-      auto r = copy(
-          [&] { return mm.read_forced(q.addr, std::as_writable_bytes(std::span(&word, 1))); });
+      auto r =
+          copy([&] { return mm.read_forced(q.addr, std::as_writable_bytes(std::span(&word, 1))); });
       if (!r) return r;
       if (auto ok = tracer.mem().put(UserPtr<uint64_t>{q.data}, word); !ok) {
         return std::unexpected(ok.error());
