@@ -21,6 +21,7 @@ sys.dont_write_bytecode = True
 import control_tests  # noqa: E402
 import edge_tests  # noqa: E402
 import error_tests  # noqa: E402
+import gdb_tests  # noqa: E402
 import guest_tests  # noqa: E402
 import history_tests  # noqa: E402
 import hostile_tests  # noqa: E402
@@ -64,6 +65,7 @@ def all_jobs(options, build):
     yield from (("history", *job) for job in history_tests.jobs(build, options))
     yield from (("edges", *job) for job in edge_tests.jobs(build, options))
     yield from (("control", *job) for job in control_tests.jobs(build, options))
+    yield from (("control", *job) for job in gdb_tests.jobs(build, options))
     yield from (("root", *job) for job in root_tests.jobs(build, options))
     yield from (("errors", *job) for job in error_tests.jobs(build, options))
     yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))

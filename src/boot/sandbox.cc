@@ -158,7 +158,7 @@ OrFailure<void> Sandbox::start_trace() {
     trace_file_ = std::move(*file);
     fd = trace_file_.get();
   }
-  install_trace(*kernel_, [fd](const std::string& line) {
+  trace_ = trace_calls(*kernel_, {}, [fd](const std::string& line) {
     (void)host::write(fd, std::as_bytes(std::span(line)));
   });
   return {};

@@ -9,6 +9,7 @@
 #include "fs/hostio/host_terminal.h"
 #include "image/root_image.h"
 #include "kernel/kernel.h"
+#include "syscalls/trace.h"
 
 namespace usk {
 
@@ -42,7 +43,8 @@ class Sandbox {
   std::shared_ptr<HostPoller> poller_;
   Ref<HostTerminal> terminal_;  // Null: the sandbox was started without one.
   std::unique_ptr<Kernel> kernel_;
-  WalkContext root_;  // Where commands from outside start.
+  std::unique_ptr<CallTrace> trace_;  // --trace
+  WalkContext root_;                  // Where commands from outside start.
   Ref<ThreadGroup> main_;
   std::unique_ptr<Registration> entry_;  // Until control_ has it.
   std::unique_ptr<EpollWatcher> watcher_;

@@ -16,11 +16,14 @@ using Action = std::function<int()>;
 using Command = std::vector<std::string>;
 void add_run_command(CLI::App& app, Action& chosen, const Command& command);
 void add_debug_command(CLI::App& app, Action& chosen);
+void add_gdb_flags(CLI::App& debug, Action& chosen);
 
 // On a running sandbox.
 void add_list_command(CLI::App& app, Action& chosen);
 void add_exec_command(CLI::App& app, Action& chosen, const Command& command);
 void add_sandbox_commands(CLI::App& app, Action& chosen);  // ps, kill, wait, stats
+
+void add_trace_command(CLI::App& app, Action& chosen);
 
 // Prints the one line of a failure; its exit code.
 int report(const Failure& failure);

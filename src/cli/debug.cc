@@ -1,4 +1,4 @@
-// usk debug: what the kernel is made of.
+// usk debug: gdb on a process inside (attach.cc), and what the kernel is made of.
 #include <fmt/format.h>
 
 #include "cli/commands.h"
@@ -56,8 +56,9 @@ int print_syscalls() {
 }  // namespace
 
 void add_debug_command(CLI::App& app, Action& chosen) {
-  auto* cmd = app.add_subcommand("debug", "Look at the kernel itself");
-  cmd->require_subcommand(1);
+  auto* cmd = app.add_subcommand("debug", "Debug a process inside, or look at the kernel itself");
+  cmd->require_subcommand(0, 1);
+  add_gdb_flags(*cmd, chosen);
   auto dot = std::make_shared<bool>(false);
   auto* states = cmd->add_subcommand("run-states", "The run-state graph");
   states->add_flag("--dot", *dot, "As input for Graphviz");

@@ -7,44 +7,17 @@
 #include <array>
 #include <optional>
 
+#include "cli/carrier.h"
 #include "host/event_poll.h"
-#include "host/file_io.h"
 #include "host/local_socket.h"
 #include "host/terminal.h"
 
 namespace usk {
 namespace {
 
-constexpr size_t kChunk = 4096;
+constexpr size_t kChunk = 4096;  // Typed ahead at most.
 // The host sends SIGWINCH before the new size can be read at the slave's end of a pseudo-terminal.
 constexpr int kLateLookMs = 5;
-
-// Bytes on their way from one descriptor to another.
-class Carrier {
- public:
-  bool empty() const { return bytes_.empty(); }
-  size_t size() const { return bytes_.size(); }
-  void add(std::byte byte) { bytes_.push_back(byte); }
-  // Whether there is more to come.
-  bool take(int from) {
-    std::array<std::byte, kChunk> buffer;
-    auto n = host::read(from, buffer);
-    if (!n) return failed_with(n, EAGAIN) || failed_with(n, EINTR);
-    bytes_.insert(bytes_.end(), buffer.begin(), buffer.begin() + ptrdiff_t(*n));
-    return *n > 0;
-  }
-  // Whether the receiver still takes something.
-  bool put(int to) {
-    auto n = host::write(to, bytes_);
-    if (!n) return failed_with(n, EAGAIN) || failed_with(n, EINTR);
-    bytes_.erase(bytes_.begin(), bytes_.begin() + ptrdiff_t(*n));
-    return true;
-  }
-  void drop() { bytes_.clear(); }
-
- private:
-  std::vector<std::byte> bytes_;
-};
 
 class TerminalSession {
  public:

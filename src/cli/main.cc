@@ -30,6 +30,7 @@ int main_function(int argc, char** argv) {
   add_list_command(app, chosen);
   add_exec_command(app, chosen, command);
   add_sandbox_commands(app, chosen);
+  add_trace_command(app, chosen);
   add_debug_command(app, chosen);
   std::vector<std::string> args(argv + 1, argv + argc);
   if (!args.empty() && (args[0] == "run" || args[0] == "exec")) {

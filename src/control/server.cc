@@ -5,11 +5,13 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "control/links.h"
 #include "control/report.h"
 #include "host/file.h"
 #include "host/file_io.h"
 #include "host/local_socket.h"
 #include "kernel/signal/send.h"
+#include "syscalls/syscalls.h"
 
 namespace usk {
 namespace {
@@ -49,6 +51,7 @@ struct ControlServer::Client {
   bool lost = false;             // To be forgotten.
   Ref<ThreadGroup> program;      // What it started.
   Ref<RemoteTerminal> terminal;  // ... and on what.
+  std::unique_ptr<Link> link;    // Debugging or tracing.
 };
 
 ControlServer::ControlServer(Kernel& kernel, Watcher& watcher, std::unique_ptr<Registration> entry,
@@ -112,7 +115,8 @@ Result<UniqueFd> ControlServer::accept_one() {
 
 void ControlServer::accept_clients() {
   constexpr int64_t kPause = 100'000'000;
-  std::erase_if(clients_, [](const auto& c) { return c->lost; });
+  std::erase_if(clients_,
+                [](const auto& c) { return c->lost && (!c->link || c->link->is_closed()); });
   auto socket = accept_one();
   if (!socket) {
     if (failed_with(socket, EAGAIN) || failed_with(socket, ECONNABORTED)) return;
@@ -153,7 +157,7 @@ void ControlServer::answer(Client& c, const Json& request) {
   const std::string op = text_of(request, "op");
   if (op == "signal" && c.program) return forward_signal(c, int(number_of(request, "signal")));
   if (op == "resize" && c.terminal) return c.terminal->resize(size_of(request));
-  if (c.program || c.waits) {
+  if (c.program || c.waits || c.link) {
     c.closing = true;
     return reply(c, error_reply({"one request at a time"}));
   }
@@ -161,6 +165,12 @@ void ControlServer::answer(Client& c, const Json& request) {
   if (op == "stats") return reply(c, stats_report(kernel_));
   if (op == "kill") return kill_main(c, int(number_of(request, "signal")));
   if (op == "exec") return run_exec(c, request);
+  if (op == "find") {
+    if (auto g = find_process(c, request)) reply(c, {{"pid", g->pid->root_nr()}});
+    return;
+  }
+  if (op == "debug") return run_debug(c, request);
+  if (op == "trace") return run_trace(c, request);
   if (op == "wait") {
     c.waits = true;
     return;
@@ -220,6 +230,72 @@ void ControlServer::run_exec(Client& c, const Json& request) {
   reply(c, {{"started", c.program->pid->root_nr()}});
 }
 
+Ref<ThreadGroup> ControlServer::find_process(Client& c, const Json& request) {
+  const int64_t nr = number_of(request, "pid");
+  Ref<ThreadGroup> found;
+  {
+    Lock lock(task_mutex);
+    if (nr == 0) {
+      found = main_;
+    } else if (nr > 0 && nr <= INT32_MAX) {
+      if (auto pid = kernel_.root_pid_ns->find(int(nr)))
+        found = Ref<ThreadGroup>::share(pid->group);
+    }
+    if (found && (found == kernel_.init || found->zombie || found->reaped)) found.reset();
+  }
+  if (!found) reply(c, error_reply({fmt::format("there is no process {} that runs", nr)}));
+  return found;
+}
+
+void ControlServer::run_debug(Client& c, const Json& request) {
+  std::vector<UniqueFd> fds = c.stream.take_fds();
+  if (fds.size() != 1) return reply(c, error_reply({"debug needs a socket"}));
+  const Ref<ThreadGroup> g = find_process(c, request);
+  if (!g) return;
+  auto link = make_debug_link(watcher_, std::move(fds[0]), g, [this, p = &c] {
+    p->closing = true;
+    reply(*p, {{"ended", true}});
+  });
+  if (!link) {
+    const bool busy = failed_with(link, EBUSY);
+    return reply(
+        c,
+        error_reply({fmt::format("cannot debug process {}: {}", g->pid->root_nr(),
+                                 busy ? "another debugger has it" : strerror(int(link.error())))}));
+  }
+  c.link = std::move(*link);
+  reply(c, {{"debugging", g->pid->root_nr()}});
+}
+
+void ControlServer::run_trace(Client& c, const Json& request) {
+  std::vector<UniqueFd> fds = c.stream.take_fds();
+  if (fds.size() != 1) return reply(c, error_reply({"trace needs a socket"}));
+  TraceChoice choice;
+  if (number_of(request, "pid") != 0) {
+    const Ref<ThreadGroup> g = find_process(c, request);
+    if (!g) return;
+    choice.pid = g->pid->root_nr();
+  }
+  for (const std::string& name : texts_of(request, "calls")) {
+    if (!choice.calls) choice.calls.emplace();
+    const auto e = std::ranges::find(kSyscalls, name, &SyscallEntry::name);
+    if (name.empty() || e == kSyscalls.end()) {
+      return reply(c, error_reply({fmt::format("{:?} is no system call", name)}));
+    }
+    choice.calls->insert(uint64_t(e - kSyscalls.begin()));
+  }
+  auto link =
+      make_trace_link(kernel_, watcher_, std::move(fds[0]), std::move(choice), [this, p = &c] {
+        p->closing = true;
+        reply(*p, {{"ended", true}});
+      });
+  if (!link) {
+    return reply(c, error_reply({fmt::format("cannot trace: {}", strerror(int(link.error())))}));
+  }
+  c.link = std::move(*link);
+  reply(c, {{"tracing", true}});
+}
+
 void ControlServer::report_exits() {
   host::clear_event(exit_event_fd_.get());
   for (auto& c : clients_) {
@@ -257,6 +333,7 @@ void ControlServer::close_client(Client& c) {
   c.lost = true;
   watcher_.unwatch(c.stream.fd());
   c.stream.close();
+  if (c.link) c.link->close();
   if (c.terminal) c.terminal->close();
   c.terminal.reset();
   if (!c.program) return;
@@ -271,6 +348,7 @@ void ControlServer::finish(int wait_status) {
   watcher_.unwatch(entry_->socket());
   entry_.reset();
   for (auto& c : clients_) {
+    if (c->link) c->link->finish();
     if (c->waits) reply(*c, {{"exit", exit_code(wait_status)}});
   }
 }

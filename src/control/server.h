@@ -9,6 +9,12 @@
 //     With terminal {rows, columns} there is one descriptor, a socket that carries what is typed
 //     and shown on a new terminal, and closes behind the last that was shown; resize {rows,
 //     columns} changes its size.
+//   find {pid}            {pid} of the process that debug and trace would be about (0: the command)
+//   debug {pid} and one descriptor, a socket: {debugging}, and gdb's protocol is served on it until
+//     either side ends that: {ended}
+//   trace {pid, calls} and one descriptor, a socket: {tracing}; its lines go there. `calls` are
+//     names; none: all. pid 0: all processes.
+//   Debugging and tracing end with the connection.
 // "exit" is an exit code as a shell shows it.
 #pragma once
 #include <array>
@@ -61,6 +67,10 @@ class ControlServer {
   void serve(Client& c);
   void answer(Client& c, const Json& request);
   void run_exec(Client& c, const Json& request);
+  // The process that a request names, 0: the command; answers if there is none.
+  Ref<ThreadGroup> find_process(Client& c, const Json& request);
+  void run_debug(Client& c, const Json& request);
+  void run_trace(Client& c, const Json& request);
   void kill_main(Client& c, int signal);
   void forward_signal(Client& c, int signal);
   void report_exits();

@@ -21,15 +21,22 @@ namespace usk {
 
 class Kernel;
 
+// Who sees what tasks do: --trace, `usk trace`.
+class CallObserver {
+ public:
+  virtual ~CallObserver() = default;
+  // Before the first invocation, and with the result.
+  virtual void entered(Task& t, const SyscallFrame& frame) = 0;
+  virtual void left(Task& t, const SyscallFrame& frame, int64_t result) = 0;
+  virtual void signalled(Task& t, const siginfo_t& info) = 0;
+  virtual void exited(Task& t, int status) = 0;
+};
+
 // What the layers above give the kernel: the system call table and its observers.
 struct SyscallHooks {
   // Calls the handler of frame.nr; ENOSYS for an unknown number.
   SyscallResult (*invoke)(Task& t, SyscallFrame& frame) = nullptr;
-  // --trace: before the first invocation, and with the result.
-  std::function<void(Task&, const SyscallFrame&)> entered;
-  std::function<void(Task&, const SyscallFrame&, int64_t result)> left;
-  std::function<void(Task&, const siginfo_t&)> signalled;
-  std::function<void(Task&, int status)> exited;
+  std::vector<CallObserver*> observers;
   // Starts a program as root, with `input` as its standard input and nowhere to write (core(5),
   // "Piping core dumps to a program"). An error: nothing was started.
   std::function<Result<void>(Kernel&, const std::vector<std::string>& argv, Ref<File> input)>
@@ -91,6 +98,8 @@ class Kernel {
 
  private:
   void advance(Task& t);
+  // False: it was woken meanwhile.
+  bool park(Task& t);
   void look_at_load(uint64_t now) EXCLUDES(task_mutex);
   // A bounded number of steps of tasks; whether there was any. `begin` is now, in host::ticks().
   bool advance_some(uint64_t begin);

@@ -287,6 +287,7 @@ Ref<AddressSpace> AddressSpace::fork(Ref<platform::Space> space, platform::Threa
       copy->areas_.emplace(start, std::move(v));
     }
     copy->brk_ = brk_;
+    restore_text_in(copy->space());
     copy->peak_ = copy->totals_.total;
   }
   for (auto& [file, pages] : shared) file->count_writable_mapping(int64_t(pages));

@@ -108,6 +108,19 @@ class AddressSpace final : public RefCounted {
   // membarrier(2): commands this process registered for.
   uint32_t membarrier_registered = 0;
 
+  // --- A debugger's breakpoints (kernel/debug). Others are shown, and change, the byte that such
+  // an instruction stands in the place of.
+  Result<void> plant(uint64_t addr) EXCLUDES(mu_);
+  void unplant(uint64_t addr) EXCLUDES(mu_);
+  bool is_planted(uint64_t addr) EXCLUDES(mu_);
+  // For one instruction of a thread that the debugger does not stop: takes it out, and puts it
+  // back if the debugger still has it.
+  void lift(uint64_t addr) EXCLUDES(mu_);
+  void lower(uint64_t addr) EXCLUDES(mu_);
+  // As of platform::Space.
+  Result<size_t> read_forced(uint64_t addr, std::span<std::byte> dst) EXCLUDES(mu_);
+  Result<size_t> write_forced(uint64_t addr, std::span<const std::byte> src) EXCLUDES(mu_);
+
   void set_break_start(uint64_t addr) EXCLUDES(mu_);
   uint64_t current_break() EXCLUDES(mu_);
 
@@ -163,6 +176,7 @@ class AddressSpace final : public RefCounted {
                              int flags) REQUIRES(mu_);
   void account(const Vma& v, bool add) REQUIRES(mu_);
   void count_area(const Vma& v, int64_t delta) REQUIRES(mu_);
+  void restore_text_in(platform::Space& copy) REQUIRES(mu_);
 
   Ref<platform::Space> space_;
   Mutex<Rank::kMm> mu_;
@@ -176,6 +190,9 @@ class AddressSpace final : public RefCounted {
   std::vector<std::pair<Ref<File>, int64_t>> area_deltas_ GUARDED_BY(mu_);
   MemoryTotals totals_ GUARDED_BY(mu_);  // Derived from areas_.
   uint64_t peak_ GUARDED_BY(mu_) = 0;
+  // What was where a debugger has put breakpoints. The memory may be another by now: it counts only
+  // where a breakpoint is still seen.
+  std::map<uint64_t, std::byte> planted_ GUARDED_BY(mu_);
 };
 
 constexpr uint64_t page_down(uint64_t a) { return a & ~(platform::kPageSize - 1); }

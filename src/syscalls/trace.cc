@@ -7,6 +7,7 @@
 
 #include <map>
 
+#include "kernel/run/watched_calls.h"
 #include "syscalls/syscalls.h"
 #include "syscalls/trace_flags.h"
 
@@ -163,15 +164,30 @@ std::string result_text(uint64_t nr, int64_t r) {
   return address ? fmt::format("{:#x}", uint64_t(r)) : std::to_string(r);
 }
 
-class Tracer {
+class Tracer final : public CallTrace, public CallObserver {
  public:
-  explicit Tracer(std::function<void(const std::string&)> write) : write_(std::move(write)) {}
+  Tracer(Kernel& kernel, TraceChoice choice, std::function<void(const std::string&)> write)
+      : kernel_(kernel), choice_(std::move(choice)), write_(std::move(write)) {
+    kernel_.hooks.observers.push_back(this);
+    watch_all();
+  }
+  ~Tracer() override {
+    std::erase(kernel_.hooks.observers, this);
+    watch_all();
+  }
 
-  void entered(Task& t, const SyscallFrame& f) { calls_[&t] = show_call(t, f); }
+  void entered(Task& t, const SyscallFrame& f) override {
+    if (shows(t, f.nr)) calls_[&t] = show_call(t, f);
+  }
 
-  void left(Task& t, const SyscallFrame& f, int64_t result) {
-    Shown s = std::move(calls_[&t]);
-    calls_.erase(&t);
+  void left(Task& t, const SyscallFrame& f, int64_t result) override {
+    if (!shows(t, f.nr)) return;
+    const auto it = calls_.find(&t);
+    if (it == calls_.end()) {  // It was in the call when the trace began.
+      return line(t, fmt::format("<... {} resumed>", call_name(f.nr)), result_text(f.nr, result));
+    }
+    Shown s = std::move(it->second);
+    calls_.erase(it);
     if (s.out_index >= 0 && result > 0) {
       s.args[size_t(s.out_index)] =
           fmt::format("{}, {}", show_bytes(t, s.out.addr, uint64_t(result)), s.out.len);
@@ -180,42 +196,54 @@ class Tracer {
          result_text(f.nr, result));
   }
 
-  void signalled(Task& t, const siginfo_t& info) {
+  void signalled(Task& t, const siginfo_t& info) override {
+    if (choice_.calls || !is_chosen(t)) return;
     write_(fmt::format("{}--- {} {{si_signo={}, si_code={}, si_pid={}, si_uid={}}} ---\n",
                        prefix(t), signal_name(info.si_signo), signal_name(info.si_signo),
                        info.si_code, info.si_pid, info.si_uid));
   }
 
-  void exited(Task& t, int status) {
+  void exited(Task& t, int status) override {
+    if (!is_chosen(t)) return;
     if (auto it = calls_.find(&t); it != calls_.end()) {
       line(t, fmt::format("{}({})", call_name(t.frame.nr), fmt::join(it->second.args, ", ")), "?");
       calls_.erase(it);
     }
+    if (choice_.calls) return;
     write_(prefix(t) + (WIFSIGNALED(status)
                             ? fmt::format("+++ killed by {} +++\n", signal_name(WTERMSIG(status)))
                             : fmt::format("+++ exited with {} +++\n", WEXITSTATUS(status))));
   }
 
  private:
+  bool is_chosen(const Task& t) const {
+    return !choice_.pid || t.group->pid->root_nr() == choice_.pid;
+  }
+  bool shows(const Task& t, uint64_t nr) const {
+    return is_chosen(t) && (!choice_.calls || choice_.calls->contains(nr));
+  }
+  // Those that the platform answers by itself are seen as well from now on, or need not be.
+  void watch_all() EXCLUDES(task_mutex) {
+    for (const Ref<Task>& t : kernel_.all_tasks()) {
+      if (t->cpu && t->mm) watch_calls(*t);
+    }
+  }
   std::string prefix(Task& t) const { return fmt::format("[pid {:5}] ", t.tid()); }
   void line(Task& t, const std::string& call, const std::string& result) {
     write_(fmt::format("{}{:<39} = {}\n", prefix(t), call, result));
   }
 
-  std::function<void(const std::string&)> write_;
+  Kernel& kernel_;
+  const TraceChoice choice_;
+  const std::function<void(const std::string&)> write_;
   std::map<Task*, Shown> calls_;
 };
 
 }  // namespace
 
-void install_trace(Kernel& kernel, std::function<void(const std::string&)> write) {
-  auto tracer = std::make_shared<Tracer>(std::move(write));
-  kernel.hooks.entered = [tracer](Task& t, const SyscallFrame& f) { tracer->entered(t, f); };
-  kernel.hooks.left = [tracer](Task& t, const SyscallFrame& f, int64_t r) {
-    tracer->left(t, f, r);
-  };
-  kernel.hooks.signalled = [tracer](Task& t, const siginfo_t& i) { tracer->signalled(t, i); };
-  kernel.hooks.exited = [tracer](Task& t, int status) { tracer->exited(t, status); };
+std::unique_ptr<CallTrace> trace_calls(Kernel& kernel, TraceChoice choice,
+                                       std::function<void(const std::string&)> write) {
+  return std::make_unique<Tracer>(kernel, std::move(choice), std::move(write));
 }
 
 }  // namespace usk

@@ -118,7 +118,7 @@ std::string vm_flags(const Vma& v) {
 std::string memory_text(AddressSpace& mm, uint64_t start, uint64_t end, size_t most) {
   if (start == 0 || end <= start) return {};
   std::string out(std::min<uint64_t>(end - start, most), '\0');
-  auto n = mm.space().read_forced(start, std::as_writable_bytes(std::span(out)));
+  auto n = mm.read_forced(start, std::as_writable_bytes(std::span(out)));
   out.resize(n ? *n : 0);
   return out;
 }
@@ -207,7 +207,7 @@ class MemFile final : public File {
     size_t done = 0;
     while (mm_ && dst.size() > 0 && done < kMost) {
       const auto part = std::span(chunk).first(std::min(dst.size(), kChunk));
-      auto n = mm_->space().read_forced(pos, part);
+      auto n = mm_->read_forced(pos, part);
       if (!n || *n == 0) {
         if (done) break;
         return Err(EIO);
@@ -224,7 +224,7 @@ class MemFile final : public File {
     size_t done = 0;
     while (mm_ && src.size() > 0 && done < kMost) {
       const size_t got = TRY(src.take(std::span(chunk).first(std::min(src.size(), kChunk))));
-      auto n = mm_->space().write_forced(pos, std::span(chunk).first(got));
+      auto n = mm_->write_forced(pos, std::span(chunk).first(got));
       if (!n || *n == 0) {
         if (done) break;
         return Err(EIO);

@@ -21,7 +21,7 @@ Attr attributes_of(const Vma& v) {
 bool begins_with_elf_header(AddressSpace& mm, const Vma& v) {
   if (attributes_of(v).mode & 0111) return true;
   std::array<std::byte, SELFMAG> magic;
-  const auto n = mm.space().read_forced(v.start, magic);
+  const auto n = mm.read_forced(v.start, magic);
   return n && *n == magic.size() && memcmp(magic.data(), ELFMAG, SELFMAG) == 0;
 }
 

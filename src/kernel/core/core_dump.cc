@@ -212,7 +212,7 @@ void CoreDump::write_area() {
 bool CoreDump::write_run(uint64_t start, uint64_t end) {
   std::vector<std::byte> chunk(end - start);
   for (size_t done = 0; done < chunk.size();) {
-    const auto n = mm().space().read_forced(start + done, std::span(chunk).subspan(done));
+    const auto n = mm().read_forced(start + done, std::span(chunk).subspan(done));
     done += n && *n ? *n : kPageSize - done % kPageSize;
   }
   if (!out_->has_holes()) {

@@ -47,7 +47,7 @@ void free_tracee(Task& tracer, Task& t) REQUIRES(task_mutex) {
 
 Result<void> trace_me(Task& t) {
   Lock lock(task_mutex);
-  if (t.traced) return Err(EPERM);
+  if (t.traced || t.group->debugger) return Err(EPERM);
   Task* parent = real_parent(t);
   if (!parent || parent->exiting) return {};
   TRY(yama_allows_traceme(*parent, t));
@@ -67,7 +67,9 @@ Result<void> attach(Task& tracer, Task& target, bool seize, uint32_t options) {
   Lock lock(task_mutex);
   if (target.group.get() == tracer.group.get()) return Err(EPERM);
   if (!may_attach(tracer, target)) return Err(EPERM);
-  if (target.exiting || target.dead || target.traced || !target.cpu) return Err(EPERM);
+  if (target.exiting || target.dead || target.traced || !target.cpu || target.group->debugger) {
+    return Err(EPERM);
+  }
   link(tracer, target, tracer.creds, seize, options);
   watch_calls(target);
   if (!seize) (void)send_signal(target, kernel_siginfo(SIGSTOP), SignalScope::kTask);

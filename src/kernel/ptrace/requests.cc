@@ -67,7 +67,7 @@ RequestResult resume_request(Task&, Task& t, const PtraceRequest& q) {
 }
 
 RequestResult memory_request(Task& tracer, Task& t, const PtraceRequest& q) {
-  platform::Space& space = t.mm->space();
+  AddressSpace& mm = *t.mm;
   uint64_t word = q.data;
   auto copy = [&](auto operation) -> SyscallResult {
     auto n = operation();
@@ -78,8 +78,8 @@ RequestResult memory_request(Task& tracer, Task& t, const PtraceRequest& q) {
   switch (q.request) {
     case PTRACE_PEEKTEXT:
     case PTRACE_PEEKDATA: {
-      auto r = copy(
-          [&] { return space.read_forced(q.addr, std::as_writable_bytes(std::span(&word, 1))); });
+      auto r =
+          copy([&] { return mm.read_forced(q.addr, std::as_writable_bytes(std::span(&word, 1))); });
       if (!r) return r;
       if (auto ok = tracer.mem().put(UserPtr<uint64_t>{q.data}, word); !ok) {
         return std::unexpected(ok.error());
@@ -88,7 +88,7 @@ RequestResult memory_request(Task& tracer, Task& t, const PtraceRequest& q) {
     }
     case PTRACE_POKETEXT:
     case PTRACE_POKEDATA:
-      return copy([&] { return space.write_forced(q.addr, std::as_bytes(std::span(&word, 1))); });
+      return copy([&] { return mm.write_forced(q.addr, std::as_bytes(std::span(&word, 1))); });
     default: return std::nullopt;
   }
 }

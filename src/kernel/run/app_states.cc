@@ -1,5 +1,6 @@
 // Guest code on the CPU.
 #include "base/log.h"
+#include "kernel/debug/session.h"
 #include "kernel/kernel.h"
 #include "kernel/run/watched_calls.h"
 #include "kernel/signal/rseq.h"
@@ -16,6 +17,7 @@ void on_fault(Task& t, const Trap& trap) {
       t.mm->grow_stack(*t.cpu, trap.address, t.memory_limits())) {
     return;
   }
+  if (is_debuggers_trap(t, trap)) return;
   siginfo_t info = fault_siginfo(trap.signal, trap.code, trap.address);
   if (trap.code == SI_KERNEL) info.si_addr = nullptr;
   t.cpu->regs().orig_rax = -1;
@@ -88,6 +90,7 @@ RunState after_trap(Task& t, const Trap& trap) {
 }
 
 bool is_stepped(Task& t) {
+  if (t.stepped_over || (t.group->debugger && t.group->debugger->steps(t))) return true;
   if (!t.traced) return false;
   Lock lock(task_mutex);
   return t.tracing.step != Tracing::Step::kNone;
@@ -98,10 +101,12 @@ bool is_stepped(Task& t) {
 Step App::run(Task& t) {
   if (t.trap) {
     const Trap trap = *std::exchange(t.trap, std::nullopt);
+    if (t.stepped_over && has_stepped_over(t, trap)) return App{};
     return after_trap(t, trap);
   }
   if (t.interrupted.load(std::memory_order_relaxed)) return Interrupt{};
   if (t.answered_creds.get() != t.creds.get()) publish(t);
+  if (t.group->debugger) t.group->debugger->enters_guest(t);
   if (!t.kernel.scheduler.enter_guest(t)) return App{};
   t.cpu->resume(is_stepped(t) ? platform::Thread::Mode::kStep : platform::Thread::Mode::kRun);
   return InGuest{};

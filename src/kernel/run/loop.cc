@@ -1,5 +1,6 @@
 // Advances one task until it waits, runs guest code or ends.
 #include "base/log.h"
+#include "kernel/debug/session.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/exec.h"
@@ -22,6 +23,7 @@ bool is_stopped(Task& t) {
   if (t.tracing.stop || waits_for_namespace(t)) return true;
   if (t.group->exiting || t.killed_by_exec) return false;
   if (t.in_group_stop || t.vfork_child) return true;
+  if (t.group->debugger && t.group->debugger->holds(t)) return true;
   return t.group->exec_task == &t && exec_waits(t);
 }
 
@@ -57,6 +59,12 @@ void check_edge(Task& t, RunState from, RunState to) {
 
 }  // namespace
 
+bool Kernel::park(Task& t) {
+  if (!scheduler.park(t)) return false;
+  if (t.group->debugger) t.group->debugger->thread_parked();
+  return true;
+}
+
 Task* current_task() { return t_current; }
 
 void Kernel::advance(Task& t) {
@@ -64,25 +72,25 @@ void Kernel::advance(Task& t) {
   for (;;) {
     if (t.may_be_stopped) {
       if (is_stopped(t)) {
-        if (scheduler.park(t)) return;
+        if (park(t)) return;
         continue;
       }
-      t.may_be_stopped = false;
+      t.may_be_stopped = t.group->debugger != nullptr;  // Who may want to hold it at any step.
     }
     const RunState from = t.state;
     const Step step = run_state(t);
     if (const auto* next = std::get_if<RunState>(&step)) {
       check_edge(t, from, *next);
       t.state = *next;
-    } else if (const auto* park = std::get_if<Park>(&step)) {
-      check_edge(t, from, park->next);
-      t.state = park->next;
-      if (!park->until.infinite()) {
+    } else if (const auto* wait = std::get_if<Park>(&step)) {
+      check_edge(t, from, wait->next);
+      t.state = wait->next;
+      if (!wait->until.infinite()) {
         t.park_timer = make_ref<ParkTimer>(Ref<Task>::share(&t));
-        time.arm(t.park_timer, CLOCK_MONOTONIC, park->until.ns);
+        time.arm(t.park_timer, CLOCK_MONOTONIC, wait->until.ns);
       }
       t.usage.voluntary++;
-      if (!scheduler.park(t)) continue;
+      if (!park(t)) continue;
       if (t.cpu) t.cpu->park();
       return;
     } else if (const auto* yield = std::get_if<Yield>(&step)) {

@@ -145,7 +145,9 @@ RunState obey(Task& t, const Judgement& j, FilterRun which) {
 
 RunState run_filters(Task& t, FilterRun which) {
   const bool is_new = which == FilterRun::kFirst && !t.frame.vsyscall;
-  if (is_new && t.kernel.hooks.entered) t.kernel.hooks.entered(t, t.frame);
+  if (is_new) {
+    for (CallObserver* o : t.kernel.hooks.observers) o->entered(t, t.frame);
+  }
   const seccomp::Mode mode = t.seccomp.mode.load(std::memory_order_relaxed);
   if (mode == seccomp::Mode::kNone || seccomp_is_suspended(t)) return allowed(t);
   if (mode == seccomp::Mode::kStrict) return run_strict(t);

@@ -2,6 +2,7 @@
 #include <linux/ptrace.h>
 
 #include "base/log.h"
+#include "kernel/debug/session.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/stop.h"
 #include "kernel/run/seccomp_states.h"
@@ -88,7 +89,8 @@ int64_t interrupted_result(Task& t, OnSignal on_signal) {
 // Whether the wait ends before it begins.
 bool is_interrupted(Task& t, bool killable_only) {
   Lock lock(task_mutex);
-  const bool end = killable_only ? t.fatal_signal_pending() : t.has_work();
+  bool end = killable_only ? t.fatal_signal_pending() : t.has_work();
+  if (t.group->debugger && t.group->debugger->ends_call(t)) end = true;
   // A signal of the whole process may have been meant for another thread, which did not come to
   // it yet: this one looks, too, since only Interrupt makes an end of restart codes.
   if (end) t.interrupted = true;
@@ -189,15 +191,16 @@ void show_exit(Task& t) EXCLUDES(task_mutex) {
 }  // namespace
 
 Step SyscallExit::run(Task& t) {
-  if (t.kernel.hooks.left) {
+  if (const auto& observers = t.kernel.hooks.observers; !observers.empty()) {
     const int64_t shown = t.frame.registers_set ? t.cpu->regs().result() : t.frame.result;
-    t.kernel.hooks.left(t, t.frame, shown);
+    for (CallObserver* o : observers) o->left(t, t.frame, shown);
   }
   if (!t.frame.registers_set) t.cpu->set_result(t.frame.result);
   // What the call held on to (files above all) is let go before guest code runs on.
   t.frame.pins.clear();
   t.frame.extra.reset();
   if (t.traced) show_exit(t);
+  if (t.group->debugger) t.group->debugger->call_ended(t);
   return App{};
 }
 

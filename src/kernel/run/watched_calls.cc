@@ -5,7 +5,8 @@
 namespace usk {
 
 bool calls_are_watched(const Task& t) {
-  return t.kernel.hooks.entered || t.traced || t.seccomp.is_on() || t.dispatch.on;
+  return !t.kernel.hooks.observers.empty() || t.traced || t.group->debugger || t.seccomp.is_on() ||
+         t.dispatch.on;
 }
 
 void watch_calls(Task& t) {

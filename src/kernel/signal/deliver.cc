@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "kernel/core/core_dump.h"
+#include "kernel/debug/session.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/stop.h"
 #include "kernel/signal/rseq.h"
@@ -90,7 +91,8 @@ Found look(Task& t) EXCLUDES(task_mutex) {
   auto info = dequeue(t);
   if (info) {
     if (signal_bit(info->si_signo) & kStopSignals) t.stop_dequeued = true;
-    if (!stop_for_signal(t, *info)) return act_on(t, *info);
+    const bool held = g.debugger && g.debugger->shows_signal(t, *info);
+    if (!held && !stop_for_signal(t, *info)) return act_on(t, *info);
     f.what = Found::kTracer;
     return f;
   }
@@ -139,6 +141,7 @@ void run_handler(Task& t, const Found& f) {
   if (!(f.action.flags & SA_NODEFER)) mask |= signal_bit(f.info.si_signo);
   set_blocked(t, mask);
   stop_for_step(t);
+  if (t.group->debugger) t.group->debugger->handler_begins(t);
 }
 
 }  // namespace
@@ -155,7 +158,7 @@ Step follow(Task& t, Found f) {
     case Found::kTracer: return InterruptAfterSignalDeliveryStop{};
     case Found::kDump: return DumpCore{};
     case Found::kHandler:
-      if (t.kernel.hooks.signalled) t.kernel.hooks.signalled(t, f.info);
+      for (CallObserver* o : t.kernel.hooks.observers) o->signalled(t, f.info);
       run_handler(t, f);
       return Interrupt{};
     case Found::kNothing: break;

@@ -4,6 +4,7 @@
 #include <linux/ptrace.h>
 
 #include "fs/vfs/locks.h"
+#include "kernel/debug/session.h"
 #include "kernel/futex/futex.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/attach.h"
@@ -109,6 +110,7 @@ void commit_exec(Task& t) {
   t.rseq = RseqArea{};
   t.dispatch = {};
   t.frame.result = 0;
+  if (t.group->debugger) t.group->debugger->execed(t);
   Lock lock(task_mutex);
   stop_for_event(t, PTRACE_EVENT_EXEC, *former);
 }

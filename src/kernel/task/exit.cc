@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "kernel/core/core_dump.h"
+#include "kernel/debug/session.h"
 #include "kernel/futex/futex.h"
 #include "kernel/kernel.h"
 #include "kernel/ptrace/attach.h"
@@ -201,6 +202,7 @@ void notify_tracer_of_exit(Task& t) REQUIRES(task_mutex) {
 void end_group(ThreadGroup& g) REQUIRES(task_mutex) {
   if (g.live > 0 || g.zombie || g.tasks.size() != 1 || !g.tasks[0]->dead) return;
   g.zombie = true;
+  if (g.debugger) g.debugger->process_ended(g.exit_status);
   g.pid->exit_queue.wake(POLLIN);
   if (is_reparented(*g.leader)) {
     notify_tracer_of_exit(*g.leader);
@@ -284,8 +286,10 @@ Step ExitMain::run(Task& t) {
     }
     status = t.exit_status;
   }
+  if (t.group->debugger) t.group->debugger->thread_ends(t);
+  if (t.stepped_over) t.mm->lower(std::exchange(t.stepped_over, 0));
   release_resources(t, last);
-  if (t.kernel.hooks.exited) t.kernel.hooks.exited(t, status);
+  for (CallObserver* o : t.kernel.hooks.observers) o->exited(t, status);
   Lock lock(task_mutex);
   send_parent_death_signals(t);
   if (last) leave_process(t);

@@ -141,6 +141,10 @@ class Task final : public RefCounted {
   Ref<Task> vfork_parent GUARDED_BY(task_mutex);  // Waits for this one.
   std::shared_ptr<ExecImage> exec_image;
 
+  // It runs one instruction in the place of which another process's debugger has put a breakpoint,
+  // in memory that both share; 0: none.
+  uint64_t stepped_over = 0;
+
   // --- Exit.
   bool exiting GUARDED_BY(task_mutex) = false;
   bool killed_by_exec GUARDED_BY(task_mutex) = false;  // Another thread calls execve.

@@ -16,6 +16,7 @@
 namespace usk {
 
 class CoreDump;
+class DebugSession;
 class Kernel;
 class PosixTimers;
 class Task;
@@ -94,6 +95,9 @@ class ThreadGroup final : public RefCounted {
   int threads_to_stop = 0;       // Have not yet noticed.
   bool stop_unreported = false;  // For WUNTRACED.
   bool continued_unreported = false;
+
+  // Somebody outside of the sandbox debugs it (kernel/debug). Belongs to whoever advances tasks.
+  DebugSession* debugger = nullptr;
 
   PendingSignals pending;  // Shared by its threads.
   Ref<SignalHandlers> handlers;
