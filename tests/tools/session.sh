@@ -7,11 +7,11 @@ debug() {
     -iex 'set width 0' -iex 'set startup-with-shell off' -x commands "$@" </dev/null 2>&1
 }
 
-# per_process FILE: what strace -f wrote, process by process, calls in one piece.
+# per_process FILE: what strace -f or ltrace -f wrote, process by process, calls in one piece.
 per_process() {
   awk '{ pid = $1; sub(/^[0-9]+ +/, "") }
     !(pid in seen) { seen[pid] = ++count; ids[count] = pid }
-    sub(/ *<unfinished ...>$/, "") { begun[pid] = $0; next }
+    sub(/ <unfinished ...>$/, "") { begun[pid] = $0; next }
     sub(/^<... [a-z0-9_]+ resumed>/, "") { $0 = begun[pid] $0 }
     { lines[pid] = lines[pid] pid " " $0 "\n" }
     END { for (i = 1; i <= count; i++) printf "%s", lines[ids[i]] }' "$1"

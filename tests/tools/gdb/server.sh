@@ -1,5 +1,6 @@
 # needs: gdb gdbserver gcc
 # programs: steps threads
+# platforms: trap
 # The debugger and its server, over a pipe.
 . ./session.sh
 debug --args ./steps word <<'GDB'

@@ -4,7 +4,7 @@
 . ./session.sh
 # until_attached NUMBER FILE: strace has said so of as many threads, and lets them go on.
 until_attached() {
-  until [[ $(grep -c attached "$2") -ge $1 ]]; do sleep 0.02; done
+  until [[ $(grep -c attached "$2" 2>/dev/null) -ge $1 ]]; do sleep 0.02; done
   sleep 0.1
 }
 mkfifo input
@@ -27,7 +27,7 @@ mkfifo more
 exec 3>more
 until_line ready output
 strace -f -o all -p $program 2>said 3>&- & tracer=$!
-until_attached 4 said
+until_attached 1 said
 exec 3>&-
 wait $program $tracer
 per_process all | sort -k 2 | cut -d' ' -f2-
