@@ -31,7 +31,7 @@ GOALS = {
 # Of rows that are no ratio: unit and most there should be.
 ABSOLUTE = {"kernel-rss": ("bytes", 8 << 20), "kernel-pss": ("bytes", None),
             "kernel-private": ("bytes", None), "idle-cpu": ("%", 0.0)}
-MICRO = ("calls_bench", "processes_bench")
+MICRO = ("calls_bench", "processes_bench", "tracing_bench")
 
 
 def parse(argv):

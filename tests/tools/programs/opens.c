@@ -11,9 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-void caught(int number) {
-  (void)number;
-}
+void caught(int number) { (void)number; }
 
 int inner(const char* path) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -24,9 +22,7 @@ int inner(const char* path) {
   return (int)got;
 }
 
-int outer(const char* path) {
-  return inner(path) + 1;
-}
+int outer(const char* path) { return inner(path) + 1; }
 
 int main(int argc, char** argv) {
   int pair[2], status;

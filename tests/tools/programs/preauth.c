@@ -1,6 +1,6 @@
 // flags: -lseccomp
-// What OpenSSH's server does to the process that talks to a client not yet known: limits of nothing, then
-// a filter that answers denied calls with errors, and kills for the others.
+// What OpenSSH's server does to the process that talks to a client not yet known: limits of
+// nothing, then a filter that answers denied calls with errors, and kills for the others.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,10 +15,20 @@
 #include <unistd.h>
 
 void confine(void) {
-  const int allowed[] = {SCMP_SYS(brk), SCMP_SYS(clock_gettime), SCMP_SYS(close), SCMP_SYS(exit_group),
-                         SCMP_SYS(futex), SCMP_SYS(getpid), SCMP_SYS(getrandom), SCMP_SYS(madvise),
-                         SCMP_SYS(munmap), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(read),
-                         SCMP_SYS(rt_sigprocmask), SCMP_SYS(write)};
+  const int allowed[] = {SCMP_SYS(brk),
+                         SCMP_SYS(clock_gettime),
+                         SCMP_SYS(close),
+                         SCMP_SYS(exit_group),
+                         SCMP_SYS(futex),
+                         SCMP_SYS(getpid),
+                         SCMP_SYS(getrandom),
+                         SCMP_SYS(madvise),
+                         SCMP_SYS(munmap),
+                         SCMP_SYS(poll),
+                         SCMP_SYS(ppoll),
+                         SCMP_SYS(read),
+                         SCMP_SYS(rt_sigprocmask),
+                         SCMP_SYS(write)};
   const int refused[] = {SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(newfstatat), SCMP_SYS(socket)};
   const struct rlimit none = {0, 0};
   setrlimit(RLIMIT_FSIZE, &none);

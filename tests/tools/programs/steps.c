@@ -21,9 +21,7 @@ int scale(struct point* p, int by) {
   return p->x + p->y;
 }
 
-void add(int amount) {
-  total += amount;
-}
+void add(int amount) { total += amount; }
 
 int main(int argc, char** argv) {
   struct point p = {1, 2, "first"};
