@@ -34,8 +34,8 @@ bt
 delete
 finish
 bt
-tbreak 37
-jump 37
+tbreak 38
+jump 38
 info program
 continue
 GDB

@@ -33,9 +33,9 @@ x/3i $pc
 delete
 finish
 finish
-advance 35
+advance 36
 next
-until 37
+until 38
 print total
 info registers rip eflags cs ss
 print $_siginfo

@@ -23,7 +23,7 @@ info breakpoints
 delete
 set can-use-hw-watchpoints 0
 kill
-tbreak 35
+tbreak 36
 run
 watch f if f > 100
 info watchpoints

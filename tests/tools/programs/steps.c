@@ -21,7 +21,10 @@ int scale(struct point* p, int by) {
   return p->x + p->y;
 }
 
-void add(int amount) { total += amount; }
+void add(int amount) {
+  int before = total;
+  total = before + amount;
+}
 
 int main(int argc, char** argv) {
   struct point p = {1, 2, "first"};
