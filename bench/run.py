@@ -26,6 +26,7 @@ GOALS = {
     "pipe-ping-pong": 1.0, "futex-ping-pong": 1.0, "process-ping-pong": 1.5, "fork-wait": 1.3,
     "fork-wait-100m": 0.7, "vfork-exec": 1.2, "mmap-touch-munmap": 1.2, "signal-to-self": 0.5,
     "thread-create-join": 1.5, "first-touch-16m": 1.0, "getppid-one-cpu": 30,
+    "single-step": 1.9,
     **{name: p.goal for name, p in programs.PROGRAMS.items() if p.goal},
 }
 # Of rows that are no ratio: unit and most there should be.
