@@ -26,12 +26,13 @@ GOALS = {
     "pipe-ping-pong": 1.0, "futex-ping-pong": 1.0, "process-ping-pong": 1.5, "fork-wait": 1.3,
     "fork-wait-100m": 0.7, "vfork-exec": 1.2, "mmap-touch-munmap": 1.2, "signal-to-self": 0.5,
     "thread-create-join": 1.5, "first-touch-16m": 1.0, "getppid-one-cpu": 30,
+    "single-step": 1.9,
     **{name: p.goal for name, p in programs.PROGRAMS.items() if p.goal},
 }
 # Of rows that are no ratio: unit and most there should be.
 ABSOLUTE = {"kernel-rss": ("bytes", 8 << 20), "kernel-pss": ("bytes", None),
             "kernel-private": ("bytes", None), "idle-cpu": ("%", 0.0)}
-MICRO = ("calls_bench", "processes_bench")
+MICRO = ("calls_bench", "processes_bench", "tracing_bench")
 
 
 def parse(argv):

@@ -5,7 +5,8 @@ Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in 
 programs, python, abuse (tests/programs), hostile (tests/guest/hostile: attacks on the stub), history
 (tests/guest/history: random tracers), edges (of the run-state graph), control (commands on running
 sandboxes), root (archives and images as --root), errors (what cannot be run), kselftest (the kernel's
-own tests). A name is a group or one program of a group; -f selects cases by a glob.
+own tests), tools (debuggers and tracers: tests/tools). A name is a group or one program of a group; -f
+selects cases by a glob.
 """
 import argparse
 import concurrent.futures
@@ -28,11 +29,12 @@ import hostile_tests  # noqa: E402
 import kselftest_tests  # noqa: E402
 import program_tests  # noqa: E402
 import root_tests  # noqa: E402
+import tools_tests  # noqa: E402
 import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
 GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "history", "edges", "control", "root",
-          "errors", "kselftest"]
+          "errors", "kselftest", "tools"]
 
 
 # A finding of a sanitizer ends the program, so that the test fails; --preset asan, tsan.
@@ -69,11 +71,14 @@ def all_jobs(options, build):
     yield from (("root", *job) for job in root_tests.jobs(build, options))
     yield from (("errors", *job) for job in error_tests.jobs(build, options))
     yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))
+    yield from tools_tests.jobs(build, options)
 
 
 def selected(group, name, wanted):
-    """A job is meant by its group, its name, or its name without the platform."""
-    return not wanted or group in wanted or name in wanted or name.split(".")[0] in wanted
+    """A job is meant by its group, its name, or its name without the platform or case."""
+    family = name.split(".")[0]
+    return (not wanted or group in wanted or name in wanted or
+            (family in wanted and family not in GROUPS))
 
 
 def run(jobs, count):

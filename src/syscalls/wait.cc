@@ -51,7 +51,7 @@ SyscallResult wait4(Task& t, PidNr pid, UserPtr<int32_t> status, int32_t options
   constexpr uint32_t kKnown = WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL;
   if (uint32_t(options) & ~kKnown) return Err(EINVAL);
   if (pid.n == INT32_MIN) return Err(ESRCH);
-  WaitRequest w{.options = options | WEXITED};
+  WaitRequest w{.options = options | WEXITED, .with_usage = bool(usage)};
   Ref<Pid> target;
   if (pid.n > 0) {
     w.what = WaitRequest::kPid;
@@ -81,7 +81,7 @@ SyscallResult waitid(Task& t, int32_t type, PidNr id, UserPtr<siginfo_t> info, i
       WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL;
   if (uint32_t(options) & ~kKnown) return Err(EINVAL);
   if (!(options & (WEXITED | WSTOPPED | WCONTINUED))) return Err(EINVAL);
-  WaitRequest w{.options = options};
+  WaitRequest w{.options = options, .with_usage = bool(usage)};
   Ref<Pid> target;
   bool nonblocking_fd = false;
   switch (type) {

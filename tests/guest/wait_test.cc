@@ -154,6 +154,31 @@ TEST(Wait, ByProcessGroup) {
   EXPECT_ERR(waitpid(0, &status, 0), ECHILD);
 }
 
+TEST(Wait, UsageOfAStoppedChild) {
+  sigset_t chld;
+  sigemptyset(&chld);
+  sigaddset(&chld, SIGCHLD);
+  MUST(sigprocmask(SIG_BLOCK, &chld, nullptr));
+  pid_t pid = fork();
+  if (pid == 0) {
+    const clock_t end = clock() + CLOCKS_PER_SEC / 20;
+    while (clock() < end) continue;
+    raise(SIGSTOP);
+    _exit(0);
+  }
+  siginfo_t info = {};
+  EXPECT_EQ(sigwaitinfo(&chld, &info), SIGCHLD);
+  EXPECT_EQ(info.si_code, CLD_STOPPED);
+  EXPECT_GE(info.si_utime + info.si_stime, 3);  // Hundredths.
+  int status = 0;
+  rusage usage = {};
+  EXPECT_EQ(wait4(pid, &status, WUNTRACED, &usage), pid);
+  EXPECT_TRUE(WIFSTOPPED(status));
+  EXPECT_GE(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec, 30000);
+  kill(pid, SIGKILL);
+  waitpid(pid, &status, 0);
+}
+
 TEST(Wait, RusageOfTheChild) {
   pid_t pid = fork_child([] {
     int64_t end = now_ms() + 30;

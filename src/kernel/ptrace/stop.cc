@@ -18,7 +18,7 @@ bool is_stop_event(int code) { return code >> 8 == PTRACE_EVENT_STOP; }
 void notify_tracer(Task& t, int why) REQUIRES(task_mutex) {
   ThreadGroup& to = *t.tracing.tracer->group;
   const SignalAction& a = to.handlers->of(SIGCHLD);
-  if (!a.is_ignore() && !(a.flags & SA_NOCLDSTOP)) {
+  if (!a.is_ignore() && !(a.flags & SA_NOCLDSTOP) && has_use_for(to, SIGCHLD)) {
     const int status = why == CLD_STOPPED ? t.group->stop_signal : t.tracing.stop->code;
     (void)send_group_signal(to, child_siginfo(t, thread_usage(t), to, why, status & 0x7f));
   }

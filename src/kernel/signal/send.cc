@@ -71,6 +71,16 @@ void before_queueing(ThreadGroup& g, int sig) REQUIRES(task_mutex) {
   }
 }
 
+// A thread that lives, if one does.
+Task* receiver(ThreadGroup& g) REQUIRES(task_mutex) {
+  if (g.tasks.empty()) return nullptr;
+  Task* to = g.leader;
+  for (Task* t : g.tasks) {
+    if (!t->exiting && to->exiting) to = t;
+  }
+  return to;
+}
+
 }  // namespace
 
 Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope) {
@@ -111,12 +121,13 @@ Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
 }
 
 Result<void> send_group_signal(ThreadGroup& g, const siginfo_t& info) {
-  if (g.tasks.empty()) return {};
-  Task* to = g.leader;
-  for (Task* t : g.tasks) {
-    if (!t->exiting && to->exiting) to = t;
-  }
-  return send_signal(*to, info, SignalScope::kGroup);
+  Task* to = receiver(g);
+  return to ? send_signal(*to, info, SignalScope::kGroup) : Result<void>{};
+}
+
+bool has_use_for(ThreadGroup& g, int sig) {
+  Task* to = receiver(g);
+  return to && !is_ignored(*to, sig);
 }
 
 int signal_process_group(ProcessGroup& group, const siginfo_t& info) {
@@ -255,7 +266,8 @@ void notify_parent(ThreadGroup& child, int code, int status) {
   if (!parent || parent->tasks.empty()) return;
   const SignalAction& a = parent->handlers->of(SIGCHLD);
   const bool stop_or_continue = code == CLD_STOPPED || code == CLD_CONTINUED;
-  if (!(stop_or_continue && (a.is_ignore() || a.flags & SA_NOCLDSTOP))) {
+  const bool unwanted = stop_or_continue && (a.is_ignore() || a.flags & SA_NOCLDSTOP);
+  if (!unwanted && has_use_for(*parent, SIGCHLD)) {
     // For the end of a process what its threads used, for a stop what this thread did.
     const Usage usage = stop_or_continue ? thread_usage(*child.leader) : group_usage(child);
     (void)send_group_signal(*parent, child_siginfo(*child.leader, usage, *parent, code, status));

@@ -9,6 +9,8 @@ namespace usk {
 Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
     REQUIRES(task_mutex);
 Result<void> send_group_signal(ThreadGroup& group, const siginfo_t& info) REQUIRES(task_mutex);
+// Whether a signal to the group would not vanish, for whom it costs something to fill in.
+bool has_use_for(ThreadGroup& group, int sig) REQUIRES(task_mutex);
 // To each process of a group: terminals, kill(2) of a negative id. How many got it.
 int signal_process_group(ProcessGroup& group, const siginfo_t& info) REQUIRES(task_mutex);
 

@@ -42,12 +42,9 @@ std::optional<WaitResult> zombie(const WaitRequest& q, const Candidate& c) REQUI
   Task& t = c.task;
   ThreadGroup& g = *t.group;
   if (!is_zombie(c) || !(q.options & WEXITED)) return std::nullopt;
-  const bool leader = g.leader == &t;
   WaitResult r;
-  r.status = leader || g.exiting ? g.exit_status : t.exit_status;
+  r.status = g.leader == &t || g.exiting ? g.exit_status : t.exit_status;
   r.code = code_of(r.status);
-  r.usage = leader ? group_usage(g) : thread_usage(t);
-  if (leader) r.usage += g.reaped_children;
   return r;
 }
 
@@ -62,7 +59,7 @@ void take_zombie(Task& t) REQUIRES(task_mutex) {
 std::optional<WaitResult> stopped(const WaitRequest& q, const Candidate& c) REQUIRES(task_mutex) {
   Task& t = c.task;
   ThreadGroup& g = *t.group;
-  WaitResult r{.usage = thread_usage(t)};
+  WaitResult r;
   const bool keep = q.options & WNOWAIT;
   if (c.traced) {  // Whatever the options.
     Tracing& tr = t.tracing;
@@ -83,19 +80,29 @@ std::optional<WaitResult> continued(const WaitRequest& q, const Candidate& c) RE
   ThreadGroup& g = *c.task.group;
   if (!g.continued_unreported || !(q.options & WCONTINUED)) return std::nullopt;
   if (!(q.options & WNOWAIT)) g.continued_unreported = false;
-  return WaitResult{.status = 0xffff, .code = CLD_CONTINUED, .usage = thread_usage(c.task)};
+  return WaitResult{.status = 0xffff, .code = CLD_CONTINUED};
+}
+
+// A zombie's children count, too.
+Usage usage_of(Task& t, bool zombie) REQUIRES(task_mutex) {
+  ThreadGroup& g = *t.group;
+  if (!zombie || g.leader != &t) return thread_usage(t);
+  Usage u = group_usage(g);
+  u += g.reaped_children;
+  return u;
 }
 
 std::optional<WaitResult> look_at(Task& t, const WaitRequest& q, const Candidate& c)
     REQUIRES(task_mutex) {
   auto r = zombie(q, c);
-  const bool take = r && !(q.options & WNOWAIT);
+  const bool is_end = r.has_value();
   if (!r) r = stopped(q, c);
   if (!r) r = continued(q, c);
   if (!r) return r;
   r->pid = c.task.pid->nr_in(t.pid_ns());
   r->uid = t.creds->user_ns->uid_out(c.task.creds->uid);
-  if (take) take_zombie(c.task);
+  if (q.with_usage) r->usage = usage_of(c.task, is_end);
+  if (is_end && !(q.options & WNOWAIT)) take_zombie(c.task);
   return r;
 }
 

@@ -8,7 +8,8 @@ namespace usk {
 struct WaitRequest {
   int options = 0;  // WEXITED, WSTOPPED, WCONTINUED, WNOWAIT, __W*
   enum { kAny, kPid, kGroup } what = kAny;
-  Ref<Pid> pid;  // For kPid and kGroup.
+  Ref<Pid> pid;             // For kPid and kGroup.
+  bool with_usage = false;  // To be asked for: the host knows what a living thread has used.
 };
 
 struct WaitResult {

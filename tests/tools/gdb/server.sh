@@ -1,0 +1,30 @@
+# needs: gdb gdbserver gcc
+# programs: steps threads
+# platforms: trap
+# The debugger and its server, over a pipe.
+. ./session.sh
+debug --args ./steps word <<'GDB'
+set sysroot /
+target remote | gdbserver --once - ./steps word
+break scale
+continue
+bt
+finish
+watch total
+continue
+delete
+info threads
+stepi
+continue
+GDB
+echo; echo "== threads"
+debug --args ./threads <<'GDB'
+set sysroot /
+set print thread-events off
+target extended-remote | gdbserver --once --multi -
+set remote exec-file ./threads
+break checkpoint
+run
+thread apply all -q bt -1
+continue
+GDB
