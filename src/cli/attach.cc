@@ -33,8 +33,8 @@ OrFailure<std::pair<UniqueFd, UniqueFd>> socket_pair() {
 class Bridge {
  public:
   // `in` may be -1.
-  Bridge(ControlClient& client, UniqueFd socket, int signals, int in, int out)
-      : client_(client), socket_(std::move(socket)), signals_(signals), in_(in), out_(out) {}
+  Bridge(UniqueFd socket, int signals, int in, int out)
+      : socket_(std::move(socket)), signals_(signals), in_(in), out_(out) {}
 
   OrFailure<int> run() {
     while (socket_ || !from_.empty()) {
@@ -68,7 +68,6 @@ class Bridge {
     return {};
   }
 
-  ControlClient& client_;
   UniqueFd socket_;
   const int signals_, in_, out_;
   Carrier from_, to_;
@@ -89,7 +88,7 @@ OrFailure<int> serve_on_streams(const GdbAsked& a) {
   TRY(client.send(debug_request(a), {theirs.get()}));
   theirs.reset();
   TRY(client.receive());
-  return Bridge(client, std::move(ours), signals.get(), 0, 1).run();
+  return Bridge(std::move(ours), signals.get(), 0, 1).run();
 }
 
 OrFailure<host::StreamListener> listen_at(const std::string& address) {
@@ -151,8 +150,7 @@ OrFailure<int> trace(const TraceAsked& a) {
   TRY(client.send({{"op", "trace"}, {"pid", a.pid}, {"calls", a.calls}}, {theirs.get()}));
   theirs.reset();
   TRY(client.receive());
-  const int code =
-      TRY(Bridge(client, std::move(ours), signals.get(), -1, file ? file.get() : 1).run());
+  const int code = TRY(Bridge(std::move(ours), signals.get(), -1, file ? file.get() : 1).run());
   // That is how a person ends it.
   return code == kStopped + SIGINT ? 0 : code;
 }
