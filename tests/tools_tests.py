@@ -110,7 +110,7 @@ def normal(text):
     names = Names()
     for pattern in IDS:
         text = pattern.sub(names.replace, text)
-    text = re.sub(r"(S_IFDIR\|\d+, st_size=)\d+", r"\1N", text)  # The file system's own affair.
+    text = re.sub(r"(S_IFDIR\|[^,]*, st_size=)\d+", r"\1N", text)  # The file system's own affair.
     text = re.sub(r'getrandom\("[^"]*"', 'getrandom("?"', text)
     return re.sub(r"\b0x[0-9a-f]+\b",
                   lambda m: m[0] if int(m[0], 16) < LEAST_ADDRESS else "0xN", text)
