@@ -67,6 +67,7 @@ class MicroSpace final : public platform::Space {
   Result<void> barrier(Thread&, int) override { return {}; }
   Result<void> register_rseq(Thread&, uint64_t, uint32_t, int, uint32_t) override { return {}; }
   Result<void> residency(uint64_t, std::span<uint8_t>) override { return Err(ENOMEM); }
+  Result<PageRun> next_pages(uint64_t, uint64_t end, Pages) override { return PageRun{end, end}; }
   uint64_t resident_bytes() override { return 0; }
 
  private:
@@ -87,6 +88,11 @@ class MicroThread final : public platform::Thread {
   void interrupt() override {}
   uint64_t cpu_time_ns() override { return 0; }
   Result<void> set_affinity(const cpu_set_t&) override { return {}; }
+  Result<void> set_debug_registers(const std::array<uint64_t, 4>&, uint64_t) override {
+    return Err(EOPNOTSUPP);
+  }
+  uint64_t debug_status() override { return 0; }
+  void set_debug_status(uint64_t) override {}
 
   bool runs = false;
 
