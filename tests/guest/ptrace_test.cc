@@ -478,4 +478,23 @@ TEST(Ptrace, DebugRegisters) {
   EXPECT_STATUS(pid, 0);
 }
 
+TEST(Ptrace, AnInstructionPointerThatLeadsNowhere) {
+  for (const uint64_t ip : {0x8000000000000000ul, 0x800000000000ul}) {
+    const pid_t pid = traced_child([] {});
+    user_regs_struct r = get_regs(pid);
+    r.rip = ip;
+    set_regs(pid, r);
+    raw_ptrace(PTRACE_CONT, pid, 0, 0);
+    EXPECT_STOP(pid, SIGSEGV);
+    siginfo_t info{};
+    raw_ptrace(PTRACE_GETSIGINFO, pid, 0, &info);
+    EXPECT_EQ(info.si_code, SI_KERNEL);
+    EXPECT_EQ(get_regs(pid).rip, ip);
+    raw_ptrace(PTRACE_CONT, pid, 0, SIGSEGV);
+    const int status = next_status(pid);
+    EXPECT_TRUE(WIFSIGNALED(status));
+    EXPECT_EQ(WTERMSIG(status), SIGSEGV);
+  }
+}
+
 }  // namespace

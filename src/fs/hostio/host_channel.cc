@@ -12,7 +12,10 @@ HostChannel::HostChannel(std::shared_ptr<HostPoller> poller, UniqueFd fd, uint32
       type_(type),
       flags_(flags),
       seekable_(host::seek_shared(fd_->get(), 0, SEEK_CUR).has_value()),
-      can_poll_(poller_->watch(fd_->get(), queue_, 0).has_value()) {}
+      can_poll_(poller_->watch(fd_->get(), queue_, 0).has_value()) {
+  // The host tells of hang-ups unasked, and nobody waits for one yet.
+  if (can_poll_) poller_->forget(fd_->get());
+}
 
 HostChannel::~HostChannel() { poller_->forget(fd()); }
 

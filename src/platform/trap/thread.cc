@@ -341,7 +341,9 @@ void TrapThread::answer_notice() { platform_.listener().answer(std::exchange(not
 void TrapThread::resume(Mode mode) {
   if (state_ == State::kLost) return platform_.report(*this);
   (void)space_->settle(this);  // It is to see what others of the space were given.
-  if (std::exchange(frame_faulted_, false)) {
+  // The blob's own jump would fault where a tracer or a handler's address leads nowhere.
+  const bool leads_nowhere = regs_valid_ && !is_canonical(regs_.rip);
+  if (std::exchange(frame_faulted_, false) || leads_nowhere) {
     post_ = Post::kFault;
     area().fault = {.signal = SIGSEGV, .code = SI_KERNEL, .address = 0, .error = 0, .trap = 13};
     return platform_.report(*this);
