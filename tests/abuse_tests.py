@@ -301,11 +301,8 @@ print(fill('/tmp/a'), fill('/etc/b'), fill('/dev/shm/c'))
     return None if done.code == 137 else wrong(done, "ENOSPC ENOSPC ENOSPC")
 
 
-@case
-def idle_sandbox_costs_nothing(sandbox):
-    process = sandbox.start("python3", "-c", "import time; a = b'x' * (20 << 20); "
-                            "print(1, flush=True); time.sleep(100)", flags=["--memory", "64M"])
-    first_line(process)
+def cost_of_idling(process):
+    """What is wrong with the processor time of a sandbox that waits; ends it."""
     kernel = kernel_of(process)
     time.sleep(0.5)
 
@@ -324,6 +321,24 @@ def idle_sandbox_costs_nothing(sandbox):
     finish(process)
     return None if before == after else f"idle, it used {after[0] - before[0]} ticks and woke " \
         f"{after[1] - before[1]} times"
+
+
+@case
+def idle_sandbox_costs_nothing(sandbox):
+    process = sandbox.start("python3", "-c", "import time; a = b'x' * (20 << 20); "
+                            "print(1, flush=True); time.sleep(100)", flags=["--memory", "64M"])
+    first_line(process)
+    return cost_of_idling(process)
+
+
+@case
+def idle_without_readers_costs_nothing(sandbox):
+    """Those of its standard streams have gone: the host tells of that unasked."""
+    process = sandbox.start("sh", "-c", "echo 1; exec sleep 100")
+    first_line(process)
+    process.stdout.close()
+    process.stderr.close()
+    return cost_of_idling(process)
 
 
 @case
