@@ -3,8 +3,6 @@
 #include "fs/vfs/dentry.h"
 #include "fs/vfs/inode.h"
 
-#include <atomic>
-
 namespace usk {
 
 using platform::kGuestEnd;
@@ -12,11 +10,6 @@ using platform::kGuestStart;
 using platform::kPageSize;
 
 namespace {
-
-uint64_t next_shared_id() {
-  static std::atomic<uint64_t> next{1};
-  return next++;
-}
 
 void count(MemoryTotals& t, const Vma& v, bool add) {
   const uint64_t n = add ? v.length() : -v.length();
@@ -30,13 +23,12 @@ void count(MemoryTotals& t, const Vma& v, bool add) {
 bool mergeable(const Vma& a, const Vma& b) {
   if (a.is_attachment()) return false;
   if (a.end != b.start || a.prot != b.prot || a.max_prot != b.max_prot || a.flags != b.flags ||
-      a.name != b.name || a.file.get() != b.file.get() || a.shared.get() != b.shared.get()) {
+      a.name != b.name || a.file.get() != b.file.get()) {
     return false;
   }
-  if (!a.file && !a.shared) return true;
-  return a.offset + a.length() == b.offset &&
-         (!a.file || (a.backing.get() == b.backing.get() &&
-                      a.backing_offset + a.length() == b.backing_offset));
+  if (!a.file) return true;
+  return a.offset + a.length() == b.offset && a.backing.get() == b.backing.get() &&
+         a.backing_offset + a.length() == b.backing_offset;
 }
 
 platform::Space::Place place_of(const std::optional<Vma>& area, uint64_t addr) {
@@ -47,8 +39,6 @@ platform::Space::Place place_of(const std::optional<Vma>& area, uint64_t addr) {
 }
 
 }  // namespace
-
-SharedAnon::SharedAnon() : id_(next_shared_id()) {}
 
 Result<Ref<ExecutableHold>> ExecutableHold::take(Ref<File> file) {
   TRY(file->inode().deny_write_access());

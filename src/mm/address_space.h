@@ -1,5 +1,6 @@
 // The area map of a guest address space and the operations of mmap(2) on it.
 #pragma once
+#include <functional>
 #include <map>
 #include <optional>
 #include <vector>
@@ -38,6 +39,8 @@ struct MapRequest {
   uint64_t offset = 0;
   std::string name;
   Ref<HostFd> memory;  // Of the kernel's own, instead of a file: may only be read.
+  // Makes the file of so many bytes that stands behind shared anonymous memory.
+  std::function<Result<Ref<File>>(uint64_t length)> make_shared;
 };
 
 // Sums that limits and /proc/PID/status speak of, in bytes.
@@ -165,6 +168,7 @@ class AddressSpace final : public RefCounted {
   void merge_around(uint64_t start, uint64_t end) REQUIRES(mu_);
   void erase_range(uint64_t start, uint64_t end) REQUIRES(mu_);
   Result<void> unmap_locked(platform::Thread& by, uint64_t start, uint64_t end) REQUIRES(mu_);
+  static Result<Vma> prepare_shared(const MapRequest& r, uint64_t length);
   static Result<Vma> prepare(const MapRequest& r, uint64_t length);
   Result<void> map_area(platform::Thread& by, const Vma& vma, int extra_flags) REQUIRES(mu_);
   Result<uint64_t> grow_area(platform::Thread& by, const Vma& old, uint64_t new_length, int flags,

@@ -226,7 +226,7 @@ Result<void> AddressSpace::set_name(uint64_t addr, uint64_t length, std::string 
   split_at(addr);
   split_at(end);
   for (auto it = areas_.lower_bound(addr); it != areas_.end() && it->first < end; ++it) {
-    if (it->second.file) return Err(EBADF);
+    if (it->second.file && !it->second.has(Vma::kAnonymous)) return Err(EBADF);
     it->second.name = name;
   }
   merge_around(addr, end);

@@ -62,6 +62,18 @@ Result<void> AddressSpace::check_growth(uint64_t bytes, const Vma& kind,
   return {};
 }
 
+// Shared anonymous memory is a file without a name, as it is on Linux.
+Result<Vma> AddressSpace::prepare_shared(const MapRequest& r, uint64_t length) {
+  if (!r.make_shared) return Err(ENODEV);
+  MapRequest with_file = r;
+  with_file.file = TRY(r.make_shared(length));
+  with_file.offset = 0;
+  with_file.make_shared = nullptr;
+  Vma v = TRY(prepare(with_file, length));
+  v.flags |= Vma::kAnonymous;
+  return v;
+}
+
 Result<Vma> AddressSpace::prepare(const MapRequest& r, uint64_t length) {
   const int type = r.flags & MAP_TYPE;
   Vma v;
@@ -93,8 +105,7 @@ Result<Vma> AddressSpace::prepare(const MapRequest& r, uint64_t length) {
     return v;
   }
   if (r.flags & MAP_GROWSDOWN) v.flags |= Vma::kGrowsDown;
-  if (v.has(Vma::kShared)) v.shared = make_ref<SharedAnon>();
-  return v;
+  return v.has(Vma::kShared) ? prepare_shared(r, length) : v;
 }
 
 Result<void> AddressSpace::map_area(platform::Thread& by, const Vma& v, int extra_flags) {

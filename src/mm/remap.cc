@@ -38,12 +38,9 @@ Result<uint64_t> AddressSpace::grow_area(platform::Thread& by, const Vma& old, u
     tail.end = old.start + new_length;
     tail.offset += old.length();
     tail.backing_offset += old.length();
-    // Shared anonymous memory ends where it was made: only a move of it can grow.
-    if (!old.shared) {
-      TRY(map_area(by, tail, 0));
-      extend(std::move(tail));
-      return old.start;
-    }
+    TRY(map_area(by, tail, 0));
+    extend(std::move(tail));
+    return old.start;
   }
   if (!(flags & MREMAP_MAYMOVE)) return Err(ENOMEM);
   auto to = find_gap(0, new_length, kGuestStart, layout.mmap_base);
@@ -56,15 +53,11 @@ Result<uint64_t> AddressSpace::move_area(platform::Thread& by, const Vma& old, u
   const uint64_t moved = std::min(old.length(), new_length);
   const int host_flags = MREMAP_MAYMOVE | MREMAP_FIXED | (flags & MREMAP_DONTUNMAP);
   if (areas_.size() >= kMaxAreas) return Err(ENOMEM);
-  if (old.shared && new_length > old.length()) {
-    TRY(space_->move(by, old.start, moved, to, new_length, host_flags));
-  } else {
-    TRY(move_pages(*space_, by, old.start, moved, to, host_flags));
-  }
+  TRY(move_pages(*space_, by, old.start, moved, to, host_flags));
   Vma v = old;
   v.start = to;
   v.end = to + new_length;
-  if (new_length > moved && !old.shared) {
+  if (new_length > moved) {
     Vma tail = v;
     tail.start = to + moved;
     tail.offset += moved;

@@ -13,16 +13,6 @@
 
 namespace usk {
 
-// The identity of a shared anonymous mapping, kept by all that inherited it (futexes, maps).
-class SharedAnon final : public RefCounted {
- public:
-  SharedAnon();
-  uint64_t id() const { return id_; }
-
- private:
-  const uint64_t id_;
-};
-
 struct Vma {
   enum Flags : uint32_t {
     kShared = 1,       // MAP_SHARED
@@ -34,15 +24,15 @@ struct Vma {
     kDontDump = 64,    // MADV_DONTDUMP
     kHuge = 128,       // MADV_HUGEPAGE
     kNoHuge = 256,     // MADV_NOHUGEPAGE
+    kAnonymous = 512,  // `file` is memory that nobody opened: shared anonymous.
   };
   uint64_t start = 0, end = 0;
   int prot = 0;      // PROT_*
   int max_prot = 0;  // What mprotect(2) may grant.
   uint32_t flags = 0;
-  Ref<File> file;          // Null: anonymous.
-  uint64_t offset = 0;     // In the file (or the shared object), of `start`.
-  Ref<SharedAnon> shared;  // Of shared anonymous memory.
-  Ref<HostFd> backing;     // What the host maps for `file`.
+  Ref<File> file;       // Null: private anonymous memory, or the kernel's own (`backing`).
+  uint64_t offset = 0;  // In the file, of `start`.
+  Ref<HostFd> backing;  // What the host maps for `file`.
   uint64_t backing_offset = 0;
   std::string name;  // "[heap]", "[stack]", "[vdso]"; PR_SET_VMA_ANON_NAME.
 
@@ -55,7 +45,7 @@ struct Vma {
   bool is_attachment() const { return file && file->segment_size() != 0; }
   bool private_writable() const { return (prot & PROT_WRITE) && !has(kShared); }
 
-  USK_FIELDS(start, end, prot, max_prot, flags, file, offset, shared, name)
+  USK_FIELDS(start, end, prot, max_prot, flags, file, offset, name)
 };
 
 }  // namespace usk

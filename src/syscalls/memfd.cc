@@ -4,9 +4,7 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
 
-#include "fs/mem/mem_regular.h"
-#include "fs/tmpfs/tmpfs.h"
-#include "fs/vfs/dentry.h"
+#include "fs/tmpfs/shmem.h"
 #include "syscalls/syscalls.h"
 
 namespace usk::sys {
@@ -19,18 +17,6 @@ namespace {
 constexpr int kSealExec = 0x20;       // F_SEAL_EXEC
 constexpr size_t kLongestName = 249;  // With "memfd:" in front it is a file name.
 
-constexpr int kLargeFile = 0100000;  // O_LARGEFILE, which libc hides.
-
-// Linux's internal mount of shmem: a tmpfs that nobody sees.
-const Ref<Mount>& memfd_mount() {
-  // Never destroyed: files may outlive statics.
-  static const auto& mount = *new Ref<Mount>([]() -> Ref<Mount> {
-    auto tree = make_tmpfs({});
-    return tree ? Mount::make(std::move(*tree), 0, "tmpfs") : Ref<Mount>();
-  }());
-  return mount;
-}
-
 }  // namespace
 
 SyscallResult memfd_create(Task& t, UserStr user_name, CloexecFlags flags) {
@@ -38,16 +24,11 @@ SyscallResult memfd_create(Task& t, UserStr user_name, CloexecFlags flags) {
   if (flags.has(MFD_EXEC) && flags.has(MFD_NOEXEC_SEAL)) return Err(EINVAL);
   const std::string name = TRY(t.mem().get_string(user_name, kLongestName, EINVAL));
   if (flags.has(MFD_HUGETLB)) return Err(ENOSYS);  // Linux: without huge pages.
-  if (!memfd_mount()) return Err(ENOMEM);
-  auto& fs = static_cast<MemFs&>(memfd_mount()->fs());
-  const uint32_t mode = S_IFREG | (flags.has(MFD_NOEXEC_SEAL) ? 0666 : 0777);
-  Ref<MemInode> node =
-      TRY(fs.make_node({.mode = mode, .uid = t.creds->fsuid, .gid = t.creds->fsgid}));
-  auto& regular = static_cast<MemRegular&>(*node);
+  const uint32_t mode = flags.has(MFD_NOEXEC_SEAL) ? 0666 : 0777;
+  Ref<MemFile> file = TRY(make_shmem_file("/memfd:" + name + " (deleted)", mode, t.creds));
+  auto& regular = static_cast<MemRegular&>(file->inode());
   if (flags.has(MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL)) regular.allow_sealing();
   if (flags.has(MFD_NOEXEC_SEAL)) TRY(regular.add_seals(kSealExec));
-  Path path(memfd_mount(), Dentry::make_anonymous(node, "/memfd:" + name + " (deleted)"));
-  auto file = make_ref<MemFile>(std::move(path), O_RDWR | kLargeFile, t.creds);
   return TRY(t.add_fd(std::move(file), flags.has(MFD_CLOEXEC)));
 }
 

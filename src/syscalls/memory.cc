@@ -2,6 +2,7 @@
 // membarrier(2), process_vm_readv(2).
 #include <linux/membarrier.h>
 
+#include "fs/tmpfs/shmem.h"
 #include "kernel/kernel.h"
 #include "kernel/task/access.h"
 #include "syscalls/syscalls.h"
@@ -28,6 +29,7 @@ SyscallResult mmap(Task& t, uint64_t addr, uint64_t length, MmapProt prot, MmapF
                .length = length,
                .prot = implied_prot(t, int(prot.bits)),
                .flags = int(flags.bits)};
+  q.make_shared = [&t](uint64_t size) { return make_shared_memory(size, t.creds); };
   if (!flags.has(MAP_ANONYMOUS)) {
     q.file = TRY(t.file(fd.n));
     q.offset = offset;

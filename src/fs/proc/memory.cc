@@ -17,11 +17,7 @@ std::string map_line(const Vma& v) {
   uint64_t offset = 0;
   if (v.file) {
     if (auto r = v.file->inode().getattr()) a = *r;
-    name = shown(v.file->path());
-    offset = v.offset;
-  } else if (v.shared) {
-    name = name.empty() ? "/dev/zero (deleted)" : name;
-    a.ino = v.shared->id();
+    name = name.empty() ? shown(v.file->path()) : "[anon_shmem:" + name + "]";
     offset = v.offset;
   } else if (!name.empty() && name[0] != '[') {
     name = "[anon:" + name + "]";

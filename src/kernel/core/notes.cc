@@ -92,9 +92,9 @@ NoteBytes file_note(const Path& root, std::span<const Vma> areas) {
   std::vector<uint64_t> numbers = {0, platform::kPageSize};
   std::string names;
   for (const Vma& v : areas) {
-    if (!v.file && !v.shared) continue;
+    if (!v.file) continue;
     numbers.insert(numbers.end(), {v.start, v.end, v.offset / platform::kPageSize});
-    names += v.file ? PathText::of(v.file->path(), root).shown() : "/dev/zero (deleted)";
+    names += PathText::of(v.file->path(), root).shown();
     names += '\0';
     if (numbers.size() * sizeof(uint64_t) + names.size() > kMost) return {};
   }

@@ -17,11 +17,6 @@ Result<ResolvedKey> futex_key(Task& t, uint64_t addr, bool shared) {
     auto vma = t.mm->find(addr);
     if (!vma) return Err(EFAULT);
     const uint64_t offset = vma->offset + (addr - vma->start);
-    if (vma->has(Vma::kShared) && vma->shared) {
-      r.holder = vma->shared;
-      r.key = {vma->shared.get(), offset};
-      return r;
-    }
     if (vma->has(Vma::kShared) && vma->file) {
       Inode& inode = vma->file->inode();
       r.holder = Ref<Inode>::share(&inode);

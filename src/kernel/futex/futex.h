@@ -12,7 +12,7 @@ namespace usk {
 // shared memory. Linux: a word of private memory is one futex to who says FUTEX_PRIVATE_FLAG and
 // another to who does not.
 struct FutexKey {
-  const void* object = nullptr;  // AddressSpace, SharedAnon or Inode.
+  const void* object = nullptr;  // AddressSpace or Inode.
   uint64_t offset = 0;           // Odd: shared, and an AddressSpace all the same.
   friend bool operator==(const FutexKey&, const FutexKey&) = default;
 };

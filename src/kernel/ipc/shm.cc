@@ -3,31 +3,16 @@
 #include <fmt/format.h>
 #include <linux/capability.h>
 
-#include "fs/tmpfs/tmpfs.h"
+#include "fs/tmpfs/shmem.h"
 #include "fs/vfs/dentry.h"
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/task/task.h"
 
 namespace usk {
-namespace {
-
-// Linux's internal mount of shmem: a tmpfs that nobody sees. Segments are limited by what they
-// reserve, not by it.
-const Ref<Mount>& shm_mount() {
-  // Never destroyed: segments may outlive statics.
-  static const auto& mount = *new Ref<Mount>([]() -> Ref<Mount> {
-    auto tree = make_tmpfs({.size_bytes = UINT64_MAX, .max_inodes = UINT64_MAX});
-    return tree ? Mount::make(std::move(*tree), 0, "tmpfs") : Ref<Mount>();
-  }());
-  return mount;
-}
-
-}  // namespace
-
 Result<Ref<ShmSegment>> ShmSegment::make(uint64_t size, Ref<MemQuota> memory, Ino ino) {
   if (!memory->charge_pages((size + 4095) / 4096)) return Err(ENOMEM);
   auto s = Ref<ShmSegment>::adopt(new ShmSegment(size, std::move(memory)));
-  auto& fs = static_cast<MemFs&>(shm_mount()->fs());
+  auto& fs = static_cast<MemFs&>(shmem_mount()->fs());
   s->inode_ = make_ref<MemRegular>(Ref<MemFs>::share(&fs), ino, NodeInit{.mode = S_IFREG | 0600},
                                    /*charged=*/false);
   TRY(s->inode_->setattr({.set = AttrChange::kSize, .size = s->pages() * 4096}));
@@ -54,7 +39,7 @@ void ShmFile::count_areas(int64_t delta) { ns_->shm.count_areas(*segment_, delta
 Result<int> ShmTable::get(const IpcCaller& who, key_t key, uint64_t size, int flags,
                           Result<void> room) {
   if (flags & SHM_HUGETLB) return Err(ENOMEM);  // No huge pages are reserved.
-  if (!shm_mount()) return Err(ENOMEM);         // Made before the lock is taken.
+  if (!shmem_mount()) return Err(ENOMEM);       // Made before the lock is taken.
   Lock lock(mu_);
   auto check = [&](ShmSegment& s) -> Result<void> {
     if (s.size() < size) return Err(EINVAL);
@@ -85,8 +70,8 @@ Result<Ref<ShmFile>> ShmTable::open(const IpcCaller& who, const Ref<IpcNamespace
     TRY(may_use(s->perm, access, *who.creds, *owner_));
     key = s->perm.key;
   }
-  Path path(shm_mount(), Dentry::make_anonymous(
-                             s->inode(), fmt::format("/SYSV{:08x} (deleted)", uint32_t(key))));
+  Path path(shmem_mount(), Dentry::make_anonymous(
+                               s->inode(), fmt::format("/SYSV{:08x} (deleted)", uint32_t(key))));
   return make_ref<ShmFile>(self, std::move(s), std::move(path), access & 0222 ? O_RDWR : O_RDONLY,
                            who.creds);
 }
