@@ -2,11 +2,13 @@
 
 #include <atomic>
 
+#include "base/id_counter.h"
+
 namespace usk {
 
 uint64_t next_namespace_id() {
-  static std::atomic<uint64_t> next{4026531834};  // Where Linux's own numbers begin.
-  return next++;
+  static IdCounter ids("namespace", 4026531834);  // Where Linux's own numbers begin.
+  return ids.next();
 }
 
 Ref<UserNamespace> UserNamespace::make_initial() {

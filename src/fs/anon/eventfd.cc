@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "base/id_counter.h"
+
 namespace usk {
 namespace {
 
 int next_eventfd_id() {
-  static std::atomic<int> next{0};
-  return next.fetch_add(1, std::memory_order_relaxed) & INT32_MAX;
+  static IdCounter ids("eventfd", 0);
+  return int(ids.next() & INT32_MAX);
 }
 
 }  // namespace

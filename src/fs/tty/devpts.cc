@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <sys/sysmacros.h>
 
+#include "base/id_counter.h"
 #include "fs/tty/pty.h"
 #include "fs/tty/tty_file.h"
 #include "fs/vfs/dir_file.h"
@@ -46,8 +47,8 @@ class PtsInode final : public InternalInode {
 
  private:
   static Ino fresh_ino() {
-    static std::atomic<Ino> last{uint64_t(1) << 32};
-    return ++last;
+    static IdCounter inos("devpts inode", (uint64_t(1) << 32) + 1);
+    return inos.next();
   }
 
   uint32_t index_;

@@ -2,11 +2,13 @@
 
 #include <bit>
 
+#include "base/id_counter.h"
+
 namespace usk {
 
 uint64_t FdTable::next_id() {
-  static std::atomic<uint64_t> next{1};
-  return next++;
+  static IdCounter ids("descriptor table");
+  return ids.next();
 }
 
 Result<FdTable::Slot> FdTable::get_slot(int fd) {

@@ -1,5 +1,6 @@
 #include "fs/vfs/file.h"
 
+#include "base/id_counter.h"
 #include "fs/vfs/dentry.h"
 #include "fs/vfs/file_signals.h"
 #include "fs/vfs/inode.h"
@@ -14,8 +15,8 @@ constexpr int kCreationFlags = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC;
 constexpr int kSettable = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | O_ASYNC;
 
 uint64_t next_file_id() {
-  static std::atomic<uint64_t> next{1};
-  return add_to<uint64_t>(next, 1);
+  static IdCounter ids("file");
+  return ids.next();
 }
 
 uint32_t access_bits(int flags) {

@@ -4,13 +4,15 @@
 
 #include <atomic>
 
+#include "base/id_counter.h"
+
 namespace usk {
 namespace {
 
 // Linux gives file systems without a device numbers of major 0, from 0:1 on.
 Dev next_anonymous_dev() {
-  static std::atomic<uint32_t> next{20};
-  return makedev(0, next++);
+  static IdCounter minors("anonymous device", 20);
+  return makedev(0, uint32_t(minors.next()));
 }
 
 }  // namespace

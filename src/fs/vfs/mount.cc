@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/id_counter.h"
+
 namespace usk {
 
 Mutex<Rank::kMounts> mount_tree_mutex;
@@ -9,8 +11,8 @@ Mutex<Rank::kMounts> mount_tree_mutex;
 namespace {
 
 int next_mount_id() {
-  static std::atomic<int> next{21};
-  return next++;
+  static IdCounter ids("mount", 21);
+  return int(ids.next());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/id_counter.h"
 #include "fs/vfs/dentry.h"
 #include "fs/vfs/inode.h"
 
@@ -83,8 +84,8 @@ void notify_dir(Inode& dir, uint32_t events, std::string_view name, uint32_t coo
 }
 
 uint32_t next_move_cookie() {
-  static std::atomic<uint32_t> next{1};
-  return next++;
+  static IdCounter cookies("inotify cookie");
+  return uint32_t(cookies.next());
 }
 
 }  // namespace usk

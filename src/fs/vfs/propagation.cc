@@ -1,14 +1,15 @@
 // Peer groups, and whom a change reaches: mount_namespaces(7), "Shared subtrees".
 #include <algorithm>
 
+#include "base/id_counter.h"
 #include "fs/vfs/mount_tree.h"
 
 namespace usk {
 namespace {
 
 int next_group_id() {
-  static std::atomic<int> next{1};
-  return next++;
+  static IdCounter ids("peer group");
+  return int(ids.next());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // What semctl(2) and /proc/sysvipc/sem tell of sets; undo lists.
 #include <fmt/format.h>
 
+#include "base/id_counter.h"
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/task/task.h"
 
@@ -85,8 +86,8 @@ void SemTable::set_limits(const SemLimits& limits) {
 
 namespace {
 uint64_t next_undo_number() {
-  static std::atomic<uint64_t> next{1};
-  return next++;
+  static IdCounter numbers("semaphore undo");
+  return numbers.next();
 }
 }  // namespace
 

@@ -1,5 +1,7 @@
 #include "kernel/task/pid.h"
 
+#include "base/id_counter.h"
+
 namespace usk {
 
 Mutex<Rank::kTaskSet> task_mutex;
@@ -52,8 +54,8 @@ Result<int> PidNamespace::allocate(Pid* pid, int wanted) {
 }
 
 uint64_t Pid::next_serial() {
-  static std::atomic<uint64_t> last{0};
-  return ++last;
+  static IdCounter serials("pid");
+  return serials.next();
 }
 
 Result<Ref<Pid>> Pid::make(Ref<PidNamespace> ns, const std::vector<int>& wanted) {
