@@ -2,10 +2,31 @@
 #pragma once
 #include "base/lock.h"
 
+namespace usk {
+
+namespace state {
+struct Access;  // A class may befriend it to keep what saving needs to itself (state/access.h).
+}
+
+// The constructor of an object whose members are read from a saved state next: it has no effect
+// outside of the object.
+struct Blank {};
+
+}  // namespace usk
+
 // Declares fields(ar), which names and visits the members that make up the object's state, for
 // saving, restoring and dumping. Derived state (caches, wait registrations) is not listed.
 #define USK_FIELDS(...)                              \
   template <class A>                                 \
   void fields(A& ar) NO_THREAD_SAFETY_ANALYSIS {     \
+    ar.all(#__VA_ARGS__ __VA_OPT__(, ) __VA_ARGS__); \
+  }
+
+// The same for a class with a base class that has fields, too. In a saved state these are called
+// "Base.name".
+#define USK_FIELDS_OF(Base, ...)                     \
+  template <class A>                                 \
+  void fields(A& ar) NO_THREAD_SAFETY_ANALYSIS {     \
+    ar.template base<Base>(#Base, *this);            \
     ar.all(#__VA_ARGS__ __VA_OPT__(, ) __VA_ARGS__); \
   }
