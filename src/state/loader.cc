@@ -33,7 +33,7 @@ Loader::Loader() = default;
 Loader::~Loader() {
   if (failed() && !free_after_failure_) {
     // Kept where leak checkers see them.
-    static std::vector<std::vector<Object>> left;
+    static auto& left = *new std::vector<std::vector<Object>>;
     left.push_back(std::move(objects_));
     return;
   }

@@ -1,0 +1,29 @@
+// The checksum of a part of an image: XXH3, which is as fast as the bytes are copied. It tells of
+// accidents; nothing relies on it against somebody who wrote the image himself.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace usk::state {
+
+class Checksum {
+ public:
+  Checksum();
+  ~Checksum();
+  Checksum(Checksum&&) noexcept;
+  void add(std::span<const std::byte> bytes);
+  uint64_t value() const;
+  static uint64_t of(std::string_view bytes);
+  // "xxh3:0123456789abcdef", as manifests have it.
+  static std::string text(uint64_t value);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace usk::state

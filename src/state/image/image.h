@@ -1,0 +1,84 @@
+// An image on the host: a directory with a manifest and parts, or the same in memory.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/failure.h"
+#include "host/host_fd.h"
+#include "state/image/checksum.h"
+#include "state/image/manifest.h"
+
+namespace usk::state {
+
+// An image to read. Nothing in it is taken on trust but by read() and verify(), which compare
+// checksums; somebody who made it all up passes those, too.
+class Image {
+ public:
+  // The manifest is whole and every part is there in its size.
+  static OrFailure<Image> open(const std::string& dir);
+
+  const Manifest& manifest() const { return manifest_; }
+  // The whole of a small part, with its checksum compared.
+  OrFailure<std::string> read(std::string_view part) const;
+  // A part, for reading piece by piece or mapping. Its checksum was not compared.
+  OrFailure<Ref<HostFd>> file(std::string_view part) const;
+  // Reads a part, or all, to compare checksums.
+  OrFailure<void> verify(std::string_view part) const;
+  OrFailure<void> verify() const;
+
+ private:
+  friend class ImageWriter;
+  Image() = default;
+  Manifest manifest_;
+  std::map<std::string, Ref<HostFd>, std::less<>> files_;
+};
+
+// A part that is being written, from its beginning to its end.
+class PartWriter {
+ public:
+  OrFailure<void> append(std::span<const std::byte> bytes);
+  OrFailure<void> append(std::string_view bytes);
+  // What [offset, offset + length) of a host file holds.
+  OrFailure<void> append_from(const HostFd& from, uint64_t offset, uint64_t length);
+  uint64_t size() const { return size_; }
+
+ private:
+  friend class ImageWriter;
+  explicit PartWriter(std::string name, Ref<HostFd> file)
+      : name_(std::move(name)), file_(std::move(file)) {}
+  std::string name_;
+  Ref<HostFd> file_;
+  uint64_t size_ = 0;
+  Checksum checksum_;
+};
+
+// Writes an image beside its final place, DIR.tmp-..., where it goes whole or not at all. What is
+// not finished is removed.
+class ImageWriter {
+ public:
+  // Fails at once if `dir` exists and is not an image.
+  static OrFailure<ImageWriter> create(const std::string& dir);
+  static ImageWriter in_memory();
+  ~ImageWriter();
+  ImageWriter(ImageWriter&&) noexcept = default;
+
+  // Parts may be written side by side, each by one thread at a time; begin() and finish() are for
+  // one thread.
+  OrFailure<PartWriter*> begin(std::string name);
+  OrFailure<void> add(std::string name, std::string_view bytes);
+  // The image stands in its place, on the disk if `sync`. `manifest` gets its parts from here.
+  OrFailure<Image> finish(Manifest manifest, bool sync = true);
+
+ private:
+  ImageWriter() = default;
+  OrFailure<void> put_manifest(const std::string& text, bool sync);
+  OrFailure<void> put_in_place(bool sync);
+
+  std::string name_, temporary_;  // In parent_.
+  Ref<HostFd> parent_, dir_;      // Null: in memory.
+  std::vector<std::unique_ptr<PartWriter>> parts_;
+};
+
+}  // namespace usk::state

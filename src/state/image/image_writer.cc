@@ -1,0 +1,147 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/fs.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "host/file.h"
+#include "host/file_io.h"
+#include "host/random.h"
+#include "state/image/image.h"
+
+namespace usk::state {
+namespace {
+
+std::unexpected<Failure> cannot(std::string_view what, Errno why) {
+  return fail(fmt::format("cannot write {}: {}", what, strerror(int(why))));
+}
+
+// Whether `name` may be written: nothing stands there, or an image. False: nothing.
+OrFailure<bool> may_replace(const HostFd& parent, const std::string& name) {
+  const auto found = host::stat_at(parent, name);
+  if (failed_with(found, ENOENT)) return false;
+  if (!found) return cannot(name, found.error());
+  auto dir = host::open_beneath(parent, name, O_PATH | O_DIRECTORY);
+  if (dir && host::stat_at(**dir, "manifest")) return true;
+  return fail(fmt::format("{} exists and is no image", name));
+}
+
+// The files of an image that is given up. Directories in it are none of ours, and stay.
+void remove_image(const HostFd& parent, const std::string& name) {
+  auto dir = host::open_beneath(parent, name, O_RDONLY | O_DIRECTORY);
+  if (!dir) return;
+  if (auto entries = host::read_dir(**dir)) {
+    for (const host::HostDirEntry& entry : *entries) (void)host::unlink_at(**dir, entry.name, 0);
+  }
+  (void)host::unlink_at(parent, name, AT_REMOVEDIR);
+}
+
+}  // namespace
+
+OrFailure<ImageWriter> ImageWriter::create(const std::string& dir) {
+  std::string path = dir;
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  const size_t slash = path.rfind('/');
+  ImageWriter w;
+  w.name_ = path.substr(slash == path.npos ? 0 : slash + 1);
+  const std::string above = slash == path.npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
+  if (w.name_.empty() || w.name_ == "." || w.name_ == "..") {
+    return fail(fmt::format("{}: not a name for an image", dir));
+  }
+  auto parent = host::open_dir(above);
+  if (!parent) return cannot(above, parent.error());
+  TRY(may_replace(**parent, w.name_));
+  uint64_t random;
+  host::fill_random(std::as_writable_bytes(std::span(&random, 1)));
+  const std::string temporary = fmt::format("{}.tmp-{:016x}", w.name_, random);
+  if (auto made = host::mkdir_at(**parent, temporary, 0700); !made) {
+    return cannot(above + "/" + temporary, made.error());
+  }
+  w.parent_ = *parent;
+  w.temporary_ = temporary;
+  auto opened = host::open_beneath(**parent, temporary, O_RDONLY | O_DIRECTORY);
+  if (!opened) return cannot(temporary, opened.error());
+  w.dir_ = *opened;
+  return w;
+}
+
+ImageWriter ImageWriter::in_memory() { return ImageWriter(); }
+
+ImageWriter::~ImageWriter() {
+  if (parent_ && !temporary_.empty()) remove_image(*parent_, temporary_);
+}
+
+OrFailure<PartWriter*> ImageWriter::begin(std::string name) {
+  if (!is_part_name(name)) return fail(name + ": not a name for a part");
+  Ref<HostFd> file;
+  if (dir_) {
+    auto opened = host::open_beneath(*dir_, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (!opened) return cannot("image part " + name, opened.error());
+    file = *opened;
+  } else {
+    auto opened = host::memory_file(name.c_str());
+    if (!opened) return cannot("image part " + name, opened.error());
+    file = make_ref<HostFd>(std::move(*opened));
+  }
+  parts_.emplace_back(new PartWriter(std::move(name), std::move(file)));
+  return parts_.back().get();
+}
+
+OrFailure<void> ImageWriter::add(std::string name, std::string_view bytes) {
+  PartWriter* part = TRY(begin(std::move(name)));
+  return part->append(bytes);
+}
+
+OrFailure<Image> ImageWriter::finish(Manifest manifest, bool sync) {
+  Image image;
+  manifest.parts.clear();
+  for (const auto& part : parts_) {
+    manifest.parts.push_back({part->name_, part->size_, part->checksum_.value()});
+    image.files_[part->name_] = part->file_;
+    if (!dir_ || !sync) continue;
+    if (auto done = host::fsync(*part->file_, false); !done) {
+      return cannot("image part " + part->name_, done.error());
+    }
+  }
+  if (dir_) {
+    TRY(put_manifest(manifest.to_text(), sync));
+    TRY(put_in_place(sync));
+  }
+  image.manifest_ = std::move(manifest);
+  return image;
+}
+
+OrFailure<void> ImageWriter::put_manifest(const std::string& text, bool sync) {
+  auto file = host::open_beneath(*dir_, "manifest", O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (!file) return cannot("the manifest", file.error());
+  auto rest = std::as_bytes(std::span(text));
+  uint64_t offset = 0;
+  while (!rest.empty()) {
+    const auto n = host::pwrite(**file, rest, offset);
+    if (!n) return cannot("the manifest", n.error());
+    rest = rest.subspan(*n);
+    offset += *n;
+  }
+  if (!sync) return {};
+  if (auto done = host::fsync(**file, false); !done) return cannot("the manifest", done.error());
+  if (auto done = host::fsync(*dir_, false); !done) return cannot(temporary_, done.error());
+  return {};
+}
+
+// An older image of that name is exchanged for this one, then removed.
+OrFailure<void> ImageWriter::put_in_place(bool sync) {
+  const bool replace = TRY(may_replace(*parent_, name_));
+  const auto renamed = host::rename_at(*parent_, temporary_, *parent_, name_,
+                                       replace ? RENAME_EXCHANGE : RENAME_NOREPLACE);
+  if (!renamed) return cannot(name_, renamed.error());
+  if (replace) remove_image(*parent_, temporary_);
+  temporary_.clear();
+  if (!sync) return {};
+  auto parent = host::open_beneath(*parent_, ".", O_RDONLY | O_DIRECTORY);
+  if (!parent) return cannot(name_, parent.error());
+  if (auto done = host::fsync(**parent, false); !done) return cannot(name_, done.error());
+  return {};
+}
+
+}  // namespace usk::state
