@@ -258,8 +258,8 @@ OrFailure<void> Loader::finish() {
   for (uint32_t id = 0; id < objects_.size(); id++) {
     if (classes_[objects_[id].class_number].saved_class->restored) order.push_back(id);
   }
-  std::ranges::stable_sort(order, {}, [&](uint32_t id) {
-    return classes_[objects_[id].class_number].saved_class->stage;
+  std::ranges::sort(order, {}, [&](uint32_t id) {
+    return std::pair(classes_[objects_[id].class_number].saved_class->stage, id);
   });
   Restored restored(services_);
   for (const uint32_t id : order) {

@@ -67,8 +67,7 @@ template <class T, size_t N>
 inline constexpr bool kIsStdArray<std::array<T, N>> = true;
 
 template <class T>
-inline constexpr bool kIsHashed =
-    kIsA<T, std::unordered_map> || kIsA<T, std::unordered_set> || kIsA<T, std::unordered_multimap>;
+inline constexpr bool kIsHashed = kIsA<T, std::unordered_map> || kIsA<T, std::unordered_set>;
 
 template <class T>
 concept Sequence = requires(T& c) {
@@ -78,10 +77,10 @@ concept Sequence = requires(T& c) {
 } && !std::is_same_v<T, std::string>;
 
 template <class T>
-concept MapLike = requires { typename T::mapped_type; };
+concept MapLike = requires { typename T::mapped_type; } && !kIsA<T, std::unordered_multimap>;
 
 template <class T>
-concept SetLike = requires { typename T::key_type; } && !MapLike<T>;
+concept SetLike = requires { typename T::key_type; } && !requires { typename T::mapped_type; };
 
 // Addresses differ from run to run: what is ordered by them must be rebuilt, not saved.
 template <class T>

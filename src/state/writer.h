@@ -264,7 +264,7 @@ void Writer::put_map(const T& value) {
   entries.reserve(value.size());
   for (const auto& entry : value) entries.push_back(&entry);
   if constexpr (kIsHashed<T>) {
-    std::ranges::stable_sort(entries, [](auto* a, auto* b) { return a->first < b->first; });
+    std::ranges::sort(entries, [](auto* a, auto* b) { return a->first < b->first; });
   }
   out_.map(entries.size());
   for (const auto* entry : entries) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "base/shared_any.h"
 #include "base/timer.h"
 #include "creds/creds.h"
 #include "fs/vfs/fd_table.h"
@@ -40,7 +41,7 @@ struct SyscallFrame {
   std::optional<Deadline> deadline;  // Absolute from the first call on.
   int64_t progress = 0;              // Bytes already done; what a signal returns, if any.
   std::vector<std::pair<int, Ref<File>>> pins;  // Files stay those of the first call.
-  std::shared_ptr<void> extra;                  // What else a handler keeps between calls.
+  SharedAny extra;                              // What else a handler keeps between calls.
   int64_t result = 0;
   bool registers_set = false;
   bool vsyscall = false;  // Made by a jump into the vsyscall page.
@@ -197,8 +198,7 @@ class Task final : public RefCounted {
   bool timed_out() const;
   template <class T>
   T& extra() {
-    if (!frame.extra) frame.extra = std::make_shared<T>();
-    return *static_cast<T*>(frame.extra.get());
+    return frame.extra.ensure<T>();
   }
 
   MemoryLimits memory_limits() const;
