@@ -1,0 +1,124 @@
+// Opening, moving and listing files; masks and files that only grow.
+#include <fmt/format.h>
+
+#include "enforce/call.h"
+#include "enforce/enforcer.h"
+#include "enforce/names.h"
+#include "fs/vfs/mount.h"
+
+namespace usk {
+
+using policy::Action;
+using policy::Option;
+
+namespace {
+
+std::vector<Category> categories_of(int flags, const Inode& inode) {
+  if (inode.is_dir()) return {Category::kReaddir};
+  std::vector<Category> out;
+  const int mode = flags & O_ACCMODE;
+  if (mode != O_WRONLY) out.push_back(Category::kRead);
+  if (mode != O_RDONLY) out.push_back(Category::kWrite);
+  if ((flags & O_TRUNC) && inode.is_regular()) out.push_back(Category::kTruncate);
+  return out;
+}
+
+}  // namespace
+
+// What is masked is not changed; what only grows is not taken away, moved or cut.
+Result<void> Enforcer::check_marks(Category what, std::string_view name) {
+  if (!has_marks_ || !changes_names(what)) return {};
+  const policy::Rule* rule;
+  Verdict v;
+  int error = 0;
+  {
+    Lock lock(mu_);
+    rule = book_->mark(Category::kMask, name);
+    const bool grows =
+        what == Category::kDelete || what == Category::kRename || what == Category::kTruncate;
+    if (!rule && grows) {
+      rule = book_->mark(Category::kAppend, name);
+      error = EPERM;
+    }
+    if (!rule) return {};
+    v = {Action::kDeny, rule->text, rule->source.text()};
+  }
+  return refuse({what, name, {}, error}, v);
+}
+
+Result<Guard::Opened> Enforcer::open(const Path& place, int flags, bool created) {
+  Opened out;
+  if (place.dentry->is_anonymous()) return out;
+  NameBuffer room;
+  const std::string_view name = TRY(PathText::name(place, {}, room));
+  Inode& inode = place.inode();
+  if (has_marks_) {
+    Lock lock(mu_);
+    out.append_only = inode.is_regular() && book_->mark(Category::kAppend, name);
+    const policy::Rule* mask = book_->mark(Category::kMask, name);
+    if (mask) out.mask = inode.is_dir() && !mask->directory.empty() ? mask->directory : mask->file;
+  }
+  if (created || out.mask) return out;
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+  if (writes && option(Option::kForceRoOpen)) {
+    TRY(refuse_option(Option::kForceRoOpen, name, EACCES));
+  }
+  if (writes && option(Option::kForceWxOpen) && inode.is_regular()) {
+    if (TRY(inode.getattr()).mode & 0111) TRY(refuse_option(Option::kForceWxOpen, name, EACCES));
+  }
+  if (wants(Category::kFs)) TRY(check_file_system(place, name));
+  for (Category c : categories_of(flags, inode)) {
+    if (out.append_only && c == Category::kTruncate) continue;  // O_TRUNC is left out.
+    if (wants(c)) TRY(judge(c, name));
+  }
+  return out;
+}
+
+Result<void> Enforcer::check_file_system(const Path& place, std::string_view name) {
+  if (!place.mount) return {};
+  Verdict v;
+  {
+    Lock lock(mu_);
+    const policy::Decision d = book_->by_file_system(place.mount->fs().type());
+    if (d.action == Action::kAllow) return {};
+    v = copy(d);
+  }
+  return refuse({Category::kFs, place.mount->fs().type(), {}, EACCES}, v);
+}
+
+Result<void> Enforcer::open_new(const Path& dir, std::string_view last, int flags) {
+  TRY(entry(Category::kCreate, dir, last));
+  NameBuffer room;
+  const std::string_view name = TRY(PathText::name(dir, last, room));
+  if (option(Option::kForceRoOpen)) TRY(refuse_option(Option::kForceRoOpen, name, EACCES));
+  if (wants(Category::kFs)) TRY(check_file_system(dir, name));
+  const int mode = flags & O_ACCMODE;
+  if (mode != O_WRONLY && wants(Category::kRead)) TRY(judge(Category::kRead, name));
+  if (mode != O_RDONLY && wants(Category::kWrite)) TRY(judge(Category::kWrite, name));
+  return {};
+}
+
+Result<void> Enforcer::move(const Path& from, const Path& dir, std::string_view last) {
+  NameBuffer room, other_room;
+  const std::string_view name = TRY(PathText::name(from, {}, room));
+  const std::string_view to = TRY(PathText::name(dir, last, other_room));
+  TRY(check_marks(Category::kRename, name));
+  {
+    Lock lock(mu_);
+    if (book_->may_move(name, to, from.inode().is_dir())) return {};
+  }
+  const std::string object = fmt::format("{} to {}", name, to);
+  return refuse({Category::kRename, object, "rename to where more is allowed", EXDEV},
+                {Action::kDeny, "", ""});
+}
+
+bool Enforcer::lists(const Path& dir, std::string_view last) {
+  if (!wants(Category::kList)) return true;
+  NameBuffer room;
+  const auto name = PathText::name(dir, last, room);
+  if (!name) return false;
+  Lock lock(mu_);
+  return options_.warn_only || allows(book_->by_name(Category::kList, *name).action);
+}
+
+}  // namespace usk

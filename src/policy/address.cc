@@ -1,0 +1,230 @@
+#include "policy/address.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <string.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "policy/glob.h"
+
+namespace usk::policy {
+namespace {
+
+struct Alias {
+  std::string_view name, members;  // Separated by spaces.
+};
+constexpr Alias kAliases[] = {
+    {"any", "0.0.0.0/0 ::/0"},
+    {"*", "0.0.0.0/0 ::/0"},
+    {"any4", "0.0.0.0/0"},
+    {"any6", "::/0"},
+    {"loopback", "127.0.0.0/8 ::1/128"},
+    {"loopback4", "127.0.0.0/8"},
+    {"loopback6", "::1/128"},
+    {"linklocal", "169.254.0.0/16 fe80::/10"},
+    {"linklocal4", "169.254.0.0/16"},
+    {"linklocal6", "fe80::/10"},
+    {"local",
+     "127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 ::1/128 fe80::/10 fc00::/7 fec0::/10"},
+    {"local4", "127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"},
+    {"local6", "::1/128 fe80::/10 fc00::/7 fec0::/10"},
+    {"multicast", "224.0.0.0/4 ff00::/8"},
+    {"multicast4", "224.0.0.0/4"},
+    {"multicast6", "ff00::/8"},
+};
+
+template <class T>
+bool parse_number(std::string_view text, T& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size() && !text.empty();
+}
+
+Parsed<Network> parse_network(std::string_view text) {
+  Network n;
+  const size_t slash = text.find('/');
+  const std::string address(text.substr(0, slash));
+  if (inet_pton(AF_INET, address.c_str(), n.address.data()) == 1) {
+    n.bits = 32;
+  } else if (inet_pton(AF_INET6, address.c_str(), n.address.data()) == 1) {
+    n.v6 = true;
+    n.bits = 128;
+  } else {
+    return std::unexpected(fmt::format("'{}' is no address and no alias of one", address));
+  }
+  if (slash != text.npos) {
+    const uint8_t most = n.bits;
+    if (!parse_number(text.substr(slash + 1), n.bits) || n.bits > most) {
+      return std::unexpected(
+          fmt::format("'{}' is no length of a network's prefix", text.substr(slash + 1)));
+    }
+  }
+  return n;
+}
+
+struct NetworkName {
+  std::string_view name;
+  Protocol protocol;
+  int family;  // 0: both.
+};
+constexpr NetworkName kNetworkNames[] = {
+#define NAMES(name, protocol) {name, protocol, 0}, {name "4", protocol, 4}, {name "6", protocol, 6}
+    NAMES("tcp", Protocol::kTcp),   NAMES("mptcp", Protocol::kMptcp),
+    NAMES("udp", Protocol::kUdp),   NAMES("udplite", Protocol::kUdplite),
+    NAMES("sctp", Protocol::kSctp), NAMES("dccp", Protocol::kDccp),
+    NAMES("icmp", Protocol::kIcmp), NAMES("net", Protocol::kAny),
+#undef NAMES
+};
+
+// "tcp!", "NET6!" at the beginning: a name of the list, in any case.
+const NetworkName* network_name(std::string_view text) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return tolower(c); });
+  for (const NetworkName& n : kNetworkNames) {
+    if (n.name == lower) return &n;
+  }
+  return nullptr;
+}
+
+Parsed<AddressPattern> unix_pattern(std::string_view text) {
+  if (auto glob = parse_glob(text); !glob) return std::unexpected(glob.error());
+  if (text[0] != '/' && text[0] != '@' && text[0] != '!') {
+    return std::unexpected(fmt::format("'{}' is neither a path nor @name nor !unnamed", text));
+  }
+  return AddressPattern{.unix_glob = std::string(text), .inet = {}};
+}
+
+Parsed<AddressPattern> inet_pattern(std::string_view text, Protocol protocol, int family) {
+  // Only the last '!' parts address and ports.
+  const size_t mark = text.rfind('!');
+  if (mark == text.npos) {
+    return std::unexpected(fmt::format("'{}' names no port; write ADDRESS!PORT", text));
+  }
+  auto networks = parse_networks(text.substr(0, mark));
+  if (!networks) return std::unexpected(networks.error());
+  auto ports = parse_ports(text.substr(mark + 1));
+  if (!ports) return std::unexpected(ports.error());
+  AddressPattern out;
+  out.inet = {protocol, *std::move(networks), "", *std::move(ports)};
+  if (family) {
+    std::erase_if(out.inet.networks, [&](const Network& n) { return n.v6 != (family == 6); });
+    if (out.inet.networks.empty()) {
+      return std::unexpected(fmt::format("'{}' is of the other family", text));
+    }
+  }
+  return out;
+}
+
+// name!PATTERN!PORTS
+Parsed<AddressPattern> host_pattern(std::string_view text) {
+  const size_t mark = text.rfind('!');
+  if (mark == text.npos || mark == 0) {
+    return std::unexpected("write name!HOST!PORT, as in name!*.example.org!443");
+  }
+  AddressPattern out;
+  out.inet.name = text.substr(0, mark);
+  if (auto glob = parse_glob(out.inet.name); !glob) return std::unexpected(glob.error());
+  auto ports = parse_ports(text.substr(mark + 1));
+  if (!ports) return std::unexpected(ports.error());
+  out.inet.ports = *std::move(ports);
+  return out;
+}
+
+}  // namespace
+
+bool Network::contains(bool is_v6, const std::array<uint8_t, 16>& other) const {
+  if (is_v6 != v6) return false;
+  const size_t whole = bits / 8, rest = bits % 8;
+  if (memcmp(address.data(), other.data(), whole) != 0) return false;
+  if (rest == 0) return true;
+  const auto mask = uint8_t(0xff << (8 - rest));
+  return ((address[whole] ^ other[whole]) & mask) == 0;
+}
+
+std::string Network::text() const {
+  char out[INET6_ADDRSTRLEN];
+  inet_ntop(v6 ? AF_INET6 : AF_INET, address.data(), out, sizeof(out));
+  return fmt::format("{}/{}", out, bits);
+}
+
+bool InetPattern::matches(const InetAddress& a) const {
+  if (protocol != Protocol::kAny && protocol != a.protocol) return false;
+  const auto in_range = [&](const PortRange& p) { return a.port >= p.low && a.port <= p.high; };
+  if (std::ranges::none_of(ports, in_range)) return false;
+  if (!name.empty()) {
+    const auto glob = parse_glob(name);
+    return glob && std::ranges::any_of(
+                       a.names, [&](const std::string& n) { return policy::matches(*glob, n); });
+  }
+  return std::ranges::any_of(networks,
+                             [&](const Network& n) { return n.contains(a.v6, a.address); });
+}
+
+std::string text_of(const InetAddress& a) {
+  char out[INET6_ADDRSTRLEN];
+  inet_ntop(a.v6 ? AF_INET6 : AF_INET, a.address.data(), out, sizeof(out));
+  std::string_view protocol = "net";
+  for (const NetworkName& n : kNetworkNames) {
+    if (n.protocol == a.protocol && n.family == 0) protocol = n.name;
+  }
+  return fmt::format("{}!{}!{}", protocol, out, a.port);
+}
+
+Parsed<std::vector<Network>> parse_networks(std::string_view text) {
+  std::string_view members = text;
+  for (const Alias& a : kAliases) {
+    if (a.name == text) members = a.members;
+  }
+  std::vector<Network> out;
+  while (true) {
+    const size_t space = members.find(' ');
+    auto n = parse_network(members.substr(0, space));
+    if (!n) return std::unexpected(n.error());
+    out.push_back(*n);
+    if (space == members.npos) return out;
+    members.remove_prefix(space + 1);
+  }
+}
+
+Parsed<std::vector<PortRange>> parse_ports(std::string_view text) {
+  std::vector<PortRange> out;
+  while (true) {
+    const size_t comma = text.find(',');
+    const std::string_view one = text.substr(0, comma);
+    const size_t dash = one.find('-');
+    PortRange range;
+    if (one != "*") {
+      const bool ok = parse_number(one.substr(0, dash), range.low) &&
+                      (dash == one.npos || parse_number(one.substr(dash + 1), range.high));
+      if (dash == one.npos) range.high = range.low;
+      if (!ok || range.low > range.high) {
+        return std::unexpected(fmt::format("'{}' is no port and no range of ports", one));
+      }
+    }
+    out.push_back(range);
+    if (comma == text.npos) return out;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+Parsed<AddressPattern> parse_address(std::string_view text) {
+  if (text.empty()) return std::unexpected("the address is empty");
+  if (text[0] == '/' || text[0] == '@' || text[0] == '!') return unix_pattern(text);
+  const size_t mark = text.find('!');
+  if (mark != text.npos) {
+    const std::string_view first = text.substr(0, mark), rest = text.substr(mark + 1);
+    if (first == "unix" || first == "unixgram" || first == "unixpacket") {
+      if (rest.empty()) return std::unexpected("the address is empty");
+      return unix_pattern(rest);
+    }
+    if (first == "name") return host_pattern(rest);
+    if (const NetworkName* n = network_name(first)) {
+      return inet_pattern(rest, n->protocol, n->family);
+    }
+  }
+  return inet_pattern(text, Protocol::kAny, 0);
+}
+
+}  // namespace usk::policy

@@ -1,0 +1,324 @@
+#include "policy/command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+
+namespace usk::policy {
+namespace {
+
+struct OptionEntry {
+  std::string_view name;
+  bool initial, strict;
+};
+constexpr std::array<OptionEntry, kOptionCount> kOptions = {{
+#define OPTION(id, name, initial, strict) {name, initial, strict},
+#include "policy/options.def"
+#undef OPTION
+}};
+
+std::unexpected<std::string> bad(std::string text) { return std::unexpected(std::move(text)); }
+
+constexpr std::array<std::string_view, 7> kLockNames = {"unset", "off",  "exec", "ipc",
+                                                        "drop",  "read", "on"};
+
+Parsed<Command> parse_lock(std::string_view value) {
+  static constexpr struct {
+    std::string_view name;
+    LockState state;
+  } kNames[] = {
+      {"on", LockState::kOn},   {"1", LockState::kOn},          {"off", LockState::kOff},
+      {"0", LockState::kOff},   {"exec", LockState::kExec},     {"x", LockState::kExec},
+      {"ipc", LockState::kIpc}, {"i", LockState::kIpc},         {"drop", LockState::kDrop},
+      {"d", LockState::kDrop},  {"read", LockState::kRead},     {"r", LockState::kRead},
+      {"ro", LockState::kRead}, {"readonly", LockState::kRead}, {"read-only", LockState::kRead}};
+  for (const auto& n : kNames) {
+    if (n.name == value) return command::SetLock{n.state};
+  }
+  return bad(fmt::format("'{}' is no state of the lock", value));
+}
+
+// Where the categories of "read,all-x-PATTERN" end: at the first operator that is not part of a
+// set's name.
+size_t end_of_categories(std::string_view text) {
+  for (size_t i = 0; i < text.size(); i++) {
+    const char c = text[i];
+    if (c == '+' || c == '^') return i;
+    if (c != '-') continue;
+    const bool after_all = i >= 3 && text.substr(i - 3, 3) == "all";
+    const size_t end = text.find_first_not_of("lnx", i + 1);
+    const bool is_name = after_all && end != text.npos && end > i + 1 &&
+                         std::string_view(",+-^").find(text[end]) != std::string_view::npos;
+    if (!is_name) return i;
+    i = end - 1;
+  }
+  return text.npos;
+}
+
+// A pattern may be given as the hexadecimal digits of its bytes.
+std::string decode_hex(std::string_view text) {
+  const bool hex = text.size() >= 2 && text.size() % 2 == 0 &&
+                   std::ranges::all_of(text, [](unsigned char c) { return isxdigit(c); });
+  if (!hex) return std::string(text);
+  std::string out;
+  for (size_t i = 0; i < text.size(); i += 2) {
+    unsigned byte = 0;
+    std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
+    out += char(byte);
+  }
+  return out.find('\0') == out.npos ? out : std::string(text);
+}
+
+Parsed<Command> parse_list(Action action, std::string_view rest) {
+  const size_t end = end_of_categories(rest);
+  if (end == rest.npos) {
+    return bad(fmt::format("'{}/{}': there must be a '+', '-' or '^' with a pattern",
+                           name_of(action), rest));
+  }
+  auto categories = parse_categories(rest.substr(0, end), false);
+  if (!categories) return bad(categories.error());
+  const CategorySet names =
+      set_of(Category::kIoctl) | set_of(Category::kFs) | set_of(Category::kNetLink);
+  command::List list{action, *categories, ListOp(rest[end]), std::string(rest.substr(end + 1))};
+  if ((categories->set & names).none()) list.pattern = decode_hex(list.pattern);
+  if (list.pattern.empty() && list.op != ListOp::kClear) return bad("the pattern is empty");
+  return list;
+}
+
+// Cuts "a:b:c" at colons; "\:" is a colon and "\\" a backslash.
+Parsed<std::vector<std::string>> cut_at_colons(std::string_view text) {
+  std::vector<std::string> out(1);
+  for (size_t i = 0; i < text.size(); i++) {
+    if (text[i] == ':') {
+      out.emplace_back();
+      continue;
+    }
+    if (text[i] == '\\') {
+      if (++i == text.size() || (text[i] != ':' && text[i] != '\\')) {
+        return bad("a backslash may only stand before ':' or another");
+      }
+    }
+    out.back() += text[i];
+  }
+  return out;
+}
+
+Parsed<Command> parse_mark(Category category, ListOp op, std::string_view rest) {
+  command::Mark mark{category, op, {}, {}, {}};
+  if (category == Category::kAppend) {
+    mark.pattern = decode_hex(rest);
+  } else {
+    auto parts = cut_at_colons(rest);
+    if (!parts) return bad(parts.error());
+    if (parts->size() > 3) return bad("a mask has at most a pattern, a file and a directory");
+    mark.pattern = (*parts)[0];
+    if (parts->size() > 1) mark.file = (*parts)[1];
+    if (parts->size() > 2) mark.directory = (*parts)[2];
+    for (const std::string* p : {&mark.file, &mark.directory}) {
+      if (!p->empty() && p->front() != '/') return bad("what a mask shows is an absolute path");
+    }
+  }
+  if (mark.pattern.empty() && op != ListOp::kClear) return bad("the pattern is empty");
+  return mark;
+}
+
+Parsed<Command> parse_force(ListOp op, std::string_view rest) {
+  command::Force force{op, {}, {}, {}};
+  auto parts = cut_at_colons(rest);
+  if (!parts) return bad(parts.error());
+  force.path = (*parts)[0];
+  if (op == ListOp::kClear) return force;
+  if (!force.path.starts_with('/')) return bad("force wants an absolute path");
+  if (op == ListOp::kRemove) return force;
+  if (parts->size() < 3 || parts->size() > 4) {
+    return bad("write force+/path:sha256:HEX, maybe with :ACTION");
+  }
+  force.algorithm = (*parts)[1];
+  force.hex = (*parts)[2];
+  std::ranges::transform(force.hex, force.hex.begin(), [](unsigned char c) { return tolower(c); });
+  const size_t digits = force.algorithm == "sha256" ? 64 : force.algorithm == "sha512" ? 128 : 0;
+  if (!digits) return bad(fmt::format("'{}': only sha256 and sha512 are known", force.algorithm));
+  if (force.hex.size() != digits ||
+      force.hex.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return bad(fmt::format("a {} checksum has {} hexadecimal digits", force.algorithm, digits));
+  }
+  if (parts->size() == 4) {
+    const auto action = parse_action((*parts)[3]);
+    if (!action || *action == Action::kAllow) {
+      return bad(fmt::format("'{}' is no action of force", (*parts)[3]));
+    }
+    force.action = *action;
+  }
+  return force;
+}
+
+Parsed<Command> parse_switch(std::string_view categories, std::string_view value) {
+  auto set = parse_categories(categories, true);
+  if (!set) {
+    if (categories == "proxy" || categories == "uring" || categories == "pty") {
+      auto on = parse_bool(value);
+      if (!on) return bad(on.error());
+      if (*on && categories == "proxy") return bad("sandbox/proxy is reserved and not there yet");
+      return command::Ignored{"there is nothing of this kind inside"};
+    }
+    return bad(set.error());
+  }
+  auto on = parse_bool(value);
+  if (!on) return bad(on.error());
+  return command::Switch{set->set, *on};
+}
+
+Parsed<Command> parse_default(std::string_view categories, std::string_view value) {
+  if (categories == "block") {
+    if (value == "deny") return command::Ignored{"this is so already"};
+    return bad("default/block can only be deny");
+  }
+  auto set = parse_categories(categories, true);
+  if (!set) return bad(set.error());
+  const auto action = parse_action(value);
+  if (!action) return bad(fmt::format("'{}' is no action", value));
+  return command::Default{set->set, *action};
+}
+
+Parsed<uint64_t> parse_limit(command::SetLimit::Which which, std::string_view value) {
+  using L = command::SetLimit;
+  if (which == L::kMemMax || which == L::kMemVmMax) return parse_size(value);
+  if (which == L::kTpeGid || which == L::kForceUmask) {
+    if (value == "none" || value == "off") return L::kNone;
+  }
+  uint64_t n = 0;
+  const int base = which == L::kForceUmask ? 8 : 10;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), n, base);
+  if (error != std::errc() || end != value.data() + value.size() || value.empty()) {
+    return bad(fmt::format("'{}' is no number", value));
+  }
+  if (which == L::kForceUmask && n > 07777) return bad("a umask is at most 7777");
+  if (n > UINT32_MAX) return bad("this is too much");
+  return n;
+}
+
+std::optional<command::SetLimit::Which> limit_of(std::string_view name) {
+  static constexpr std::array<std::string_view, size_t(command::SetLimit::kCount)> kNames = {
+      "mem/max", "mem/vm_max", "pid/max", "tpe/gid", "trace/force_umask"};
+  for (size_t i = 0; i < kNames.size(); i++) {
+    if (kNames[i] == name) return command::SetLimit::Which(i);
+  }
+  return std::nullopt;
+}
+
+// Commands that ask for what is so anyway, or that lift a restriction that there is not.
+std::optional<std::string> reason_to_ignore(std::string_view name) {
+  if (name.starts_with("unshare/")) return "a sandbox has namespaces of its own anyway";
+  if (name.starts_with("log/")) return "see --explain and --audit";
+  if (name.starts_with("trace/allow_")) return "there is no such restriction to lift";
+  if (name == "trace/sync_seccomp" || name == "trace/exit_wait_all")
+    return "it makes no difference";
+  if (name == "trace/memory_access") return "it makes no difference";
+  return std::nullopt;
+}
+
+Parsed<Command> parse_setting(std::string_view name, std::string_view value) {
+  if (name == "segvguard/expiry" && value == "0") return command::Ignored{"there is no SegvGuard"};
+  if (name.starts_with("sandbox/")) return parse_switch(name.substr(8), value);
+  if (name.starts_with("default/")) return parse_default(name.substr(8), value);
+  if (name == "lock") return parse_lock(value);
+  for (size_t i = 0; i < kOptions.size(); i++) {
+    if (kOptions[i].name != name) continue;
+    auto on = parse_bool(value);
+    if (!on) return bad(on.error());
+    return command::SetOption{Option(i), *on};
+  }
+  if (const auto which = limit_of(name)) {
+    auto n = parse_limit(*which, value);
+    if (!n) return bad(n.error());
+    return command::SetLimit{*which, *n};
+  }
+  if (const auto why = reason_to_ignore(name)) return command::Ignored{*why};
+  return bad(fmt::format("'{}' is unknown, or not enforced by Usk", name));
+}
+
+// A list that is changed by NAME+..., NAME-..., NAME^...
+Parsed<std::optional<Command>> parse_named_list(std::string_view text) {
+  for (std::string_view name : {"mask", "append", "force", "block"}) {
+    if (!text.starts_with(name) || text.size() == name.size()) continue;
+    const char op = text[name.size()];
+    const std::string_view rest = text.substr(name.size() + 1);
+    if (name == "block" && op == '!' && rest.empty()) {
+      return command::Ignored{"networks are few enough as they are"};
+    }
+    if (op != '+' && op != '-' && op != '^') continue;
+    Parsed<Command> c = name == "mask"     ? parse_mark(Category::kMask, ListOp(op), rest)
+                        : name == "append" ? parse_mark(Category::kAppend, ListOp(op), rest)
+                        : name == "force"  ? parse_force(ListOp(op), rest)
+                                           : command::Block{ListOp(op), std::string(rest)};
+    if (!c) return bad(c.error());
+    return *std::move(c);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view name_of(Option o) { return kOptions[size_t(o)].name; }
+bool initial_value(Option o) { return kOptions[size_t(o)].initial; }
+bool strict_value(Option o) { return kOptions[size_t(o)].strict; }
+std::string_view name_of(LockState s) { return kLockNames[size_t(s)]; }
+
+Parsed<bool> parse_bool(std::string_view text) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return tolower(c); });
+  for (std::string_view t : {"on", "1", "true", "t", "yes", "y"}) {
+    if (lower == t) return true;
+  }
+  for (std::string_view f : {"off", "0", "false", "f", "no", "n"}) {
+    if (lower == f) return false;
+  }
+  return bad(fmt::format("'{}' is neither on nor off", text));
+}
+
+Parsed<uint64_t> parse_size(std::string_view text) {
+  uint64_t n = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+  std::string_view unit(end, size_t(text.data() + text.size() - end));
+  if (error != std::errc()) return bad(fmt::format("'{}' is no size", text));
+  int shift = 0;
+  if (!unit.empty()) {
+    const size_t at = std::string_view("kmgt").find(char(tolower(unit[0])));
+    unit.remove_prefix(1);
+    if (at == std::string_view::npos || (!unit.empty() && unit != "B" && unit != "iB")) {
+      return bad(fmt::format("'{}' is no size", text));
+    }
+    shift = 10 * (int(at) + 1);
+  }
+  if (n > (UINT64_MAX >> shift)) return bad("the size is too large");
+  return n << shift;
+}
+
+Parsed<Command> parse_command(std::string_view text) {
+  if (text.empty()) return bad("the command is empty");
+  if (text == "lock" || text == "l") return command::SetLock{LockState::kOn};
+  for (bool profile : {false, true}) {
+    const std::string_view word = profile ? "include_profile " : "include ";
+    if (!text.starts_with(word)) continue;
+    const size_t at = text.find_first_not_of(' ', word.size());
+    if (at == text.npos) return bad("include wants a name");
+    return command::Include{std::string(text.substr(at)), profile};
+  }
+  auto named = parse_named_list(text);
+  if (!named) return bad(named.error());
+  if (*named) return **std::move(named);
+  const size_t slash = text.find('/');
+  if (slash != text.npos) {
+    if (const auto action = parse_action(text.substr(0, slash))) {
+      return parse_list(*action, text.substr(slash + 1));
+    }
+  }
+  const size_t colon = text.find(':');
+  if (colon == text.npos) return bad(fmt::format("'{}' is no command", text));
+  return parse_setting(text.substr(0, colon), text.substr(colon + 1));
+}
+
+}  // namespace usk::policy

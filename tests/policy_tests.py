@@ -1,0 +1,554 @@
+"""Policies at work: each category at each of its entries, races, explanations, logs, /dev/syd.
+
+tests/guest/policy is the program inside: it tries every way to each kind of access and says what came
+of it.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+
+import hosts
+
+CASES = {}
+# Everything is allowed; a case takes away what it is about.
+ALL = ["--policy", "container", "--policy-rule", "sandbox/walk,list,ioctl:on",
+       "--policy-rule", "allow/ioctl+*"]
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def jobs(build, options):
+    return hosts.case_jobs("policy", CASES, build, options)
+
+
+def rules(*texts):
+    return [word for text in texts for word in ("--policy-rule", text)]
+
+
+class Box:
+    """A directory that a sandbox shares with the host, with what each way needs."""
+
+    def __init__(self, host):
+        self.host = host
+        self.probe = os.path.join(os.path.dirname(host.usk_path), "guest", "policy")
+        self.path = pathlib.Path(host.runtime, "box")
+        self.path.mkdir()
+        self.tools = pathlib.Path(host.runtime, "tools")
+        self.tools.mkdir()
+        for directory in (host.runtime, self.path, self.tools):
+            os.chmod(directory, 0o755)
+        shutil.copy(self.probe, self.tools / "probe")
+
+    def fill(self, ways):
+        for way in ways:
+            d = self.path / way
+            shutil.rmtree(d, ignore_errors=True)
+            d.mkdir()
+            (d / "f").write_text("contents")
+            (d / "d").mkdir()
+            (d / "l").symlink_to("f")
+            shutil.copy(self.probe, d / "x")
+            (d / "s").write_text(f"#!{self.inside('exec_script')}/x exit\n")
+            os.chmod(d / "s", 0o755)
+
+    @staticmethod
+    def inside(way):
+        return f"/box/{way}"
+
+    def run(self, *command, flags=(), **more):
+        return self.host.usk("run", "--rw", f"{self.path}:/box", "--ro", f"{self.tools}:/tools",
+                             "--tmpfs", "/dir", *flags, "--", *command, **more)
+
+    def ways(self, *flags):
+        """What came of each way: {name: (categories, result)}."""
+        output, errors = self.run("/tools/probe", "ways", "/box", "/dir", flags=flags)
+        found = {}
+        for line in output.splitlines():
+            name, categories, result = line.split()
+            found[name] = (categories.split(","), result)
+        return found, errors
+
+
+def box_of(host):
+    box = Box(host)
+    source = pathlib.Path(__file__).parent / "guest" / "policy" / "ops.cc"
+    box.names = re.findall(r'^    \{"(\w+)", "', source.read_text(), re.M)
+    assert len(box.names) > 60, box.names
+    return box
+
+
+CATEGORIES = ["read", "write", "exec", "create", "delete", "rename", "readlink", "symlink",
+              "truncate", "chdir", "readdir", "mkdir", "rmdir", "chown", "chgrp", "chmod", "chattr",
+              "chroot", "notify", "utime", "mkbdev", "mkcdev", "mkfifo", "mktemp", "net/bind",
+              "net/connect", "stat"]
+HIDING = ("ENOENT",)
+# What the file system of the host cannot do here natively either.
+KNOWN = {}
+
+
+@case
+def without_rules_against_it_everything_works(host):
+    box = box_of(host)
+    box.fill(box.names)
+    plain, _ = box.ways()
+    box.fill(box.names)
+    ruled, errors = box.ways(*ALL, "--explain")
+    assert set(plain) == set(box.names), set(plain) ^ set(box.names)
+    assert plain == ruled, ({n: (plain[n], ruled[n]) for n in plain if plain[n] != ruled[n]}, errors)
+    failing = {n: r for n, (_, r) in plain.items() if r != "OK"}
+    assert not failing, failing
+
+
+def check_category(host, box, category, *flags, pattern, mark=""):
+    """Each way that asks for the category is refused, and no other."""
+    box.fill(box.names)
+    found, errors = box.ways(*ALL, *flags, *rules(*(f"deny/{category}+{p}" for p in pattern)))
+    wrong = {}
+    for name, (categories, result) in found.items():
+        asks = mark + category in categories
+        refused = result in ("EACCES", "ENOENT")
+        if asks != refused or not (refused or result == "OK"):
+            wrong[name] = (categories, result)
+    assert not wrong, (category, wrong, errors[-600:])
+
+
+def category_case(category):
+    def run(host):
+        check_category(host, box_of(host), category, pattern=("/box/*/**", "/dir/***", "/box/*"))
+    run.__name__ = "each_way_to_" + category.replace("/", "_")
+    case(run)
+
+
+for each in CATEGORIES:
+    category_case(each)
+
+
+@case
+def each_way_to_things_without_a_path(host):
+    box = box_of(host)
+    for category, pattern in (("sendfd", "!socket"), ("recvfd", "!socket"), ("create", "!**")):
+        check_category(host, box, category, pattern=[pattern], mark="!")
+    check_category(host, box, "net/bind", pattern=["!unnamed"], mark="!")
+    check_category(host, box, "net/bind", pattern=["@*"], mark="@")
+    check_category(host, box, "net/connect", pattern=["@*"], mark="@")
+
+
+@case
+def warn_only_denies_nothing(host):
+    box = box_of(host)
+    box.fill(box.names)
+    found, errors = box.ways(*ALL, *rules("deny/all+/***"), "--policy-warn", "--explain")
+    failing = {n: r for n, (_, r) in found.items() if r != "OK"}
+    assert not failing and "usk: warning #1:" in errors, (failing, errors[:400])
+
+
+def raced(host, how, want_some):
+    box = Box(host)
+    rounds = 6000
+    for d, text in (("open", "allowed"), ("closed", "SECRET")):
+        (box.path / d / "d").mkdir(parents=True)
+        (box.path / d / "f").write_text(text)
+    (box.path / "open" / "link").symlink_to("f")
+    (box.path / "open" / "way").symlink_to(".")
+    output, errors = box.run("/tools/probe", "race", how, "/box", str(rounds),
+                             flags=[*ALL, *rules("deny/read+/box/closed/***")])
+    allowed, secret, nothing = (int(n) for n in re.findall(r"\d+", output))
+    assert secret == 0 and allowed + nothing == rounds, (output, errors)
+    if want_some:
+        assert allowed > 0 and nothing > 0, output
+
+
+@case
+def races_of_links(host):
+    raced(host, "links", True)
+
+
+@case
+def races_of_directories(host):
+    raced(host, "directories", True)
+
+
+@case
+def races_of_renames(host):
+    raced(host, "renames", False)
+
+
+@case
+def no_way_around_by_mounts_or_roots(host):
+    box = Box(host)
+    (box.path / "closed").mkdir()
+    (box.path / "closed" / "f").write_text("SECRET")
+    tries = [
+        "mkdir /dir/m && mount --bind /box/closed /dir/m && cat /dir/m/f",
+        "chroot /box cat /closed/f",
+        "unshare -m sh -c 'mount --bind /box/closed /dir && cat /dir/f'",
+        "unshare -rm sh -c 'mount --bind /box/closed /dir && cat /dir/f'",
+        "cd /box/closed && cat f",
+        "cat < /box/closed/f",
+        "cat /proc/$$/root/box/closed/f",
+        "ln /box/closed/f /box/g; cat /box/g",
+        "mv /box/closed /box/opened; cat /box/opened/f",
+        "cp /bin/busybox /box/cat 2>/dev/null; dd if=/box/closed/f",
+        "python3 -c \"import os; d = os.open('/box/closed', os.O_PATH); "
+        "print(os.read(os.open('f', os.O_RDONLY, dir_fd=d), 99))\"",
+    ]
+    for script in tries:
+        for as_user in ([], ["--user", "1000"]):
+            done = subprocess.run([host.usk_path, "run", "--rw", f"{box.path}:/box", "--tmpfs",
+                                   "/dir", *as_user, *ALL, *rules("deny/read+/box/closed/***"),
+                                   "--", "sh", "-c", script], env=host.environment, text=True,
+                                  capture_output=True, timeout=hosts.LIMIT_SECONDS)
+            assert "SECRET" not in done.stdout + done.stderr, (script, done.stdout)
+    assert (box.path / "closed" / "f").read_text() == "SECRET"
+
+
+@case
+def cores_are_written_where_the_program_may(host):
+    box = Box(host)
+    (box.path / "closed").mkdir()
+    crash = ("ulimit -c unlimited; echo /box/closed/core > /proc/sys/kernel/core_pattern;"
+             "sh -c 'kill -SEGV $$'; ls /box/closed | wc -l")
+    for denied, files in ((rules("deny/create+/box/closed/***"), "0\n"), ([], "1\n")):
+        output, _ = box.run("sh", "-c", crash, flags=[*ALL, *denied])
+        assert output == files, (denied, output)
+
+
+@case
+def message_queues_are_named(host):
+    box = Box(host)
+    program = ("import ctypes, os\nc = ctypes.CDLL(None, use_errno=True)\n"
+               "q = c.mq_open(b'/q', os.O_CREAT | os.O_RDWR, 0o600, None)\n"
+               "print('open' if q >= 0 else os.strerror(ctypes.get_errno()))\n")
+    for flags, want in ((ALL, "open"), ([*ALL, *rules("deny/create+!mqueue/*")], "Permission denied"),
+                        ([*ALL, *rules("deny/create+/q")], "open")):
+        output, errors = box.run("python3", "-c", program, flags=[*flags])
+        assert output.strip() == want, (flags, output, errors)
+
+
+@case
+def hidden_names_are_not_there(host):
+    box = Box(host)
+    (box.path / "hidden").mkdir()
+    (box.path / "hidden" / "f").write_text("x")
+    (box.path / "shown").write_text("x")
+    flags = [*ALL, *rules("deny/all+/box/hidden/***")]
+    output, _ = box.run("sh", "-c", "ls /box; cat /box/hidden/f; test -e /box/hidden || echo none;"
+                        "cat /box/nothing 2>&1", flags=flags, code=1)
+    assert output.split() == ["shown", "none", "cat:", "/box/nothing:", "No", "such", "file", "or",
+                              "directory"], output
+
+
+@case
+def masks_and_files_that_only_grow(host):
+    box = Box(host)
+    for name in ("masked", "log"):
+        (box.path / name).write_text("old\n")
+    flags = [*ALL, *rules("mask+/box/masked", "append+/box/log", "append+/box/fresh")]
+    script = ("cat /box/masked; echo new > /box/masked; echo one > /box/log; echo two >> /box/log;"
+              "rm -f /box/log; mv /box/log /box/x; truncate -s 0 /box/log;"
+              "echo a > /box/fresh; echo b > /box/fresh; cat /box/fresh; rm -f /box/masked; true")
+    output, _ = box.run("sh", "-c", script, flags=flags)
+    assert output == "a\nb\n", output
+    assert (box.path / "log").read_text() == "old\none\ntwo\n", (box.path / "log").read_text()
+    assert (box.path / "masked").read_text() == "old\n"
+
+
+@case
+def checksums_of_programs(host):
+    box = Box(host)
+    shutil.copy(box.probe, box.path / "good")
+    shutil.copy(box.probe, box.path / "bad")
+    with open(box.path / "bad", "ab") as file:
+        file.write(b"x")
+    sums = subprocess.run(["sha256sum", box.probe], text=True, capture_output=True, check=True)
+    sha = sums.stdout.split()[0]
+    flags = [*ALL, *rules("sandbox/force:on", "default/force:allow",
+                          f"force+/box/good:sha256:{sha}:deny", f"force+/box/bad:sha256:{sha}:kill")]
+    box.run("/box/good", flags=flags)
+    host.refused("run", "--rw", f"{box.path}:/box", *flags, "--", "/box/bad", code=126,
+                 saying="Permission denied")
+    done, _ = box.run("sh", "-c", "(/box/bad); echo $?", flags=flags)
+    assert done == "137\n", done
+
+
+@case
+def actions_do_what_they_say(host):
+    box = Box(host)
+    (box.path / "f").write_text("x")
+    for action, output in (("deny", "1\n"), ("filter", "1\n"), ("warn", "x0\n"), ("panic", "1\n"),
+                           ("kill", "137\n"), ("abort", "134\n")):
+        got, errors = box.run("sh", "-c", "(exec cat /box/f); echo $?",
+                              flags=[*ALL, "--explain", *rules(f"{action}/read+/box/f")])
+        assert got == output, (action, got, errors)
+        assert ("usk: " in errors) == (action != "filter"), (action, errors)
+    box.run("sh", "-c", "cat /box/f; echo on", flags=[*ALL, *rules("exit/read+/box/f")], code=13)
+    stops = "sh -c 'cat /box/f; echo gone on' & sleep 0.3; kill -CONT -1 2>/dev/null; wait"
+    got, _ = box.run("sh", "-c", "set -m; " + stops, flags=[*ALL, *rules("stop/read+/box/f")])
+    assert "gone on" in got, got
+
+
+@case
+def explanations(host):
+    box = Box(host)
+    (box.path / "f").write_text("x")
+    rule_file = pathlib.Path(host.runtime, "rules")
+    rule_file.write_text("include_profile container\n\ndeny/read+/box/f\n")
+    os.chmod(rule_file, 0o644)
+    _, errors = box.run("cat", "/box/f", flags=["--policy", str(rule_file), "--explain"], code=1)
+    line = errors.splitlines()[0]
+    assert re.fullmatch(r'usk: denied #1: cat\[\d+\] openat read "/box/f" \(EACCES\): '
+                        rf"{rule_file}:3 deny/read\+/box/f; to allow it: allow/read\+/box/f",
+                        line), line
+    output, _ = box.run("cat", "/box/f", flags=["--policy", str(rule_file),
+                                                *rules("allow/read+/box/f")])
+    assert output == "x"
+
+
+@case
+def why_of_a_running_sandbox(host):
+    process = host.sandbox("sh", "-c", "cat /etc/passwd; sleep 100",
+                           flags=[*ALL, *rules("deny/read+/etc/passwd")])
+    host.until(lambda: host.usk("why", "box")[0])
+    output, _ = host.usk("why", "box")
+    assert 'read "/etc/passwd"' in output and "--policy-rule deny/read+/etc/passwd" in output, output
+    entry = json.loads(host.usk("why", "box", "--json")[0])
+    assert entry["comm"] == "cat" and entry["tree"][1]["comm"] == "sh", entry
+    process.kill()
+    host.usk("why", "box", code=125)
+
+
+@case
+def audit_log_is_a_chain(host):
+    log = pathlib.Path(host.runtime, "log")
+    host.usk("run", *ALL, *rules("deny/read+/etc/passwd"), "--audit", str(log), "--", "sh", "-c",
+             "cat /etc/passwd; cat /etc/passwd; true")
+    assert "4 entries" in host.usk("audit", "verify", str(log))[0]
+    lines = log.read_text().splitlines(True)
+    entry = json.loads(lines[1])
+    assert entry["object"] == "/etc/passwd" and entry["ppid"] and entry["call"] == "openat", entry
+    for broken in (lines[:1] + lines[2:], [lines[0], lines[2], lines[1], lines[3]], lines[:3],
+                   [lines[0], lines[1].replace("passwd", "shadow"), *lines[2:]], [*lines[:3], "{}\n"],
+                   [*lines[:3], lines[3][:-1]], []):
+        log.write_text("".join(broken))
+        host.refused("audit", "verify", str(log), code=1, saying=str(log))
+
+
+@case
+def commands_from_inside(host):
+    box = Box(host)
+    (box.path / "f").write_text("x")
+    deny = rules("deny/read+/box/f")
+
+    def say(script, *locks):
+        return box.run("sh", "-c", script, flags=[*ALL, *deny, *rules(*locks)])[0].split()
+
+    allow = "test -c /dev/syd/allow/read+/box/f; cat /box/f && echo"
+    assert say(f"{allow} || echo no") == ["no"]
+    assert say(f"{allow} || echo no", "lock:off") == ["x"]
+    assert say(f"{allow} || echo no", "lock:exec") == ["x"]
+    assert say(f"sh -c '{allow} || echo no; true'", "lock:exec") == ["no"]
+    assert say(f"{allow} || echo no", "lock:drop") == ["no"]
+    assert say(f"{allow} || echo no", "lock:read") == ["no"]
+    drop = "test -c /dev/syd/deny/read+/etc/passwd; cat /etc/passwd >&2 || echo no"
+    assert say(drop, "lock:drop") == ["no"]
+    assert say("test -c /dev/syd/sandbox/read? && echo on; test -c /dev/syd/sandbox/force? || echo off",
+               "lock:off") == ["on", "off"]
+    assert say("test -c /dev/syd/frob && echo yes; test -c /dev/syd/allow/read+x && echo yes; "
+               "test -c /dev/syd && echo there", "lock:off") == ["there"]
+    assert say(f"test -c /dev/syd/lock:on; {allow} || echo no", "lock:off") == ["no"]
+    for lock, readable in (("off", True), ("read", True), ("on", False)):
+        output, _ = box.run("sh", "-c", "cat /dev/syd || true", flags=[*ALL, *rules(f"lock:{lock}")])
+        assert bool(output) == readable, (lock, output[:100])
+        if readable:
+            assert json.loads(output)["lock"] == lock
+
+
+@case
+def ghosts_compute_and_end(host):
+    box = Box(host)
+    program = ("import os\n"
+               "os.stat('/dev/syd/ghost')\n"
+               "for call in (lambda: os.open('/etc/passwd', 0), os.fork, lambda: os.stat('/')):\n"
+               "  try: call(); print('done')\n"
+               "  except OSError as e: print(e.errno)\n"
+               "print(sum(range(1000)))\n")
+    output, errors = box.run("python3", "-S", "-c", program, flags=[*ALL, *rules("lock:off")])
+    assert output.split() == ["38", "38", "38", "499500"], (output, errors)
+    box.run("python3", "-S", "-c", "import os; os.stat('/dev/syd/ghost')", flags=ALL, code=1)
+
+
+@case
+def hardening(host):
+    """What is refused unless the policy lifts it."""
+    box = Box(host)
+    (box.path / "fixed.c").write_text("int main(void) { return 0; }\n")
+    subprocess.run(["gcc", "-no-pie", "-o", box.path / "fixed", box.path / "fixed.c"], check=True)
+    memory = ("import mmap\ntry: mmap.mmap(-1, 4096, prot=7); print('mapped')\n"
+              "except PermissionError: print('refused')\n")
+    memfd = ("import os\nfd = os.memfd_create('x')\nos.write(fd, open('/tools/probe', 'rb').read())\n"
+             "try: os.execve(fd, ['x', 'exit'], {})\nexcept PermissionError: print('refused')\n")
+    for option, command, refused in (
+            ("trace/allow_unsafe_exec_memory", ["python3", "-c", memory], "refused\n"),
+            ("trace/allow_unsafe_memfd", ["python3", "-c", memfd], "refused\n"),
+            ("trace/allow_unsafe_exec_nopie", ["sh", "-c", "/box/fixed 2>/dev/null || echo refused"],
+             "refused\n"),
+            ("trace/allow_unsafe_filename", ["sh", "-c", "echo > '/dir/a b;c' || echo refused"],
+             "refused\n"),
+            ("trace/allow_unsafe_mount", ["sh", "-c", "mount -t tmpfs x /dir 2>/dev/null || echo refused"],
+             "refused\n")):
+        for on in (0, 1):
+            output, errors = box.run(*command, flags=[*ALL, *rules(f"{option}:{on}")])
+            assert (output == refused) == (on == 0), (option, on, output, errors)
+    for option, script in (("trace/deny_dotdot", "cat /etc/../etc/hostname"),
+                           ("trace/force_no_symlinks", "cat /dir/link"),
+                           ("trace/force_no_magiclinks", "cat /proc/self/exe"),
+                           ("trace/force_ro_open", "echo > /dir/new"),
+                           ("trace/deny_exec_elf_static", "/tools/probe"),
+                           ("trace/deny_exec_elf_dynamic", "/bin/true"),
+                           ("trace/deny_exec_script", "/box/script")):
+        (box.path / "script").write_text("#!/bin/sh\n")
+        os.chmod(box.path / "script", 0o755)
+        program = f"touch /dir/f; ln -s f /dir/link; test -c /dev/syd/{option}:1; ({script}) >/dev/null"
+        for on in (0, 1):
+            script_on = program if on else program.replace(":1", ":0")
+            box.run("sh", "-c", script_on + "; test $? -ne 0" if on else script_on,
+                    flags=[*ALL, *rules("lock:off")])
+
+
+@case
+def trusted_paths(host):
+    box = Box(host)
+    shutil.copy(box.probe, box.path / "x")
+    flags = [*ALL, *rules("sandbox/tpe:on")]
+    box.run("/box/x", flags=flags)
+    os.chmod(box.path / "x", 0o777)
+    box.run("/box/x", flags=flags, code=126)
+    os.chmod(box.path / "x", 0o755)
+    os.chmod(box.path, 0o777)
+    box.run("/box/x", flags=flags, code=126)
+
+
+@case
+def limits(host):
+    box = Box(host)
+    program = ("import os, time\nn = 0\n"
+               "try:\n  while n < 20:\n    if os.fork() == 0: time.sleep(9)\n    n += 1\n"
+               "except BlockingIOError: print(n, flush=True)\n")
+    for most, action, want, code in ((4, "deny", "3\n", 0), (4, "kill", "", 137)):
+        got, _ = box.run("python3", "-c", program, code=code,
+                         flags=[*ALL, *rules(f"pid/max:{most}", f"default/pid:{action}")])
+        assert got == want, (action, got)
+    program = ("import mmap\ntry: mmap.mmap(-1, 1 << 30); print('mapped')\n"
+               "except OSError as e: print(e.errno)\n")
+    for size, want in (("512M", "12\n"), ("4G", "mapped\n")):
+        got, _ = box.run("python3", "-c", program, flags=[*ALL, *rules(f"mem/vm_max:{size}")])
+        assert got == want, (size, got)
+
+
+@case
+def profiles_let_programs_work(host):
+    """The profiles as people use them."""
+    project = pathlib.Path(host.runtime, "project")
+    project.mkdir()
+    (project / "a.c").write_text("#include <stdio.h>\nint main(void) { puts(\"built\"); return 0; }\n")
+    for profile in ("build", "agent"):
+        done = subprocess.run([host.usk_path, "run", "--explain", "--rw", str(project), "--policy",
+                               profile, "--", "sh", "-c", "gcc -o a a.c && ./a && python3 -c 'print(1)'"],
+                              env=host.environment, cwd=project, text=True, capture_output=True,
+                              timeout=60)
+        assert done.stdout == "built\n1\n", (profile, done.stdout, done.stderr)
+        done = subprocess.run([host.usk_path, "run", "--policy", profile, "--policy-rule",
+                               "deny/read+/etc/passwd", "--", "cat", "/etc/passwd"],
+                              env=host.environment, cwd=project, text=True, capture_output=True,
+                              timeout=60)
+        assert done.returncode == 1 and done.stdout == "", done
+
+
+LEARNED = {
+    "git": "git clone -q repository copy && cat copy/file",
+    "python": "tar xf package.tar && python3 -c 'import package; print(package.text)'",
+    "c": "gcc -c a.c -o a.o && gcc -o a a.o && ./a",
+    "scripts": "for i in 1 2 3; do mktemp; done | wc -l; sort big | head -1; find . | wc -l > n; ls",
+}
+
+
+def learned_case(name, script):
+    def run(host):
+        project = pathlib.Path(host.runtime, "project")
+        (project / "package").mkdir(parents=True)
+        (project / "package" / "__init__.py").write_text("import json\ntext = json.dumps('imported')\n")
+        (project / "a.c").write_text("#include <stdio.h>\nint main(void) { puts(\"built\"); return 0; }\n")
+        (project / "big").write_text("".join(f"{i}\n" for i in range(20000)))
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a", "-C", str(project / "repository")]
+        for command in (["tar", "cf", "package.tar", "package"], ["rm", "-r", "package"],
+                        ["git", "init", "-q", "repository"]):
+            subprocess.run(command, cwd=project, check=True)
+        (project / "repository" / "file").write_text("cloned\n")
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "-qm", "x"], check=True)
+        rule_file = pathlib.Path(host.runtime, "learned")
+        results = []
+        for command in (["learn", "-o", str(rule_file)],
+                        ["run", "--policy", str(rule_file), "--explain"]):
+            copy = pathlib.Path(host.runtime, "copy")
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(project, copy)
+            done = subprocess.run([host.usk_path, *command, "--rw", str(copy), "--", "sh", "-c", script],
+                                  env=host.environment, cwd=copy, text=True, capture_output=True,
+                                  timeout=90)
+            assert done.returncode == 0 and "usk: " not in done.stderr, (done.stdout, done.stderr)
+            results.append(done.stdout)
+            os.chmod(rule_file, 0o644)
+        assert results[0] == results[1] and results[0], results
+        text = rule_file.read_text()
+        assert "${SYD_PWD}" in text and len(text.splitlines()) < 80, text
+    run.__name__ = "learned_" + name
+    case(run)
+
+
+for each, how in LEARNED.items():
+    learned_case(each, how)
+
+
+@case
+def logs_are_replayed_under_other_rules(host):
+    log = pathlib.Path(host.runtime, "log")
+    rule_file = pathlib.Path(host.runtime, "rules")
+    rule_file.write_text("allow/all+/***\nallow/all+!**\ndeny/read+/etc/hostname\n")
+    os.chmod(rule_file, 0o644)
+    host.usk("run", "--policy-rule", "trace/allow_unsafe_exec_nopie:1", "--policy-warn", "--audit",
+             str(log), "--", "sh", "-c", "cat /etc/hostname /etc/passwd; true")
+    output, _ = host.usk("policy", "test", str(rule_file), "--trace", str(log))
+    lines = output.splitlines()
+    assert lines[0].startswith('denied: read "/etc/hostname": ') and lines[0].endswith(
+        f"{rule_file}:3 deny/read+/etc/hostname"), output
+    assert len(lines) == 2 and " 1 changed, 0 cannot be told" in lines[1], output
+
+
+@case
+def commands_without_a_sandbox(host):
+    good = pathlib.Path(host.runtime, "good")
+    bad = pathlib.Path(host.runtime, "bad")
+    good.write_text("include_profile linux\nallow/read+${HOME}/x\nunshare/net:1\n")
+    bad.write_text("allow/read+/x\nallow/frob+/y\n")
+    for file in (good, bad):
+        os.chmod(file, 0o644)
+    output, _ = host.usk("policy", "check", str(good), "agent")
+    assert f"{good}:3: 'unshare/net:1' has no effect" in output and "agent: " in output, output
+    output, _ = host.usk("policy", "check", str(bad), code=1)
+    assert output == f"{bad}:2: 'frob' is no category\n", output
+    os.chmod(good, 0o666)
+    assert "others may write" in host.usk("policy", "check", str(good), code=1)[0]
+    assert "agent" in host.usk("policy", "show")[0]
+    assert "allow/" in host.usk("policy", "show", "agent")[0]
+    host.refused("policy", "show", "no-such", saying="no-such")
+    host.refused("run", "--policy", "no-such", "--", "true", saying="no-such")
+    host.refused("run", "--policy-rule", "frob", "--", "true", saying="--policy-rule: 'frob'")
+    host.refused("run", "--explain", "--", "true", saying="--policy")
