@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <cerrno>
+
+#include "host/call.h"
 
 namespace usk::host {
 
@@ -33,13 +36,13 @@ Result<void> Channel::send(int fd) {
   c->cmsg_type = SCM_RIGHTS;
   c->cmsg_len = CMSG_LEN(sizeof(int));
   memcpy(CMSG_DATA(c), &fd, sizeof fd);
-  if (sendmsg(near_.get(), &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return Err(errno);
+  if (guarded(SYS_sendmsg, near_.get(), &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return Err(errno);
   return {};
 }
 
 void Channel::drain() {
   char byte;
-  while (recv(far_.get(), &byte, 1, MSG_DONTWAIT) > 0) {
+  while (guarded(SYS_recvfrom, far_.get(), &byte, 1, MSG_DONTWAIT, nullptr, cookies.words[5]) > 0) {
   }
 }
 

@@ -6,23 +6,13 @@
 #include <optional>
 #include <string_view>
 
-#include "host/environment.h"
+#include "host/open.h"
 #include "host/process.h"
 
 namespace usk::host {
 namespace {
 
 constexpr uint64_t kPage = 4096;
-
-std::string read_text(const std::string& path) {
-  std::string text;
-  FILE* f = fopen(path.c_str(), "re");
-  if (!f) return text;
-  char part[4096];
-  while (const size_t n = fread(part, 1, sizeof part, f)) text.append(part, n);
-  fclose(f);
-  return text;
-}
 
 std::optional<uint64_t> kib_after(std::string_view text, std::string_view key) {
   const size_t at = text.find(key);
@@ -32,7 +22,7 @@ std::optional<uint64_t> kib_after(std::string_view text, std::string_view key) {
 
 // mmap(2) with MAP_SHARED | MAP_ANONYMOUS is a file without a name.
 uint64_t shared_anonymous(pid_t pid) {
-  const std::string text = read_text(fmt::format("/proc/{}/smaps", pid));
+  const std::string text = read_proc(fmt::format("{}/smaps", pid));
   constexpr std::string_view kName = "/dev/zero (deleted)\n";
   uint64_t sum = 0;
   for (size_t at = text.find(kName); at != text.npos; at = text.find(kName, at)) {
@@ -46,8 +36,8 @@ uint64_t shared_anonymous(pid_t pid) {
 
 std::vector<pid_t> children() {
   std::vector<pid_t> out;
-  for (const std::string& tid : list_directory("/proc/self/task")) {
-    const std::string text = read_text("/proc/self/task/" + tid + "/children");
+  for (const std::string& tid : list_proc("self/task")) {
+    const std::string text = read_proc("self/task/" + tid + "/children");
     for (const char* p = text.c_str(); *p;) {
       char* end;
       const long pid = strtol(p, &end, 10);
@@ -60,7 +50,7 @@ std::vector<pid_t> children() {
 }
 
 std::string command_name(pid_t pid) {
-  std::string name = read_text(fmt::format("/proc/{}/comm", pid));
+  std::string name = read_proc(fmt::format("{}/comm", pid));
   if (!name.empty() && name.back() == '\n') name.pop_back();
   return name;
 }
@@ -71,7 +61,7 @@ uint64_t resident_of(pid_t pid) {
 }
 
 uint64_t anonymous_share_of(pid_t pid) {
-  const std::string text = read_text(fmt::format("/proc/{}/smaps_rollup", pid));
+  const std::string text = read_proc(fmt::format("{}/smaps_rollup", pid));
   const auto anonymous = kib_after(text, "\nPss_Anon:");
   // A host that does not tell: more than it is, rather than less.
   if (!anonymous) return resident_of(pid);

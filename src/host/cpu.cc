@@ -1,7 +1,11 @@
 #include "host/cpu.h"
 
 #include <sched.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <algorithm>
+
+#include "host/call.h"
 
 namespace usk::host {
 namespace {
@@ -12,14 +16,31 @@ int64_t now() {
   return int64_t(ts.tv_sec) * 1000000000 + ts.tv_nsec;
 }
 
+// Both clocks at one moment: others may have the processor between two looks.
+struct Moment {
+  uint64_t ticks;
+  int64_t ns;
+};
+Moment moment() {
+  Moment best{};
+  uint64_t shortest = UINT64_MAX;
+  for (int i = 0; i < 5; i++) {
+    const uint64_t before = ticks();
+    const int64_t ns = now();
+    const uint64_t took = ticks() - before;
+    if (took >= shortest) continue;
+    shortest = took;
+    best = {before + took / 2, ns};
+  }
+  return best;
+}
+
 uint64_t measure_ticks() {
-  const int64_t begin = now();
-  const uint64_t from = ticks();
-  int64_t end;
-  do {
-    end = now();
-  } while (end - begin < 100'000);
-  return (ticks() - from) * 1000 / uint64_t(end - begin);
+  const Moment begin = moment();
+  while (now() - begin.ns < 100'000) {
+  }
+  const Moment end = moment();
+  return std::max<uint64_t>((end.ticks - begin.ticks) * 1000 / uint64_t(end.ns - begin.ns), 1);
 }
 
 }  // namespace
@@ -28,13 +49,13 @@ uint32_t current_cpu() { return uint32_t(sched_getcpu()); }
 
 bool leave_cpu(uint32_t cpu) {
   cpu_set_t all;
-  if (sched_getaffinity(0, sizeof all, &all) < 0) return false;
+  if (guarded(SYS_sched_getaffinity, 0, sizeof all, &all) < 0) return false;
   cpu_set_t others = all;
   if (cpu < CPU_SETSIZE) CPU_CLR(cpu, &others);
   if (CPU_COUNT(&others) == 0) return false;
   // The scheduler may move it again later; it was only this place that was bad.
-  const bool moved = sched_setaffinity(0, sizeof others, &others) == 0;
-  sched_setaffinity(0, sizeof all, &all);
+  const bool moved = guarded(SYS_sched_setaffinity, 0, sizeof others, &others) == 0;
+  (void)guarded(SYS_sched_setaffinity, 0, sizeof all, &all);
   return moved;
 }
 

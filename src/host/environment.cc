@@ -1,28 +1,27 @@
 #include "host/environment.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <cstring>
 
+#include "host/open.h"
+
 namespace usk::host {
 
-std::string current_directory() {
-  char buf[PATH_MAX];
-  return getcwd(buf, sizeof buf) ? buf : "";
+const std::string& current_directory() {
+  static const std::string path = [] {
+    char buf[PATH_MAX];
+    return std::string(getcwd(buf, sizeof buf) ? buf : "");
+  }();
+  return path;
 }
 
 std::vector<std::string> list_directory(const std::string& path) {
-  std::vector<std::string> out;
-  DIR* d = opendir(path.c_str());
-  if (!d) return out;
-  while (dirent* e = readdir(d)) {
-    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) out.emplace_back(e->d_name);
-  }
-  closedir(d);
-  return out;
+  auto dir = open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+  return dir ? names_in(dir->get()) : std::vector<std::string>();
 }
 
 bool environment(const std::string& name, std::string& value) {

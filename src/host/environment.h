@@ -6,7 +6,8 @@
 
 namespace usk::host {
 
-std::string current_directory();                                   // Empty when it cannot be told.
+// Where the process was started; empty when it cannot be told.
+const std::string& current_directory();
 std::vector<std::string> list_directory(const std::string& path);  // Names; empty on failure.
 // The variable's value, or nothing (empty and false).
 bool environment(const std::string& name, std::string& value);

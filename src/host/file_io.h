@@ -19,6 +19,8 @@ Result<size_t> write(int fd, std::span<const std::byte> src);
 Result<UniqueFd> open_readonly(const std::string& path);
 // ... made or emptied, for writing.
 Result<UniqueFd> create_file(const std::string& path);
+// For appending; made if it is not there.
+Result<UniqueFd> open_log(const std::string& path);
 // dup(2), close-on-exec.
 Result<UniqueFd> duplicate(int fd);
 // An anonymous file in memory: memfd_create(2).

@@ -1,23 +1,21 @@
 #include "host/host_fd.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 
-#include <cerrno>
-#include <string>
+#include "host/call.h"
+#include "host/open.h"
 
 namespace usk {
 
+void host::close_descriptor(int fd) { (void)guarded(SYS_close, fd); }
+
 Result<Ref<HostFd>> HostFd::readonly() {
-  const int flags = fcntl(get(), F_GETFL);
+  const long flags = host::guarded(SYS_fcntl, get(), F_GETFL, 0);
   if (flags < 0) return Err(errno);
   if ((flags & O_ACCMODE) == O_RDONLY) return Ref<HostFd>::share(this);
   Lock lock(mu_);
-  if (!readonly_) {
-    const std::string path = "/proc/self/fd/" + std::to_string(get());
-    UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) return Err(errno);
-    readonly_ = make_ref<HostFd>(std::move(fd));
-  }
+  if (!readonly_) readonly_ = make_ref<HostFd>(TRY(host::reopen(get(), O_RDONLY)));
   return readonly_;
 }
 

@@ -10,6 +10,10 @@
 
 namespace usk {
 
+namespace host {
+void close_descriptor(int fd);  // close(2)
+}
+
 // Sole owner of a host descriptor.
 class UniqueFd {
  public:
@@ -21,7 +25,7 @@ class UniqueFd {
     return *this;
   }
   ~UniqueFd() {
-    if (fd_ >= 0) close(fd_);
+    if (fd_ >= 0) host::close_descriptor(fd_);
   }
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }

@@ -10,18 +10,21 @@
 
 #include <cerrno>
 
+#include "host/call.h"
+
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
 #endif
 
 extern "C" {
 // ioctl(2) that a signal handler can keep from starting: see on_child().
-long usk_ioctl_window(long fd, long request, void* arg);
+long usk_ioctl_window(long fd, long request, void* arg, uint64_t r10, uint64_t r8, uint64_t r9);
 extern const char usk_ioctl_begin[], usk_ioctl_end[], usk_ioctl_abort[];
 }
 __asm__(
     ".text\n.globl usk_ioctl_window, usk_ioctl_begin, usk_ioctl_end, usk_ioctl_abort\n"
     "usk_ioctl_window:\n"
+    "movq %rcx, %r10\n"
     "usk_ioctl_begin: movl $16, %eax\n"
     "usk_ioctl_end: syscall\n"
     "ret\n"
@@ -38,7 +41,8 @@ int g_children = -1;
 // instruction pointer back to repeat it) or is about to.
 void on_child(int, siginfo_t*, void* context) {
   const int saved = errno;
-  eventfd_write(g_children, 1);
+  const eventfd_t one = 1;
+  (void)guarded(SYS_write, g_children, &one, sizeof one);
   auto& ip = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
   if (ip >= greg_t(usk_ioctl_begin) && ip <= greg_t(usk_ioctl_end)) ip = greg_t(usk_ioctl_abort);
   errno = saved;
@@ -47,9 +51,9 @@ void on_child(int, siginfo_t*, void* context) {
 }  // namespace
 
 Result<Listener> Listener::take(pid_t pid, int fd) {
-  const UniqueFd process(int(syscall(SYS_pidfd_open, pid, 0)));
+  const UniqueFd process(int(guarded(SYS_pidfd_open, pid, 0)));
   if (!process) return Err(errno);
-  UniqueFd taken(int(syscall(SYS_pidfd_getfd, process.get(), fd, 0)));
+  UniqueFd taken(int(guarded(SYS_pidfd_getfd, process.get(), fd, 0)));
   if (!taken) return Err(errno);
   return Listener(std::move(taken));
 }
@@ -58,14 +62,16 @@ Result<Listener> Listener::take(pid_t pid, int fd) {
 long Listener::answer_with(unsigned long request, void* what) {
   long r;
   do {
-    r = ioctl(fd_.get(), request, what);
+    r = guarded(SYS_ioctl, fd_.get(), request, what);
   } while (r < 0 && errno == EINTR);
   return r;
 }
 
 std::optional<Listener::Notice> Listener::receive() {
   seccomp_notif n{};
-  if (usk_ioctl_window(fd_.get(), long(SECCOMP_IOCTL_NOTIF_RECV), &n) < 0) return std::nullopt;
+  if (usk_ioctl_window(fd_.get(), long(SECCOMP_IOCTL_NOTIF_RECV), &n, cookies.words[3],
+                       cookies.words[4], cookies.words[5]) < 0)
+    return std::nullopt;
   Notice out{.id = n.id, .tid = pid_t(n.pid), .nr = uint32_t(n.data.nr)};
   for (size_t i = 0; i < 6; i++) out.args[i] = n.data.args[i];
   return out;
@@ -92,11 +98,11 @@ Result<void> Listener::install(uint64_t id, int file, int number) {
 }
 
 void Listener::set_hand_over(bool on) {
-  (void)ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, uint64_t(on));
+  (void)guarded(SYS_ioctl, fd_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, uint64_t(on));
 }
 
 Result<int> children_as_fd() {
-  if (g_children < 0) g_children = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (g_children < 0) g_children = int(guarded(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (g_children < 0) return Err(errno);
   struct sigaction sa{};
   sa.sa_sigaction = on_child;
@@ -111,9 +117,9 @@ Result<int> children_as_fd() {
 
 pid_t next_ended_child() {
   eventfd_t n;
-  (void)eventfd_read(g_children, &n);
+  (void)guarded(SYS_read, g_children, &n, sizeof n);
   int status;
-  const pid_t pid = waitpid(-1, &status, WNOHANG | __WALL);
+  const pid_t pid = pid_t(guarded(SYS_wait4, -1, &status, WNOHANG | __WALL, nullptr));
   return pid > 0 ? pid : 0;
 }
 

@@ -4,9 +4,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include <algorithm>
+
+#include "host/call.h"
 
 namespace usk::host {
 namespace {
@@ -48,7 +51,7 @@ Result<UniqueFd> connect_local(const HostFd& dir, const std::string& name) {
 }
 
 Result<UniqueFd> accept_local(int listener) {
-  UniqueFd s(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  UniqueFd s(int(guarded(SYS_accept4, listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)));
   if (!s) return Err(errno);
   return s;
 }
@@ -64,7 +67,8 @@ Result<std::pair<UniqueFd, UniqueFd>> local_pair() {
 Result<uint32_t> peer_uid(int socket) {
   ucred peer{};
   socklen_t size = sizeof peer;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return Err(errno);
+  if (guarded(SYS_getsockopt, socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+    return Err(errno);
   return peer.uid;
 }
 
@@ -86,7 +90,7 @@ Result<size_t> send_with_fds(int socket, std::span<const std::byte> bytes,
     memcpy(CMSG_DATA(c), fds.data(), fds.size_bytes());
   }
   ssize_t n;
-  do n = ::sendmsg(socket, &m, MSG_NOSIGNAL);
+  do n = guarded(SYS_sendmsg, socket, &m, MSG_NOSIGNAL);
   while (n < 0 && errno == EINTR);
   if (n < 0) return Err(errno);
   return size_t(n);
@@ -101,7 +105,7 @@ Result<ReceivedBytes> receive_with_fds(int socket, std::span<std::byte> dst) {
   m.msg_control = control;
   m.msg_controllen = sizeof control;
   ssize_t n;
-  do n = ::recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+  do n = guarded(SYS_recvmsg, socket, &m, MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
   if (n < 0) return Err(errno);
   ReceivedBytes got;

@@ -1,12 +1,11 @@
 #include "host/memory_size.h"
 
-#include <unistd.h>
+#include "host/machine.h"
 
 namespace usk::host {
 
 uint64_t physical_memory() {
-  static const uint64_t bytes =
-      uint64_t(::sysconf(_SC_PHYS_PAGES)) * uint64_t(::sysconf(_SC_PAGESIZE));
+  static const uint64_t bytes = machine().memory_total;
   return bytes;
 }
 

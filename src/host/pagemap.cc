@@ -1,14 +1,18 @@
 #include "host/pagemap.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <vector>
 
+#include "host/call.h"
 #include "host/file_io.h"
+#include "host/open.h"
 
 namespace usk::host {
 namespace {
@@ -19,7 +23,7 @@ constexpr size_t kAtOnce = 4096;  // Pages looked at in one call.
 // An entry's bits.
 constexpr uint64_t kFileOrShared = 1ull << 61, kSwapped = 1ull << 62, kPresent = 1ull << 63;
 
-// PAGEMAP_SCAN, which headers of older hosts lack.
+// What PAGEMAP_SCAN takes.
 struct ScanRegion {
   uint64_t start, end, categories;
 };
@@ -28,7 +32,7 @@ struct ScanArg {
   uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
 };
 static_assert(sizeof(ScanArg) == 96);
-constexpr unsigned long kScan = _IOWR('f', 16, ScanArg);
+static_assert(kPagemapScan == _IOWR('f', 16, ScanArg));
 constexpr uint64_t kIsFile = 1 << 2, kIsPresent = 1 << 3, kIsSwapped = 1 << 4, kIsZero = 1 << 5;
 
 bool is_there(uint64_t entry, bool own) {
@@ -38,7 +42,7 @@ bool is_there(uint64_t entry, bool own) {
 }  // namespace
 
 Result<int> Pagemap::fd(pid_t pid) {
-  if (!fd_) fd_ = TRY(open_readonly(fmt::format("/proc/{}/pagemap", pid)));
+  if (!fd_) fd_ = TRY(open_proc(fmt::format("{}/pagemap", pid), O_RDONLY));
   return fd_.get();
 }
 
@@ -76,7 +80,7 @@ Result<PageRun> Pagemap::scan(int from, uint64_t start, uint64_t end, bool own) 
   arg.category_anyof_mask = kIsPresent | kIsSwapped;
   arg.category_inverted = arg.category_mask = own ? kIsFile | kIsZero : kIsZero;
   arg.return_mask = kIsPresent;
-  const int n = ioctl(from, kScan, &arg);
+  const int n = int(guarded(SYS_ioctl, from, kPagemapScan, &arg));
   if (n < 0) return Err(errno);
   if (n == 0) return PageRun{end, end};
   return PageRun{region.start, region.end};

@@ -8,6 +8,9 @@
 
 namespace usk::host {
 
+// PAGEMAP_SCAN, which headers of older hosts lack.
+constexpr uint32_t kPagemapScan = 0xc0606610;
+
 // Pages [start, end); none when they are equal.
 struct PageRun {
   uint64_t start = 0, end = 0;

@@ -2,12 +2,17 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include <algorithm>
 
+#include "host/call.h"
+
 namespace usk::host {
 namespace {
+
+constexpr size_t kSignalSetSize = 8;  // As the host counts.
 
 int64_t now(clockid_t id) {
   timespec ts;
@@ -47,14 +52,22 @@ void wait_for_child_or_fd(int fd, int64_t deadline_ns) {
   sigset_t mask;
   pthread_sigmask(SIG_BLOCK, nullptr, &mask);
   sigdelset(&mask, SIGCHLD);
-  ppoll(&p, fd >= 0 ? 1 : 0, limit, &mask);
+  (void)guarded(SYS_ppoll, &p, fd >= 0 ? 1 : 0, limit, &mask, kSignalSetSize);
+}
+
+int poll_ms(std::span<pollfd> fds, int timeout_ms) {
+  timespec timeout{timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
+  return int(guarded(SYS_ppoll, fds.data(), fds.size(), timeout_ms < 0 ? nullptr : &timeout,
+                     nullptr, kSignalSetSize));
 }
 
 unsigned wait_for_any(std::span<const int> fds, int64_t deadline_ns) {
   pollfd p[8];
   for (size_t i = 0; i < fds.size(); i++) p[i] = {fds[i], POLLIN, 0};
   timespec timeout{};
-  if (ppoll(p, fds.size(), time_left(deadline_ns, timeout), nullptr) <= 0) return 0;
+  if (guarded(SYS_ppoll, p, fds.size(), time_left(deadline_ns, timeout), nullptr, kSignalSetSize) <=
+      0)
+    return 0;
   unsigned ready = 0;
   for (size_t i = 0; i < fds.size(); i++) ready |= unsigned(p[i].revents != 0) << i;
   return ready;

@@ -1,5 +1,7 @@
 // Waiting on host descriptors and on traced children at once.
 #pragma once
+#include <poll.h>
+
 #include <cstdint>
 #include <span>
 
@@ -20,6 +22,9 @@ void prepare_child_waiting();
 // Sleeps until a child changes state, `fd` is readable (-1: none) or host monotonic `deadline_ns`
 // has passed (INT64_MAX: never). A child that changed state before the call ends it at once.
 void wait_for_child_or_fd(int fd, int64_t deadline_ns);
+
+// poll(2) with a timeout in milliseconds, -1: none.
+int poll_ms(std::span<pollfd> fds, int timeout_ms);
 
 // Sleeps until one of at most 8 descriptors (-1: none) is readable or the deadline has passed. One
 // bit for each that is.

@@ -19,6 +19,10 @@
 
 #include <cstddef>
 
+#include "host/call.h"
+#include "host/open.h"
+#include "host/privileges.h"
+
 namespace usk::host {
 namespace {
 
@@ -34,6 +38,7 @@ Result<void> checked(long r) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   setsid();  // A terminal's signals are for the kernel process, never for guest code.
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  drop_capabilities();
   personality(ADDR_NO_RANDOMIZE);
   sigset_t none;
   sigemptyset(&none);
@@ -68,42 +73,45 @@ bool run_until(pid_t pid, int stop) {
 std::optional<WaitEvent> wait_traced(pid_t tid, WaitMode mode) {
   WaitEvent e;
   do {
-    e.tid = waitpid(tid, &e.status, __WALL | (mode == WaitMode::kPoll ? WNOHANG : 0));
+    e.tid = pid_t(guarded(SYS_wait4, tid, &e.status,
+                          __WALL | (mode == WaitMode::kPoll ? WNOHANG : 0), nullptr));
   } while (e.tid < 0 && errno == EINTR);
   if (e.tid <= 0) return std::nullopt;
   return e;
 }
 
 Result<void> trace_seize(pid_t tid, uint32_t options) {
-  return checked(ptrace(PTRACE_SEIZE, tid, nullptr, uintptr_t(options)));
+  return checked(guarded(SYS_ptrace, PTRACE_SEIZE, tid, nullptr, uintptr_t(options)));
 }
 
 Result<void> trace_resume(int request, pid_t tid, int signal) {
-  return checked(ptrace(__ptrace_request(request), tid, nullptr, uintptr_t(signal)));
+  return checked(guarded(SYS_ptrace, request, tid, nullptr, uintptr_t(signal)));
 }
 
 Result<void> trace_interrupt(pid_t tid) {
-  return checked(ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr));
+  return checked(guarded(SYS_ptrace, PTRACE_INTERRUPT, tid, nullptr, nullptr));
 }
 
 Result<void> trace_get_regs(pid_t tid, Regs& regs) {
-  return checked(ptrace(PTRACE_GETREGS, tid, nullptr, static_cast<user_regs_struct*>(&regs)));
+  return checked(
+      guarded(SYS_ptrace, PTRACE_GETREGS, tid, nullptr, static_cast<user_regs_struct*>(&regs)));
 }
 
 Result<void> trace_set_regs(pid_t tid, const Regs& regs) {
-  return checked(ptrace(PTRACE_SETREGS, tid, nullptr, static_cast<const user_regs_struct*>(&regs)));
+  return checked(guarded(SYS_ptrace, PTRACE_SETREGS, tid, nullptr,
+                         static_cast<const user_regs_struct*>(&regs)));
 }
 
 Result<siginfo_t> trace_siginfo(pid_t tid) {
   siginfo_t info{};
-  TRY(checked(ptrace(PTRACE_GETSIGINFO, tid, nullptr, &info)));
+  TRY(checked(guarded(SYS_ptrace, PTRACE_GETSIGINFO, tid, nullptr, &info)));
   return info;
 }
 
 bool trace_has_exception(pid_t tid) {
   siginfo_t pending[8];
   __ptrace_peeksiginfo_args what{.off = 0, .flags = 0, .nr = 8};
-  const long n = ptrace(PTRACE_PEEKSIGINFO, tid, &what, pending);
+  const long n = guarded(SYS_ptrace, PTRACE_PEEKSIGINFO, tid, &what, pending);
   for (long i = 0; i < n; i++) {
     const int s = pending[i].si_signo;
     const bool synchronous =
@@ -115,19 +123,19 @@ bool trace_has_exception(pid_t tid) {
 
 Result<uint64_t> trace_event_message(pid_t tid) {
   unsigned long message = 0;
-  TRY(checked(ptrace(PTRACE_GETEVENTMSG, tid, nullptr, &message)));
+  TRY(checked(guarded(SYS_ptrace, PTRACE_GETEVENTMSG, tid, nullptr, &message)));
   return message;
 }
 
 Result<size_t> trace_get_xstate(pid_t tid, std::span<std::byte> area) {
   iovec iov{area.data(), area.size()};
-  if (ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &iov) < 0) return Err(errno);
+  if (guarded(SYS_ptrace, PTRACE_GETREGSET, tid, NT_X86_XSTATE, &iov) < 0) return Err(errno);
   return iov.iov_len;
 }
 
 Result<void> trace_set_xstate(pid_t tid, std::span<const std::byte> area) {
   iovec iov{const_cast<std::byte*>(area.data()), area.size()};
-  return checked(ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &iov));
+  return checked(guarded(SYS_ptrace, PTRACE_SETREGSET, tid, NT_X86_XSTATE, &iov));
 }
 
 namespace {
@@ -139,22 +147,21 @@ constexpr size_t debug_offset(size_t number) {
 Result<void> trace_set_debug_registers(pid_t tid, const std::array<uint64_t, 4>& addresses,
                                        uint64_t control) {
   // Addresses of conditions that are on would be checked against those.
-  TRY(checked(ptrace(PTRACE_POKEUSER, tid, debug_offset(7), 0)));
+  TRY(checked(guarded(SYS_ptrace, PTRACE_POKEUSER, tid, debug_offset(7), 0)));
   for (size_t i = 0; i < addresses.size(); i++) {
-    TRY(checked(ptrace(PTRACE_POKEUSER, tid, debug_offset(i), addresses[i])));
+    TRY(checked(guarded(SYS_ptrace, PTRACE_POKEUSER, tid, debug_offset(i), addresses[i])));
   }
-  return checked(ptrace(PTRACE_POKEUSER, tid, debug_offset(7), control));
+  return checked(guarded(SYS_ptrace, PTRACE_POKEUSER, tid, debug_offset(7), control));
 }
 
 Result<uint64_t> trace_get_debug_status(pid_t tid) {
-  errno = 0;
-  const long v = ptrace(PTRACE_PEEKUSER, tid, debug_offset(6), 0);
-  if (v == -1 && errno) return Err(errno);
-  return uint64_t(v);
+  uint64_t value = 0;
+  TRY(checked(guarded(SYS_ptrace, PTRACE_PEEKUSER, tid, debug_offset(6), &value)));
+  return value;
 }
 
 Result<void> trace_set_debug_status(pid_t tid, uint64_t value) {
-  return checked(ptrace(PTRACE_POKEUSER, tid, debug_offset(6), value));
+  return checked(guarded(SYS_ptrace, PTRACE_POKEUSER, tid, debug_offset(6), value));
 }
 
 Result<void> while_traced(pid_t tid, const std::function<Result<void>()>& f) {
@@ -164,7 +171,8 @@ Result<void> while_traced(pid_t tid, const std::function<Result<void>()>& f) {
   for (int waited = 0; waited < kPatienceUs; waited += kStepUs) {
     auto event = wait_traced(tid, WaitMode::kPoll);
     if (!event) {
-      usleep(kStepUs);
+      const timespec step{0, kStepUs * 1000};
+      (void)guarded(SYS_ppoll, nullptr, 0, &step, nullptr, 8);
       continue;
     }
     if (!WIFSTOPPED(event->status)) return Err(ESRCH);
@@ -181,7 +189,7 @@ Result<size_t> process_read(pid_t pid, uint64_t addr, std::span<std::byte> dst) 
   if (dst.empty()) return 0;
   iovec local{dst.data(), dst.size()};
   iovec remote{reinterpret_cast<void*>(addr), dst.size()};
-  const ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+  const ssize_t n = guarded(SYS_process_vm_readv, guarded_int(0, pid), &local, 1, &remote, 1, 0);
   if (n <= 0) return Err(n < 0 && errno == ESRCH ? ESRCH : EFAULT);
   return size_t(n);
 }
@@ -190,46 +198,47 @@ Result<size_t> process_write(pid_t pid, uint64_t addr, std::span<const std::byte
   if (src.empty()) return 0;
   iovec local{const_cast<std::byte*>(src.data()), src.size()};
   iovec remote{reinterpret_cast<void*>(addr), src.size()};
-  const ssize_t n = process_vm_writev(pid, &local, 1, &remote, 1, 0);
+  const ssize_t n = guarded(SYS_process_vm_writev, guarded_int(0, pid), &local, 1, &remote, 1, 0);
   if (n <= 0) return Err(n < 0 && errno == ESRCH ? ESRCH : EFAULT);
   return size_t(n);
 }
 
 Result<UniqueFd> open_process_memory(pid_t pid) {
-  const int fd = open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return Err(errno);
-  return UniqueFd(fd);
+  return open_proc(fmt::format("{}/mem", pid), O_RDWR);
 }
 
 void kill_process(pid_t pid, int signal) {
   // 0 and below name whole groups, ours among them; a process that is not known yet is none.
-  if (pid > 0) kill(pid, signal);
+  if (pid > 0) (void)guarded(SYS_kill, pid, signal);
 }
 
 bool is_child(pid_t pid) {
   siginfo_t info{};
-  return pid > 0 && waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
+  return pid > 0 &&
+         guarded(SYS_waitid, P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, nullptr) == 0;
 }
 
 std::vector<pid_t> children_running(const std::string& image) {
   std::vector<pid_t> found;
-  FILE* f = fopen("/proc/thread-self/children", "re");
-  if (!f) return found;
+  const std::string list = read_proc("thread-self/children");
   const std::string wanted = "/memfd:" + image;
-  int pid;
-  while (fscanf(f, "%d", &pid) == 1) {
+  for (const char* at = list.c_str(); *at;) {
+    char* end;
+    const long pid = strtol(at, &end, 10);
+    if (end == at) break;
+    at = end + (*end == ' ');
     char exe[64] = {};
-    const ssize_t n = readlink(fmt::format("/proc/{}/exe", pid).c_str(), exe, sizeof exe - 1);
-    if (n > 0 && std::string_view(exe).starts_with(wanted)) found.push_back(pid);
+    const std::string link = fmt::format("{}/exe", pid);
+    const long n = guarded(SYS_readlinkat, proc_dir(), link.c_str(), exe, sizeof exe - 1);
+    if (n > 0 && std::string_view(exe).starts_with(wanted)) found.push_back(pid_t(pid));
   }
-  fclose(f);
   return found;
 }
 
 cpu_set_t own_affinity() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  (void)sched_getaffinity(0, sizeof set, &set);
+  (void)guarded(SYS_sched_getaffinity, 0, sizeof set, &set);
   return set;
 }
 
@@ -266,8 +275,27 @@ OrFailure<pid_t> spawn_stub(int image, int file) {
   return pid;
 }
 
+OrFailure<int> run_self(const std::vector<std::string>& arguments, const std::vector<int>& fds) {
+  std::vector<char*> argv = {const_cast<char*>("usk")};
+  for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+  argv.push_back(nullptr);
+  const pid_t pid = fork();
+  if (pid < 0) return fail(fmt::format("fork: {}", strerror(errno)));
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (const int fd : fds) fcntl(fd, F_SETFD, 0);
+    execv("/proc/self/exe", argv.data());
+    _exit(125);
+  }
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) return fail(fmt::format("waitpid: {}", strerror(errno)));
+  }
+  return status;
+}
+
 bool send_thread_signal(pid_t process, pid_t thread, int signal) {
-  return syscall(SYS_tgkill, process, thread, signal) == 0;
+  return guarded(SYS_tgkill, process, thread, signal) == 0;
 }
 
 int kernel_release() {
@@ -279,30 +307,20 @@ int kernel_release() {
 }
 
 std::optional<ProcessUsage> process_usage(pid_t pid) {
-  FILE* f = fopen(fmt::format("/proc/{}/statm", pid).c_str(), "re");
-  if (!f) return std::nullopt;
-  ProcessUsage u;
+  const std::string text = read_proc(fmt::format("{}/statm", pid));
   unsigned long total = 0, resident = 0;
-  const bool ok = fscanf(f, "%lu %lu", &total, &resident) == 2;
-  fclose(f);
+  if (sscanf(text.c_str(), "%lu %lu", &total, &resident) != 2) return std::nullopt;
+  ProcessUsage u;
   u.resident_pages = resident;
-  if (!ok) return std::nullopt;
   return u;
 }
 
 std::optional<uint64_t> thread_cpu_time(pid_t tid) {
   // Clock ids name only threads of one's own process; schedstat is open to its tracer.
-  // Read at the end of every thread: no stream for it.
-  const int fd = open(fmt::format("/proc/{}/schedstat", tid).c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  char text[128];
-  const ssize_t n = read(fd, text, sizeof text - 1);
-  close(fd);
-  if (n <= 0) return std::nullopt;
-  text[n] = 0;
-  char* end = text;
-  const uint64_t ns = strtoull(text, &end, 10);
-  if (end == text) return std::nullopt;
+  const std::string text = read_proc(fmt::format("{}/schedstat", tid));
+  char* end;
+  const uint64_t ns = strtoull(text.c_str(), &end, 10);
+  if (end == text.c_str()) return std::nullopt;
   return ns;
 }
 
@@ -310,15 +328,9 @@ namespace {
 
 // The fields of a file like /proc/PID/stat from the third on. The name before them may hold
 // anything; they start behind its last parenthesis.
-bool stat_fields(const std::string& path, char (&text)[1024], const char*& fields) {
-  FILE* f = fopen(path.c_str(), "re");
-  if (!f) return false;
-  const size_t n = fread(text, 1, sizeof text - 1, f);
-  fclose(f);
-  text[n] = 0;
-  fields = strrchr(text, ')');
-  if (fields) fields = strchr(fields, ' ');
-  return fields;
+const char* stat_fields(const std::string& text) {
+  const char* fields = strrchr(text.c_str(), ')');
+  return fields ? strchr(fields, ' ') : nullptr;
 }
 
 const char* field(const char* fields, int number) {
@@ -330,20 +342,19 @@ const char* field(const char* fields, int number) {
 }  // namespace
 
 std::optional<uint64_t> process_start(pid_t pid) {
-  char text[1024];
-  const char* fields;
-  if (!stat_fields(fmt::format("/proc/{}/stat", pid), text, fields)) return std::nullopt;
+  const std::string text = read_proc(fmt::format("{}/stat", pid));
+  const char* fields = stat_fields(text);
+  if (!fields) return std::nullopt;
   const char* p = field(fields, 22);
   if (!p) return std::nullopt;
   return strtoull(p, nullptr, 10);
 }
 
 std::optional<ThreadState> thread_state(pid_t tid) {
-  char text[1024];
-  const char* fields;
   // /proc/TID/stat would tell the CPU time of all threads of its process.
-  const std::string path = fmt::format("/proc/{0}/task/{0}/stat", tid);
-  if (!stat_fields(path, text, fields)) return std::nullopt;
+  const std::string text = read_proc(fmt::format("{0}/task/{0}/stat", tid));
+  const char* fields = stat_fields(text);
+  if (!fields) return std::nullopt;
   const char* user = field(fields, 14);
   const char* cpu = field(fields, 39);
   if (!user || !cpu) return std::nullopt;
@@ -351,7 +362,7 @@ std::optional<ThreadState> thread_state(pid_t tid) {
 }
 
 Result<void> set_affinity(pid_t tid, const cpu_set_t& cpus) {
-  return checked(sched_setaffinity(tid, sizeof cpus, &cpus));
+  return checked(guarded(SYS_sched_setaffinity, tid, sizeof cpus, &cpus));
 }
 
 }  // namespace usk::host

@@ -73,6 +73,9 @@ OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options);
 // Starts `image` as a child with one descriptor: `file`, as number 0. It dies with the thread that
 // calls this.
 OrFailure<pid_t> spawn_stub(int image, int file);
+// Runs this very program with other arguments and these descriptors of ours, and waits for it: its
+// wait status. It dies with the thread that calls this.
+OrFailure<int> run_self(const std::vector<std::string>& arguments, const std::vector<int>& fds);
 // tgkill(2): false when that thread is gone.
 bool send_thread_signal(pid_t process, pid_t thread, int signal);
 

@@ -1,15 +1,16 @@
 #include "host/random.h"
 
 #include <errno.h>
-#include <sys/random.h>
+#include <sys/syscall.h>
 
 #include "base/check.h"
+#include "host/call.h"
 
 namespace usk::host {
 
 void fill_random(std::span<std::byte> out) {
   while (!out.empty()) {
-    const ssize_t n = getrandom(out.data(), out.size(), 0);
+    const ssize_t n = guarded(SYS_getrandom, out.data(), out.size(), 0);
     if (n < 0 && errno == EINTR) continue;
     CHECK(n > 0);
     out = out.subspan(size_t(n));

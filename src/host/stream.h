@@ -20,11 +20,10 @@ void prepare_streams();
 Result<UniqueFd> take_stream(int fd);
 // What others wait for at the far end of `fd` must not depend on us: it becomes /dev/null.
 void replace_with_null(int fd);
+int null_device();  // Open from its first use on; -1: there is none.
 
 Result<struct stat> stat_of(int fd);
 Result<int> status_flags(int fd);  // F_GETFL
-// A new description of the same file: open(2) of it with `flags`.
-Result<UniqueFd> reopen(int fd, int flags);
 // What of `events` is ready now; POLLERR, POLLHUP and POLLNVAL at any rate.
 uint32_t poll_now(int fd, uint32_t events);
 

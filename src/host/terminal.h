@@ -18,14 +18,20 @@ bool in_foreground(int fd);
 // Every byte as it is, in both directions.
 struct termios2 raw_attributes(const struct termios2& t);
 
-// Gives a terminal its attributes back when it goes, and a child process sees to it when this
-// process dies of whatever cause.
+// Gives a terminal its attributes back when it goes (once it is armed), and a child process sees to
+// it when this process dies of whatever cause.
 class TerminalGuard {
  public:
   static Result<TerminalGuard> make(int fd, const struct termios2& saved);
   TerminalGuard(TerminalGuard&& o) noexcept
-      : fd_(o.fd_), saved_(o.saved_), life_(std::move(o.life_)), child_(o.child_) {}
+      : fd_(o.fd_),
+        saved_(o.saved_),
+        life_(std::move(o.life_)),
+        child_(o.child_),
+        armed_(o.armed_) {}
   ~TerminalGuard();
+  // Before the attributes are changed: until then nothing is to be given back.
+  void arm();
 
  private:
   TerminalGuard(int fd, const struct termios2& saved, UniqueFd life, pid_t child)
@@ -34,6 +40,7 @@ class TerminalGuard {
   struct termios2 saved_;
   UniqueFd life_;  // The child sees it close.
   pid_t child_;
+  bool armed_ = false;
 };
 
 }  // namespace usk::host

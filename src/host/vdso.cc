@@ -6,6 +6,10 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include <algorithm>
+
+#include "host/open.h"
+
 namespace usk::host {
 namespace {
 
@@ -43,10 +47,11 @@ uint64_t offset_of(const char* name) {
 
 Vdso vdso_of(pid_t pid) {
   Vdso v;
-  FILE* f = fopen(fmt::format("/proc/{}/maps", pid).c_str(), "re");
-  if (!f) return v;
-  char line[512];
-  while (fgets(line, sizeof line, f)) {
+  const std::string maps = read_proc(fmt::format("{}/maps", pid));
+  for (size_t at = 0, next; at < maps.size(); at = next) {
+    next = std::min(maps.find('\n', at), maps.size() - 1) + 1;
+    const std::string text = maps.substr(at, next - at);
+    const char* const line = text.c_str();
     unsigned long start = 0, end = 0;
     if (sscanf(line, "%lx-%lx", &start, &end) != 2) continue;
     const bool code = strstr(line, "[vdso]");
@@ -56,7 +61,6 @@ Vdso vdso_of(pid_t pid) {
     if (!code) continue;
     if (const uint64_t offset = offset_of("__vdso_clock_gettime")) v.clock_gettime = start + offset;
   }
-  fclose(f);
   return v;
 }
 
