@@ -4,9 +4,9 @@
 Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in the sandbox),
 programs, python, abuse (tests/programs), hostile (tests/guest/hostile: attacks on the stub), history
 (tests/guest/history: random tracers), edges (of the run-state graph), control (commands on running
-sandboxes), root (archives and images as --root), errors (what cannot be run), kselftest (the kernel's
-own tests), tools (debuggers and tracers: tests/tools). A name is a group or one program of a group; -f
-selects cases by a glob.
+sandboxes), checkpoint (images), root (archives and images as --root), errors (what cannot be run), policy (rules and what
+they deny), kselftest (the kernel's own tests), tools (debuggers and tracers: tests/tools). A name is a
+group or one program of a group; -f selects cases by a glob.
 """
 import argparse
 import concurrent.futures
@@ -19,6 +19,8 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
+import checkpoint_tests  # noqa: E402
+import confinement_tests  # noqa: E402
 import control_tests  # noqa: E402
 import edge_tests  # noqa: E402
 import error_tests  # noqa: E402
@@ -26,7 +28,9 @@ import gdb_tests  # noqa: E402
 import guest_tests  # noqa: E402
 import history_tests  # noqa: E402
 import hostile_tests  # noqa: E402
+import kill_tests  # noqa: E402
 import kselftest_tests  # noqa: E402
+import policy_tests  # noqa: E402
 import program_tests  # noqa: E402
 import root_tests  # noqa: E402
 import tools_tests  # noqa: E402
@@ -34,7 +38,7 @@ import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
 GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "history", "edges", "control", "root",
-          "errors", "kselftest", "tools"]
+          "errors", "policy", "checkpoint", "kselftest", "tools", "kills", "confinement"]
 
 
 # A finding of a sanitizer ends the program, so that the test fails; --preset asan, tsan.
@@ -70,6 +74,10 @@ def all_jobs(options, build):
     yield from (("control", *job) for job in gdb_tests.jobs(build, options))
     yield from (("root", *job) for job in root_tests.jobs(build, options))
     yield from (("errors", *job) for job in error_tests.jobs(build, options))
+    yield from (("kills", *job) for job in kill_tests.jobs(build, options))
+    yield from (("confinement", *job) for job in confinement_tests.jobs(build, options))
+    yield from (("checkpoint", *job) for job in checkpoint_tests.jobs(build, options))
+    yield from (("policy", *job) for job in policy_tests.jobs(build, options))
     yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))
     yield from tools_tests.jobs(build, options)
 

@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 
+import saved_classes
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAX_FILE_LINES = 800
 MAX_FUNCTION_LINES = 60
@@ -189,6 +191,9 @@ def main():
                 check_layers(path, text, levels)
             check_errno(path, text)
     check_readmes(files, levels)
+    saved_classes.check([f for f in files if f.startswith("src/") and f.endswith((".h", ".cc"))
+                         and not f.endswith(("_test.cc", "_fuzz.cc", "_testing.h"))],
+                        read, problem)
     check_format([f for f in files if f.endswith((".h", ".cc", ".c"))])
     check_syscall_table()
     for text in problems:

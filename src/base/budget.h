@@ -60,6 +60,15 @@ class Charge {
     return true;
   }
   size_t size() const { return n_; }
+  // A loaded one counts again.
+  template <class A>
+  void fields(A& ar) {
+    size_t n = n_;
+    ar.all("n_", n);
+    if constexpr (A::kLoading) {
+      if (!set(n)) ar.fail("more than the kernel's memory has room for");
+    }
+  }
 
  private:
   size_t n_ = 0;

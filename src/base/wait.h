@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/fields.h"
 #include "base/lock.h"
 #include "base/ref.h"
 
@@ -18,6 +19,7 @@ struct Deadline {
   int64_t ns = INT64_MAX;
   bool infinite() const { return ns == INT64_MAX; }
   friend bool operator==(Deadline, Deadline) = default;
+  USK_FIELDS(ns)
 };
 
 // Who is told. notify() may run on any thread and with no lock of a rank below kEpollReady

@@ -1,9 +1,13 @@
 // What a person asks of a sandbox: the flags of `usk run`, checked and made plain.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "policy/learn.h"
+#include "policy/policy.h"
 
 namespace usk {
 
@@ -30,11 +34,24 @@ struct SandboxConfig {
   std::string platform = "auto";
   bool old_seccomp_order = false;  // --seccomp-stop-order=3.5
   std::string edges_file;          // Where the edges of the run-state graph that were taken go.
+  // --test-autosave: descriptors for the files of the next image, and when.
+  std::vector<int> autosave_files;
+  std::string autosave_plan;
   bool trace = false;
   std::string trace_file;  // Empty: standard error.
   bool report_unsupported = false;
   int verbose = 0;
   std::string name;
+  bool exit_wait_all = false;  // Not the command's end ends the sandbox, but that of the last.
+  std::string watchdog;        // "", "log" or "kill".
+  bool confined = false;       // What usk run sets: the process is to confine itself.
+  std::vector<std::string> unsafe_without;  // Layers of confinement to do without.
+  std::string host_calls_file;           // For tests: its calls are written down, none is refused.
+  std::optional<policy::Policy> policy;  // --policy, --policy-rule
+  bool policy_warn_only = false;
+  bool explain = false;
+  std::string audit_file;
+  std::shared_ptr<policy::Deeds> learn;  // Where `usk learn` notes what the program does.
 };
 
 }  // namespace usk

@@ -29,6 +29,14 @@ constexpr std::array<std::string_view, 12> kSecrets = {
     "etc/ssl/private", "etc/sudoers",    "etc/sudoers.d",  "etc/krb5.keytab",
     "var/lib/private", "var/spool/cron", "var/lib/docker", "var/lib/containerd"};
 
+// Whether the rest does not show the caller's directory.
+bool shows_cwd() {
+  const std::string& cwd = host::current_directory();
+  if (cwd.empty() || cwd == "/") return false;
+  const std::string top = cwd.substr(1, cwd.find('/', 1) - 1);
+  return std::find(kSystem.begin(), kSystem.end(), top) == kSystem.end();
+}
+
 class RootBuilder {
  public:
   RootBuilder(Kernel& kernel, const SandboxConfig& config, const std::optional<RootImage>& image)
@@ -188,12 +196,10 @@ class RootBuilder {
     return attach(TRY(host_tree(m.source, writable)), m.target, writable ? 0 : MS_RDONLY, m.source);
   }
 
-  // The caller's directory, copy-on-write, where the rest does not show it.
+  // The caller's directory, copy-on-write.
   OrFailure<void> show_cwd() {
+    if (!shows_cwd()) return {};
     const std::string cwd = host::current_directory();
-    if (cwd.empty() || cwd == "/") return {};
-    const std::string top = cwd.substr(1, cwd.find('/', 1) - 1);
-    if (std::find(kSystem.begin(), kSystem.end(), top) != kSystem.end()) return {};
     OverlayOptions options;
     for (const char* secret : {".ssh", ".gnupg", ".aws", ".netrc", ".kube", ".docker",
                                ".config/gcloud", ".password-store", ".mozilla", ".bash_history"}) {
@@ -210,6 +216,21 @@ class RootBuilder {
 };
 
 }  // namespace
+
+std::vector<HostPlace> host_places(const SandboxConfig& config) {
+  std::vector<HostPlace> places;
+  if (config.root.empty()) {
+    for (std::string_view name : kSystem) places.push_back({"/" + std::string(name)});
+    if (shows_cwd()) places.push_back({host::current_directory()});
+  } else {
+    places.push_back({image_place(config.root)});
+  }
+  for (const MountSpec& m : config.mounts) {
+    if (m.kind == MountSpec::Kind::kTmpfs) continue;
+    places.push_back({m.source, m.kind == MountSpec::Kind::kReadWrite});
+  }
+  return places;
+}
 
 OrFailure<WalkContext> build_root(Kernel& kernel, const SandboxConfig& config,
                                   const std::optional<RootImage>& image) {

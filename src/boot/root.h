@@ -13,4 +13,12 @@ namespace usk {
 OrFailure<WalkContext> build_root(Kernel& kernel, const SandboxConfig& config,
                                   const std::optional<RootImage>& image);
 
+// A place of the host that the sandbox is to see, and how.
+struct HostPlace {
+  std::string path;
+  bool writable = false;
+};
+// All that build_root() and load_root_image() will open.
+std::vector<HostPlace> host_places(const SandboxConfig& config);
+
 }  // namespace usk

@@ -1,11 +1,14 @@
 #include "boot/sandbox.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 
 #include "base/log.h"
 #include "boot/choose_platform.h"
+#include "boot/confinement.h"
 #include "boot/root.h"
 #include "boot/start.h"
 #include "boot/user.h"
@@ -17,6 +20,7 @@
 #include "host/file.h"
 #include "host/file_io.h"
 #include "host/process.h"
+#include "host/stream.h"
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
@@ -73,11 +77,32 @@ Sandbox::~Sandbox() {
   if (main_) end_all();
 }
 
-OrFailure<void> Sandbox::assemble() {
+OrFailure<std::unique_ptr<Sandbox>> Sandbox::restore(const SandboxConfig& config,
+                                                     const std::string& dir, bool allow_changed) {
+  const state::Image image = TRY(state::Image::open(dir));
+  SandboxConfig c = TRY(read_config(image));
+  c.name = config.name;
+  c.platform = config.platform;
+  c.trace = config.trace;
+  c.trace_file = config.trace_file;
+  c.verbose = config.verbose;
+  c.confined = config.confined;
+  c.unsafe_without = config.unsafe_without;
+  c.autosave_files = config.autosave_files;
+  c.autosave_plan = config.autosave_plan;
+  std::unique_ptr<Sandbox> s(new Sandbox(c));
+  TRY(s->assemble_from(image, allow_changed));
+  return s;
+}
+
+OrFailure<void> Sandbox::make_kernel() {
   TRY(check_host(config_.platform));
-  TRY(load_root());
+  TRY(make_policy());
+  TRY(prepare_confinement(config_));
   TRY(register_self());
+  TRY(watch_kernel_process(config_, entry_.get()));
   host::raise_max_open_files();
+  TRY(isolate_kernel_process(config_, entry_.get()));
   KernelOptions options;
   options.memory_limit = config_.memory;
   if (config_.old_seccomp_order) options.stop_order = StopOrder::k35;
@@ -92,12 +117,47 @@ OrFailure<void> Sandbox::assemble() {
   register_memory_devices();
   register_tty_devices(terminal_ ? terminal_->tty() : Ref<Tty>());
   register_fifo_opener(fifo_open);
-  TRY(start_trace());
+  TRY(plan_autosave());
+  return start_trace();
+}
+
+OrFailure<void> Sandbox::plan_autosave() {
+  if (config_.autosave_plan.empty()) return {};
+  autosave_ = TRY(AutosavePlan::parse(config_.autosave_plan));
+  kernel_->hooks.on_call = [this] { autosave_->call_begins(); };
+  kernel_->hooks.on_block = [this] { autosave_->call_blocks(); };
+  return {};
+}
+
+OrFailure<void> Sandbox::assemble_from(const state::Image& image, bool allow_changed) {
+  TRY(make_kernel());
+  TRY(confine_kernel_process(config_));
+  generation_ = image.manifest().generation + 1;
+  const RestoreServices services{poller_, allow_changed};
+  SandboxState state = TRY(read_image(*kernel_, image, services));
+  for (int fd : {0, 1}) host::replace_with_null(fd);
+  root_.root = root_.cwd = state.root;
+  root_.creds = state.creds;
+  root_.mounts = state.mounts;
+  main_ = state.main;
+  return start_control();
+}
+
+OrFailure<void> Sandbox::assemble() {
+  TRY(make_kernel());
+  TRY(confine_kernel_process(config_));
+  TRY(load_root());
   root_ = TRY(build_root(*kernel_, config_, image_));
   find_home();
   TRY(make_init(root_));
+  start_policy();
   main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get()}));
-  return start_control();
+  if (enforcer_) enforcer_->set_first(main_);
+  TRY(start_control());
+  if (control_ && enforcer_) {
+    control_->set_denials([this] { return enforcer_->recent(); });
+  }
+  return {};
 }
 
 // What was asked for goes before what the image says, and that before what the caller has.
@@ -164,6 +224,29 @@ OrFailure<void> Sandbox::start_trace() {
   return {};
 }
 
+// While files and libraries can still be opened.
+OrFailure<void> Sandbox::make_policy() {
+  if (!config_.policy) return {};
+  EnforcerOptions options{.explain = config_.explain,
+                          .warn_only = config_.policy_warn_only,
+                          .audit_file = config_.audit_file,
+                          .learn = config_.learn};
+  options.call_name = [](uint64_t nr) -> std::string_view {
+    return nr < kSyscallCount ? kSyscalls[nr].name : "an unknown call";
+  };
+  enforcer_ = TRY(Enforcer::make(*std::move(config_.policy), std::move(options)));
+  config_.policy.reset();
+  return {};
+}
+
+void Sandbox::start_policy() {
+  if (!enforcer_) return;
+  enforcer_->install(*kernel_);
+  kernel_->hooks.invoke = [](Task& t, SyscallFrame& frame) {
+    return static_cast<Enforcer*>(installed_guard)->invoke(t, frame, invoke_syscall);
+  };
+}
+
 OrFailure<void> Sandbox::make_init(const WalkContext& root) {
   ProcessSpec spec;
   spec.fds = make_ref<FdTable>();
@@ -196,6 +279,7 @@ OrFailure<ExecStarted> Sandbox::exec(ExecRequest request) {
   StreamSource source{.poller = poller_, .streams = &request.streams};
   ExecStarted started;
   if (request.terminal) {
+    const GuardPause pause;
     WalkContext ctx = root_;
     ctx.creds = TRY(user_creds(root_, spec.user));
     auto terminal =
@@ -230,15 +314,39 @@ OrFailure<void> Sandbox::start_control() {
   if (!watcher) return fail(fmt::format("epoll: {}", strerror(int(watcher.error()))));
   watcher_ = std::move(*watcher);
   kernel_->poller = watcher_.get();
-  control_ = TRY(ControlServer::make(*kernel_, *watcher_, std::move(entry_), main_,
-                                     [this](ExecRequest q) { return exec(std::move(q)); }));
+  control_ = TRY(ControlServer::make(
+      *kernel_, *watcher_, std::move(entry_), main_,
+      [this](ExecRequest q) { return exec(std::move(q)); },
+      [this](CheckpointRequest q) { return checkpoint(q); }));
   return {};
+}
+
+OrFailure<void> Sandbox::checkpoint(CheckpointRequest request) {
+  // What is restored must not be without it.
+  if (enforcer_) return fail("a sandbox with a policy cannot be saved");
+  const SandboxState state{main_, root_.root, root_.creds, root_.mounts};
+  auto image = state::ImageWriter::into(std::move(request.files));
+  TRY(write_image(*kernel_, state, config_, generation_, std::move(image), request.sync));
+  ends_ = !request.leave_running;
+  return {};
+}
+
+bool Sandbox::autosave() {
+  if (!autosave_ || !autosave_->is_due()) return false;
+  auto saved = checkpoint({.files = given_files(config_.autosave_files), .sync = false});
+  if (saved) return exit_code_ = kSavedExit, true;
+  LOG_ERROR("{}", saved.error().message);
+  exit_code_ = 125;
+  return true;
 }
 
 int Sandbox::run() {
   auto ended = [this] {
+    if (ends_ || autosave()) return true;
     Lock lock(task_mutex);
-    return main_->zombie || main_->reaped;
+    if (!main_->zombie && !main_->reaped) return false;
+    const size_t init_and_command = main_->reaped ? 1 : 2;
+    return !config_.exit_wait_all || kernel_->task_count() <= init_and_command;
   };
   class Timeout final : public TimerClient {
    public:
@@ -262,7 +370,11 @@ int Sandbox::run() {
   }
   kernel_->run(ended);
   if (timeout_) kernel_->time.disarm(*timeout_);
-  const int status = main_->exit_status;
+  int status = main_->exit_status;
+  if (ends_ || exit_code_) status = exit_code_ ? exit_code_ << 8 : SIGKILL;
+  if (const auto code = enforcer_ ? enforcer_->exit_code() : std::nullopt) {
+    status = W_EXITCODE(*code, 0);
+  }
   end_all();
   if (control_) control_->finish(status);
   if (terminal_) terminal_->stop();

@@ -3,9 +3,12 @@
 #include <memory>
 
 #include "base/failure.h"
+#include "boot/autosave.h"
+#include "boot/checkpoint.h"
 #include "boot/config.h"
 #include "boot/start.h"
 #include "control/server.h"
+#include "enforce/enforcer.h"
 #include "fs/hostio/host_terminal.h"
 #include "image/root_image.h"
 #include "kernel/kernel.h"
@@ -17,6 +20,9 @@ class Sandbox {
  public:
   // Sets everything up; the command is loaded but has not run yet.
   static OrFailure<std::unique_ptr<Sandbox>> make(const SandboxConfig& config);
+  // One that runs on from an image. Of `config`, what concerns the host: name, platform, trace.
+  static OrFailure<std::unique_ptr<Sandbox>> restore(const SandboxConfig& config,
+                                                     const std::string& dir, bool allow_changed);
   ~Sandbox();
   // Runs until the command has ended. Its wait status.
   int run();
@@ -25,10 +31,19 @@ class Sandbox {
  private:
   explicit Sandbox(const SandboxConfig& config) : config_(config) {}
   OrFailure<void> assemble();
+  OrFailure<void> assemble_from(const state::Image& image, bool allow_changed);
+  // What both need before there are tasks.
+  OrFailure<void> make_kernel();
+  OrFailure<void> checkpoint(CheckpointRequest request);
+  OrFailure<void> plan_autosave();
+  // Whether the sandbox was saved, or could not be.
+  bool autosave();
   OrFailure<void> load_root();
   void find_home();
   OrFailure<void> make_host_side();
   OrFailure<void> start_trace();
+  OrFailure<void> make_policy();
+  void start_policy();
   OrFailure<void> make_init(const WalkContext& root);
   OrFailure<void> register_self();
   OrFailure<void> start_control();
@@ -43,12 +58,17 @@ class Sandbox {
   std::shared_ptr<HostPoller> poller_;
   Ref<HostTerminal> terminal_;  // Null: the sandbox was started without one.
   std::unique_ptr<Kernel> kernel_;
-  std::unique_ptr<CallTrace> trace_;  // --trace
-  WalkContext root_;                  // Where commands from outside start.
+  std::unique_ptr<CallTrace> trace_;    // --trace
+  std::unique_ptr<Enforcer> enforcer_;  // Null: without a policy.
+  WalkContext root_;                    // Where commands from outside start.
   Ref<ThreadGroup> main_;
   std::unique_ptr<Registration> entry_;  // Until control_ has it.
   std::unique_ptr<EpollWatcher> watcher_;
   std::unique_ptr<ControlServer> control_;
+  std::optional<AutosavePlan> autosave_;
+  uint64_t generation_ = 0;  // How often it was restored.
+  bool ends_ = false;        // A checkpoint was its end ...
+  int exit_code_ = 0;        // ... of this code, not by a signal.
 };
 
 }  // namespace usk

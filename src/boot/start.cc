@@ -89,38 +89,56 @@ void merge_environment(std::vector<std::string>& env, const std::vector<std::str
   }
 }
 
-OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& root,
-                                          const CommandSpec& spec, const StreamSource& source) {
-  WalkContext ctx = root;
+namespace {
+
+// What is to be run, found as who starts it finds it: the policy has no say in that.
+OrFailure<LoadRequest> find_program(const WalkContext& root, const CommandSpec& spec) {
+  const GuardPause pause;
+  LoadRequest q;
+  q.walk = root;
+  WalkContext& ctx = q.walk;
   ctx.creds = TRY(user_creds(root, spec.user));
   if (!spec.cwd.empty()) {
     auto cwd = walk(ctx, ctx.root, spec.cwd, kFollow | kWantDirectory);
     if (!cwd) return fail(fmt::format("--cwd {}: {}", spec.cwd, strerror(int(cwd.error()))));
     ctx.cwd = *cwd;
   }
-  const std::string path = TRY(find_command(ctx, spec.argv[0], spec.env));
-  LoadRequest q;
+  q.name = TRY(find_command(ctx, spec.argv[0], spec.env));
+  auto file = walk(ctx, ctx.cwd, q.name, kFollow);
+  if (!file) return fail(fmt::format("{}: {}", q.name, strerror(int(file.error()))), 127);
+  q.file = *file;
   q.argv = spec.argv;
   q.envp = spec.env;
-  auto file = walk(ctx, ctx.cwd, path, kFollow);
-  if (!file) return fail(fmt::format("{}: {}", path, strerror(int(file.error()))), 127);
-  q.file = *file;
-  q.name = path;
-  q.walk = ctx;
   q.creds = ctx.creds;
+  return q;
+}
+
+OrFailure<Ref<FdTable>> make_streams(const StreamSource& source, const WalkContext& ctx) {
+  const GuardPause pause;
+  auto fds = make_ref<FdTable>();
+  if (source.remote) {
+    TRY(install_terminal(*source.remote, *fds, ctx));
+  } else if (source.streams) {
+    TRY(install_streams(source.poller, *source.streams, *fds, ctx));
+  } else {
+    TRY(install_stdio(source.poller, source.terminal, *fds, ctx));
+  }
+  return fds;
+}
+
+}  // namespace
+
+OrFailure<Ref<ThreadGroup>> start_command(Kernel& kernel, const WalkContext& root,
+                                          const CommandSpec& spec, const StreamSource& source) {
+  LoadRequest q = TRY(find_program(root, spec));
+  const WalkContext ctx = q.walk;
+  const std::string path = q.name;
   auto image = load_program(kernel, std::move(q));
   if (!image) {
     return fail(fmt::format("{}: {}", path, strerror(int(image.error()))), 126);
   }
   ProcessSpec process;
-  process.fds = make_ref<FdTable>();
-  if (source.remote) {
-    TRY(install_terminal(*source.remote, *process.fds, ctx));
-  } else if (source.streams) {
-    TRY(install_streams(source.poller, *source.streams, *process.fds, ctx));
-  } else {
-    TRY(install_stdio(source.poller, source.terminal, *process.fds, ctx));
-  }
+  process.fds = TRY(make_streams(source, ctx));
   process.fs = make_ref<FsState>(ctx.root, ctx.cwd, 022);
   process.limits = spec.limits;
   auto task = make_program_process(kernel, std::move(process), **image);

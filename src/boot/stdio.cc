@@ -15,7 +15,10 @@ namespace {
 Result<Ref<File>> make_stream(const std::shared_ptr<HostPoller>& poller, HostTerminal* terminal,
                               int fd, const WalkContext& ctx) {
   UniqueFd own = TRY(host::take_stream(fd));
-  if (!terminal || !terminal->is(fd)) return HostStream::make(poller, std::move(own), ctx.creds);
+  if (!terminal || !terminal->is(fd)) {
+    static constexpr const char* kRoles[] = {"stdin", "stdout", "stderr"};
+    return HostStream::make(poller, std::move(own), ctx.creds, kRoles[fd]);
+  }
   const int flags = TRY(host::status_flags(fd)) & (O_ACCMODE | O_APPEND | O_NONBLOCK);
   const Path console = TRY(walk(ctx, ctx.root, "/dev/console", kFollow));
   return console.inode().open(console, flags, ctx.creds);

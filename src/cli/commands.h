@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/failure.h"
+#include "boot/config.h"
 
 namespace usk {
 
@@ -15,6 +16,8 @@ using Action = std::function<int()>;
 // what cut_command() will have found by then.
 using Command = std::vector<std::string>;
 void add_run_command(CLI::App& app, Action& chosen, const Command& command);
+void add_doctor_command(CLI::App& app, Action& chosen);
+void add_learn_command(CLI::App& app, Action& chosen, const Command& command);
 void add_debug_command(CLI::App& app, Action& chosen);
 void add_gdb_flags(CLI::App& debug, Action& chosen);
 
@@ -23,6 +26,23 @@ void add_list_command(CLI::App& app, Action& chosen);
 void add_exec_command(CLI::App& app, Action& chosen, const Command& command);
 void add_sandbox_commands(CLI::App& app, Action& chosen);  // ps, kill, wait, stats
 
+void add_checkpoint_command(CLI::App& app, Action& chosen);
+void add_restore_command(CLI::App& app, Action& chosen);
+
+// Hidden flags with which --test-autosave starts other processes of its own.
+void add_autosave_flags(CLI::App* cmd, SandboxConfig& c);
+
+// What sanitizers do at the end of a process is not on the list of its calls.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kConfines = false;
+#else
+constexpr bool kConfines = true;
+#endif
+
+// What a shell shows of a wait status.
+int exit_code(int status);
+
+void add_policy_commands(CLI::App& app, Action& chosen);  // policy, audit, why
 void add_trace_command(CLI::App& app, Action& chosen);
 
 // Prints the one line of a failure; its exit code.

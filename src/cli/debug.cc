@@ -1,8 +1,16 @@
 // usk debug: gdb on a process inside (attach.cc), and what the kernel is made of.
 #include <fmt/format.h>
+#include <linux/seccomp.h>
+
+#include <algorithm>
+#include <set>
 
 #include "cli/commands.h"
+#include "host/confinement.h"
+#include "host/filter_machine.h"
 #include "kernel/run/run_state.h"
+#include "platform/ptrace/stub_filter.h"
+#include "platform/trap/stub_filter.h"
 #include "syscalls/syscalls.h"
 
 namespace usk {
@@ -53,6 +61,51 @@ int print_syscalls() {
   return 0;
 }
 
+// What a filter does with a call, in a word or two.
+std::string answer_text(const std::vector<sock_filter>& filter, uint32_t nr, uint64_t code) {
+  const std::set<uint32_t> all = host::possible_verdicts(filter, nr, code);
+  std::string text;
+  const auto add = [&](uint32_t verdict, const char* word) {
+    if (all.contains(verdict)) text += (text.empty() ? "" : " or ") + std::string(word);
+  };
+  add(SECCOMP_RET_ALLOW, "yes");
+  add(SECCOMP_RET_USER_NOTIF, "asks");
+  return text.empty() || all.size() == 1 ? text : text + ", by arguments";
+}
+
+// For each line of calls.def: whether the filter has it, and under which conditions.
+std::string kernel_text(const std::vector<sock_filter>& filter, host::Role role, uint32_t nr) {
+  if (!host::possible_verdicts(filter, nr, 0).contains(SECCOMP_RET_ALLOW)) return "";
+  std::string text;
+  for (const host::HostCall& c : host::host_calls()) {
+    if (c.nr != nr || !(c.roles & role)) continue;
+    const std::string conditions = host::describe(c);
+    text += (text.empty() ? "" : "<br>or ") + (conditions.empty() ? "yes" : conditions);
+  }
+  return text.empty() ? "yes" : text;
+}
+
+int print_attack_surface() {
+  const auto kernel = host::confinement_filter(host::kKernel, host::Violation::kKill);
+  const auto keeper = host::confinement_filter(host::kTerminal, host::Violation::kKill);
+  const auto trap = platform::trap_stub_filter();
+  const auto ptrace = platform::ptrace_stub_filter();
+  fmt::print(
+      "| host call | kernel process | terminal's keeper | stub (trap) | stub (ptrace) |\n"
+      "| --- | --- | --- | --- | --- |\n");
+  for (uint32_t nr = 0; nr < kSyscallCount; nr++) {
+    const std::string cells[] = {kernel_text(kernel, host::kKernel, nr),
+                                 kernel_text(keeper, host::kTerminal, nr),
+                                 answer_text(trap.program, nr, trap.code),
+                                 answer_text(ptrace, nr, platform::ptrace_stub_code())};
+    if (std::ranges::all_of(cells, [](const std::string& c) { return c.empty(); })) continue;
+    const std::string_view name = kSyscalls[nr].name;
+    fmt::print("| {} | {} |\n", name.empty() ? std::to_string(nr) : std::string(name),
+               fmt::join(cells, " | "));
+  }
+  return 0;
+}
+
 }  // namespace
 
 void add_debug_command(CLI::App& app, Action& chosen) {
@@ -64,6 +117,9 @@ void add_debug_command(CLI::App& app, Action& chosen) {
   states->add_flag("--dot", *dot, "As input for Graphviz");
   states->final_callback([dot, &chosen] { chosen = [dot] { return print_run_states(*dot); }; });
   auto* table = cmd->add_subcommand("syscalls-md", "The system call table, as Markdown");
+  auto* surface = cmd->add_subcommand("attack-surface",
+                                      "The host calls that Usk's processes may make, as Markdown");
+  surface->final_callback([&chosen] { chosen = [] { return print_attack_surface(); }; });
   table->final_callback([&chosen] { chosen = [] { return print_syscalls(); }; });
 }
 

@@ -30,6 +30,7 @@ class TerminalSession {
     saved_ = *saved;
     auto guard = host::TerminalGuard::make(0, saved_);
     if (!guard) return fail(fmt::format("the terminal: {}", strerror(int(guard.error()))));
+    guard->arm();
     take_typed_ahead();
     go_raw();
     TRY(follow_size());

@@ -27,13 +27,18 @@ int main_function(int argc, char** argv) {
   Action chosen;
   Command command;
   add_run_command(app, chosen, command);
+  add_learn_command(app, chosen, command);
   add_list_command(app, chosen);
   add_exec_command(app, chosen, command);
   add_sandbox_commands(app, chosen);
   add_trace_command(app, chosen);
+  add_doctor_command(app, chosen);
+  add_policy_commands(app, chosen);
   add_debug_command(app, chosen);
+  add_checkpoint_command(app, chosen);
+  add_restore_command(app, chosen);
   std::vector<std::string> args(argv + 1, argv + argc);
-  if (!args.empty() && (args[0] == "run" || args[0] == "exec")) {
+  if (!args.empty() && (args[0] == "run" || args[0] == "learn" || args[0] == "exec")) {
     command = cut_command(*app.get_subcommand(args[0]), args);
   }
   try {

@@ -41,7 +41,7 @@ Result<void> MessageStream::read_in() {
   if (got.size == 0) return Err(EPIPE);
   in_.append(reinterpret_cast<const char*>(buf.data()), got.size);
   for (UniqueFd& f : got.fds) {
-    if (received_fds_.size() < 3) received_fds_.push_back(std::move(f));
+    if (received_fds_.size() < kMaxFds) received_fds_.push_back(std::move(f));
   }
   return {};
 }

@@ -15,6 +15,7 @@ using Json = nlohmann::json;
 
 constexpr size_t kMaxRequest = 8 << 20;  // Arguments and environment of a program fit.
 constexpr size_t kMaxReply = 64 << 20;
+constexpr size_t kMaxFds = 8;  // Descriptors with a message.
 
 // Works on blocking and non-blocking sockets; on the latter both directions end with EAGAIN.
 class MessageStream {

@@ -30,7 +30,7 @@ bool is_own_directory(const HostFd& dir, uint32_t others) {
 }
 
 // $XDG_RUNTIME_DIR/usk, /run/user/UID/usk or /tmp/usk-UID: the first that is ours alone.
-OrFailure<Ref<HostFd>> open_runtime() {
+OrFailure<Ref<HostFd>> open_runtime(std::string* path = nullptr) {
   const uint32_t uid = host::effective_uid();
   std::vector<std::pair<std::string, std::string>> places;
   std::string xdg;
@@ -44,7 +44,10 @@ OrFailure<Ref<HostFd>> open_runtime() {
     if (!up || (parent != "/tmp" && !is_own_directory(**up, 022))) continue;
     (void)host::mkdir_at(**up, name, 0700);  // Or it is there: looked at next.
     auto dir = host::open_beneath(**up, name, O_RDONLY | O_DIRECTORY);
-    if (dir && is_own_directory(**dir, 077)) return *dir;
+    if (dir && is_own_directory(**dir, 077)) {
+      if (path) *path = parent + "/" + name;
+      return *dir;
+    }
     if (parent == "/tmp") {
       return fail(
           fmt::format("{}/{} is not a directory of yours alone (mode 0700); remove it or "
@@ -185,7 +188,7 @@ OrFailure<std::unique_ptr<Registration>> Registration::make(
     return fail("--name: letters, digits and _.- only, at most 63, beginning with none of .-");
   }
   std::unique_ptr<Registration> r(new Registration);
-  r->runtime_ = TRY(open_runtime());
+  r->runtime_ = TRY(open_runtime(&r->path_));
   Ref<HostFd> lock = TRY(lock_runtime(*r->runtime_));
   for (const SandboxEntry& e : TRY(list_locked(*r->runtime_))) {
     if (!name.empty() && e.name == name) {
@@ -213,6 +216,8 @@ OrFailure<std::unique_ptr<Registration>> Registration::make(
     return fail(fmt::format("cannot make a control socket: {}", strerror(int(socket.error()))));
   }
   r->socket_ = std::move(*socket);
+  r->directory_ = *dir;
+  r->path_ += "/" + r->entry_.id;
   TRY(r->write_entry(**dir));
   return r;
 }

@@ -40,12 +40,17 @@ class Registration {
   ~Registration();
   const SandboxEntry& entry() const { return entry_; }
   int socket() const { return socket_.get(); }
+  // Where it lies, and what of it is this sandbox's.
+  const HostFd& runtime() const { return *runtime_; }
+  const Ref<HostFd>& directory() const { return directory_; }
+  const std::string& path() const { return path_; }
 
  private:
   Registration() = default;
   OrFailure<void> write_entry(const HostFd& dir);
 
-  Ref<HostFd> runtime_;
+  Ref<HostFd> runtime_, directory_;
+  std::string path_;  // Of directory_.
   SandboxEntry entry_;
   UniqueFd socket_;
 };

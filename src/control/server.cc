@@ -55,19 +55,20 @@ struct ControlServer::Client {
 };
 
 ControlServer::ControlServer(Kernel& kernel, Watcher& watcher, std::unique_ptr<Registration> entry,
-                             Ref<ThreadGroup> main, ExecHook exec)
+                             Ref<ThreadGroup> main, ExecHook exec, CheckpointHook checkpoint)
     : kernel_(kernel),
       watcher_(watcher),
       entry_(std::move(entry)),
       main_(std::move(main)),
-      exec_(std::move(exec)) {}
+      exec_(std::move(exec)),
+      checkpoint_(std::move(checkpoint)) {}
 
 OrFailure<std::unique_ptr<ControlServer>> ControlServer::make(Kernel& kernel, Watcher& watcher,
                                                               std::unique_ptr<Registration> entry,
-                                                              Ref<ThreadGroup> main,
-                                                              ExecHook exec) {
-  std::unique_ptr<ControlServer> s(
-      new ControlServer(kernel, watcher, std::move(entry), std::move(main), std::move(exec)));
+                                                              Ref<ThreadGroup> main, ExecHook exec,
+                                                              CheckpointHook checkpoint) {
+  std::unique_ptr<ControlServer> s(new ControlServer(
+      kernel, watcher, std::move(entry), std::move(main), std::move(exec), std::move(checkpoint)));
   auto event = host::make_event();
   Result<void> ok = event ? Result<void>() : std::unexpected(event.error());
   if (ok) {
@@ -105,7 +106,7 @@ Result<void> ControlServer::watch_listener() {
 
 Result<UniqueFd> ControlServer::accept_one() {
   if (!spare_) {
-    if (auto null = host::open_readonly("/dev/null")) spare_ = std::move(*null);
+    if (auto any = host::duplicate(entry_->socket())) spare_ = std::move(*any);
   }
   auto socket = host::accept_local(entry_->socket());
   if (!failed_with(socket, EMFILE) && !failed_with(socket, ENFILE)) return socket;
@@ -163,6 +164,7 @@ void ControlServer::answer(Client& c, const Json& request) {
   }
   if (op == "ps") return reply(c, process_report(kernel_));
   if (op == "stats") return reply(c, stats_report(kernel_));
+  if (op == "why") return tell_why(c, request);
   if (op == "kill") return kill_main(c, int(number_of(request, "signal")));
   if (op == "exec") return run_exec(c, request);
   if (op == "find") {
@@ -171,11 +173,22 @@ void ControlServer::answer(Client& c, const Json& request) {
   }
   if (op == "debug") return run_debug(c, request);
   if (op == "trace") return run_trace(c, request);
+  if (op == "checkpoint") return run_checkpoint(c, request);
   if (op == "wait") {
     c.waits = true;
     return;
   }
   reply(c, error_reply({fmt::format("this sandbox does not know the request {:?}", op)}));
+}
+
+void ControlServer::tell_why(Client& c, const Json& request) {
+  if (!denials_) return reply(c, error_reply({"this sandbox has no policy"}));
+  std::vector<Denial> all = denials_();
+  const auto last = size_t(std::clamp<int64_t>(number_of(request, "last", 20), 0, 1000));
+  if (all.size() > last) all.erase(all.begin(), all.end() - long(last));
+  Json denials = Json::array();
+  for (const Denial& d : all) denials.push_back({{"text", d.text()}, {"entry", Json(d.json())}});
+  reply(c, {{"denials", std::move(denials)}});
 }
 
 void ControlServer::kill_main(Client& c, int signal) {
@@ -294,6 +307,24 @@ void ControlServer::run_trace(Client& c, const Json& request) {
   }
   c.link = std::move(*link);
   reply(c, {{"tracing", true}});
+}
+
+void ControlServer::run_checkpoint(Client& c, const Json& request) {
+  CheckpointRequest q;
+  std::vector<std::string> names = texts_of(request, "parts");
+  std::vector<UniqueFd> fds = c.stream.take_fds();
+  names.push_back("manifest");
+  if (fds.size() != names.size()) {
+    return reply(c, error_reply({"checkpoint needs a file for each part"}));
+  }
+  for (size_t i = 0; i < names.size(); i++) {
+    q.files.emplace_back(names[i], make_ref<HostFd>(std::move(fds[i])));
+  }
+  const auto leave = request.find("leave_running");
+  q.leave_running = leave != request.end() && *leave == true;
+  auto done = checkpoint_(std::move(q));
+  if (!done) return reply(c, error_reply(done.error()));
+  reply(c, Json::object());
 }
 
 void ControlServer::report_exits() {

@@ -9,11 +9,16 @@
 //     With terminal {rows, columns} there is one descriptor, a socket that carries what is typed
 //     and shown on a new terminal, and closes behind the last that was shown; resize {rows,
 //     columns} changes its size.
-//   find {pid}            {pid} of the process that debug and trace would be about (0: the command)
-//   debug {pid} and one descriptor, a socket: {debugging}, and gdb's protocol is served on it until
+//   why {last}            {denials}: the last of them, each with its text for a person and its
+//   entry find {pid}            {pid} of the process that debug and trace would be about (0: the
+//   command) debug {pid} and one descriptor, a socket: {debugging}, and gdb's protocol is served on
+//   it until
 //     either side ends that: {ended}
 //   trace {pid, calls} and one descriptor, a socket: {tracing}; its lines go there. `calls` are
 //     names; none: all. pid 0: all processes.
+//   checkpoint {leave_running, parts} and a descriptor for each part and the manifest: {} once the
+//     image is whole. Unless it is left running,
+//     the sandbox ends as by kill 9.
 //   Debugging and tracing end with the connection.
 // "exit" is an exit code as a shell shows it.
 #pragma once
@@ -27,8 +32,10 @@
 #include "control/message.h"
 #include "control/registry.h"
 #include "control/watcher.h"
+#include "enforce/denial.h"
 #include "fs/hostio/remote_terminal.h"
 #include "kernel/kernel.h"
+#include "state/image/image.h"
 
 namespace usk {
 
@@ -43,6 +50,12 @@ struct ExecStarted {
   Ref<ThreadGroup> program;
   Ref<RemoteTerminal> terminal;  // Null without one.
 };
+struct CheckpointRequest {
+  state::ImageWriter::Files files;
+  bool leave_running = false;
+  bool sync = true;  // The image is to be on the disk.
+};
+using CheckpointHook = std::function<OrFailure<void>(CheckpointRequest)>;
 using ExecHook = std::function<OrFailure<ExecStarted>(ExecRequest)>;
 
 class ControlServer {
@@ -50,8 +63,11 @@ class ControlServer {
   // Registers the sandbox and serves it; `main` is its command.
   static OrFailure<std::unique_ptr<ControlServer>> make(Kernel& kernel, Watcher& watcher,
                                                         std::unique_ptr<Registration> entry,
-                                                        Ref<ThreadGroup> main, ExecHook exec);
+                                                        Ref<ThreadGroup> main, ExecHook exec,
+                                                        CheckpointHook checkpoint);
   ~ControlServer();
+  // Where the denials of the sandbox's policy are.
+  void set_denials(std::function<std::vector<Denial>()> denials) { denials_ = std::move(denials); }
   // The sandbox has ended: unregisters it and tells all who wait.
   void finish(int wait_status);
 
@@ -60,7 +76,7 @@ class ControlServer {
   class ExitEvent;
   class Retry;
   ControlServer(Kernel& kernel, Watcher& watcher, std::unique_ptr<Registration> entry,
-                Ref<ThreadGroup> main, ExecHook exec);
+                Ref<ThreadGroup> main, ExecHook exec, CheckpointHook checkpoint);
   Result<void> watch_listener();
   Result<UniqueFd> accept_one();
   void accept_clients();
@@ -71,6 +87,8 @@ class ControlServer {
   Ref<ThreadGroup> find_process(Client& c, const Json& request);
   void run_debug(Client& c, const Json& request);
   void run_trace(Client& c, const Json& request);
+  void run_checkpoint(Client& c, const Json& request);
+  void tell_why(Client& c, const Json& request);
   void kill_main(Client& c, int signal);
   void forward_signal(Client& c, int signal);
   void report_exits();
@@ -83,6 +101,8 @@ class ControlServer {
   std::unique_ptr<Registration> entry_;
   Ref<ThreadGroup> main_;
   const ExecHook exec_;
+  const CheckpointHook checkpoint_;
+  std::function<std::vector<Denial>()> denials_;  // Empty: there is no policy.
   // One descriptor is kept back: a guest that uses up all others shall not keep us from a person
   // who wants to end it.
   UniqueFd spare_;

@@ -3,8 +3,22 @@
 #include <atomic>
 
 #include "base/id_counter.h"
+#include "creds/creds.h"
+#include "state/saved.h"
 
 namespace usk {
+
+USK_SAVED(UserNamespace, "creds/user-namespace")
+USK_SAVED(Creds, "creds/creds")
+
+OrFailure<void> UserNamespace::restored(state::Restored&) {
+  int depth = 0;
+  for (const UserNamespace* n = parent_.get(); n; n = n->parent_.get()) {
+    if (++depth > kMaxDepth + 1) return fail("a namespace within itself");
+  }
+  if (depth != depth_) return fail("another depth");
+  return {};
+}
 
 uint64_t next_namespace_id() {
   static IdCounter ids("namespace", 4026531834);  // Where Linux's own numbers begin.

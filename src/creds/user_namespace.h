@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/failure.h"
 #include "base/fields.h"
 #include "base/ref.h"
 
@@ -55,8 +56,10 @@ class UserNamespace final : public RefCounted {
   bool setgroups_allowed = true;
 
   USK_FIELDS(parent_, owner_, owner_group_, depth_, id_, uid_map_, gid_map_, setgroups_allowed)
+  OrFailure<void> restored(state::Restored&);
 
  private:
+  friend state::Access;
   UserNamespace() = default;
   using Map = std::vector<IdExtent>;
   static std::optional<uint32_t> to_kernel(const Map& map, uint32_t inside);

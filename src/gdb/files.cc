@@ -58,6 +58,7 @@ std::string stat_bytes(const Attr& a) {
 
 // Only plain files: to open others may wait, or change something.
 Result<Ref<File>> open_plain(Task& t, std::string_view path) {
+  const GuardPause pause;
   const WalkContext ctx = t.walk_context();
   const Path place = TRY(walk(ctx, ctx.root, path, kFollow));
   if (!S_ISREG(TRY(place.inode().getattr()).mode)) return Err(EACCES);
@@ -65,6 +66,7 @@ Result<Ref<File>> open_plain(Task& t, std::string_view path) {
 }
 
 Result<std::string> link_target(Task& t, std::string_view path) {
+  const GuardPause pause;
   const WalkContext ctx = t.walk_context();
   const Path place = TRY(walk(ctx, ctx.root, path, 0));
   if (!S_ISLNK(TRY(place.inode().getattr()).mode)) return Err(EINVAL);

@@ -23,17 +23,15 @@ const ArchiveLibrary& lib() { return **archive_library(); }
 // encoding, and gives none where that cannot be done.
 class Utf8Names {
  public:
-  Utf8Names() : locale_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
-    if (locale_) before_ = uselocale(locale_);
+  Utf8Names() {
+    if (utf8_locale()) before_ = uselocale(utf8_locale());
   }
   ~Utf8Names() {
-    if (!locale_) return;
-    uselocale(before_);
-    freelocale(locale_);
+    if (before_) uselocale(before_);
   }
 
  private:
-  locale_t locale_, before_{};
+  locale_t before_{};
 };
 
 struct Source {

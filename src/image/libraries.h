@@ -3,6 +3,7 @@
 #pragma once
 #include <archive.h>
 #include <archive_entry.h>
+#include <locale.h>
 #include <openssl/evp.h>
 
 #include "base/failure.h"
@@ -25,5 +26,10 @@ struct CryptoLibrary {
 // Fails where the host does not have the library, in the version that was built for.
 OrFailure<const ArchiveLibrary*> archive_library();
 OrFailure<const CryptoLibrary*> crypto_library();
+// C.UTF-8, made once; null where the host does not have it.
+locale_t utf8_locale();
+// Loads them, and what they load at their first use in turn. What fails is told of then.
+void prepare_archive_library();
+void prepare_crypto_library();
 
 }  // namespace usk

@@ -6,8 +6,10 @@
 
 #include "host/file.h"
 #include "host/memory_size.h"
+#include "host/open.h"
 #include "host/stream.h"
 #include "image/archive.h"
+#include "image/libraries.h"
 
 namespace usk {
 namespace {
@@ -82,14 +84,29 @@ OrFailure<std::optional<RootImage>> load(const std::string& path, const std::str
   return TRY(load_layout(files, tag));
 }
 
+// PATH:NAME, if there is no such path.
+std::pair<std::string, std::string> split_tag(const std::string& path) {
+  const size_t colon = path.rfind(':');
+  if (colon == path.npos || host::open_place(path)) return {path, ""};
+  return {path.substr(0, colon), path.substr(colon + 1)};
+}
+
 }  // namespace
 
+std::string image_place(const std::string& path) { return split_tag(path).first; }
+
+void load_image_libraries(const std::string& path) {
+  const auto [place, tag] = split_tag(path);
+  auto fd = host::open_place(place);
+  if (!fd) return;
+  auto st = host::stat_of((*fd)->get());
+  if (!st || (S_ISDIR(st->st_mode) && !open_in(**fd, "oci-layout"))) return;
+  prepare_archive_library();
+  prepare_crypto_library();
+}
+
 OrFailure<std::optional<RootImage>> load_root_image(const std::string& path) {
-  std::string place = path, tag;
-  if (const size_t colon = path.rfind(':'); colon != path.npos && !host::open_place(path)) {
-    place = path.substr(0, colon);
-    tag = path.substr(colon + 1);
-  }
+  const auto [place, tag] = split_tag(path);
   auto image = load(place, tag);
   if (!image) return fail(fmt::format("--root {}: {}", path, image.error().message));
   return image;

@@ -18,4 +18,9 @@ struct RootImage {
 // with ":NAME" behind it when it holds several images. Nothing: a plain directory.
 OrFailure<std::optional<RootImage>> load_root_image(const std::string& path);
 
+// The path alone, without a name behind it.
+std::string image_place(const std::string& path);
+// Loads the libraries that load_root_image() will need, as long as code can be mapped.
+void load_image_libraries(const std::string& path);
+
 }  // namespace usk

@@ -1,5 +1,6 @@
 #include "kernel/kernel.h"
 
+#include "base/heartbeat.h"
 #include "base/log.h"
 #include "fs/mem/quota.h"
 #include "host/cpu.h"
@@ -98,6 +99,7 @@ bool Kernel::advance_some(uint64_t begin) {
   for (int i = 0; i < 64; i++) {
     Ref<Task> t = scheduler.next();
     if (!t) return i > 0;
+    beat(t->pid->root_nr(), int32_t(t->frame.nr));
     advance(*t);
     // What the kernel does for a task is its system time. Processors may differ by a few ticks.
     const uint64_t end = host::ticks();
@@ -111,6 +113,7 @@ void Kernel::run(const std::function<bool()>& done) {
   for (uint64_t now = host::ticks();;) {
     // Timers and traps are looked at under load, too.
     const bool advanced = advance_some(now);
+    beat(0, -1);
     if (has_hang_ups_.load(std::memory_order_acquire)) hang_up_terminals();
     if (!dropped_.empty()) std::exchange(dropped_, {}).clear();
     if (done()) return;
@@ -128,6 +131,13 @@ void Kernel::run(const std::function<bool()>& done) {
     if (!readable || !poller) continue;
     poller->dispatch();
     now = host::ticks();  // That was no task's time.
+  }
+}
+
+void Kernel::wait_for_guests() {
+  while (scheduler.guest_runs()) {
+    platform_->poll(-1, {},
+                    [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
   }
 }
 

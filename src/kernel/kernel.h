@@ -37,6 +37,9 @@ struct SyscallHooks {
   // Calls the handler of frame.nr; ENOSYS for an unknown number.
   SyscallResult (*invoke)(Task& t, SyscallFrame& frame) = nullptr;
   std::vector<CallObserver*> observers;
+  // A call begins; one that was invoked for the first time waits. Unlike observers, these change
+  // nothing of how calls come to the kernel. Null: nobody asks.
+  std::function<void()> on_call, on_block;
   // Starts a program as root, with `input` as its standard input and nowhere to write (core(5),
   // "Piping core dumps to a program"). An error: nothing was started.
   std::function<Result<void>(Kernel&, const std::vector<std::string>& argv, Ref<File> input)>
@@ -61,6 +64,8 @@ class Kernel {
   void run(const std::function<bool()>& done);
   // Ends every process at once: the sandbox's own end.
   void kill_all();
+  // Until every thread has come in from the guest; tasks are not advanced (kernel/saved.h).
+  void wait_for_guests();
 
   // Tasks that exist, zombies too. The kernel holds them.
   void adopt(Ref<Task> t) REQUIRES(task_mutex);
@@ -88,6 +93,7 @@ class Kernel {
   // Counts since start, for /proc/stat and `usk stats`.
   struct Counters {
     std::atomic<uint64_t> syscalls{0}, traps{0}, faults{0}, forks{0}, signals{0}, wakes{0};
+    USK_FIELDS(syscalls, traps, faults, forks, signals, wakes)
   } counters;
   Yama yama;
   std::unique_ptr<EdgeLog> edge_log;  // Null: nobody asks.
@@ -95,6 +101,9 @@ class Kernel {
   LoadAverage load;
   // Tasks that run or could run; brings the load average up to date.
   size_t count_active() EXCLUDES(task_mutex);
+
+  // Beside its tasks (kernel/saved.h).
+  USK_FIELDS(time, core, root_user_ns, root_pid_ns, init, counters, yama, boot_realtime_ns, load)
 
  private:
   void advance(Task& t);

@@ -55,6 +55,7 @@ Result<Ref<File>> resolve_scripts(LoadRequest& q) {
     Ref<File> file = TRY(open_executable(q.walk, q.file));
     auto script = TRY(read_script(*file));
     if (!script) return file;
+    if (installed_guard) TRY(installed_guard->start(*file, {.script = true}));
     if (depth >= kMaxScripts) return Err(ELOOP);
     if (q.by_cloexec_fd) return Err(ENOENT);
     std::vector<std::string> argv{script->interpreter};
@@ -189,7 +190,9 @@ Result<Ref<File>> open_executable(const WalkContext& ctx, const Path& path) {
   if (!inode.is_regular()) return Err(EACCES);
   if (path.mount->has(MS_NOEXEC)) return Err(EACCES);
   TRY(inode.permission(kMayExec, *ctx.creds));
-  return inode.open(path, O_RDONLY, ctx.creds);
+  Ref<File> file = TRY(inode.open(path, O_RDONLY, ctx.creds));
+  if (installed_guard) TRY(installed_guard->execute(*file));
+  return file;
 }
 
 Result<std::shared_ptr<ExecImage>> load_program(Kernel& kernel, LoadRequest q) {
@@ -197,6 +200,11 @@ Result<std::shared_ptr<ExecImage>> load_program(Kernel& kernel, LoadRequest q) {
   const std::string comm = base_name(q.name);
   Ref<File> file = TRY(resolve_scripts(q));
   ElfImage main = TRY(read_elf(file));
+  if (installed_guard) {
+    TRY(installed_guard->start(*file, {.fixed = main.fixed,
+                                       .dynamic = main.interpreter.has_value(),
+                                       .executable_stack = (main.stack_prot & PROT_EXEC) != 0}));
+  }
   auto hold = TRY(ExecutableHold::take(file));
   std::optional<ElfImage> interpreter;
   if (main.interpreter) {

@@ -47,7 +47,10 @@ Result<Ref<ExecutableHold>> ExecutableHold::take(Ref<File> file) {
 
 ExecutableHold::~ExecutableHold() { file_->inode().allow_write_access(); }
 
-AddressSpace::AddressSpace(Ref<platform::Space> space) : space_(std::move(space)) {
+AddressSpace::AddressSpace(Ref<platform::Space> space) { set_space(std::move(space)); }
+
+void AddressSpace::set_space(Ref<platform::Space> space) {
+  space_ = std::move(space);
   space_->set_code_query([this](uint64_t addr) {
     const auto area = find(addr);
     return area && (area->prot & PROT_EXEC) && !(area->prot & PROT_WRITE) &&
@@ -159,6 +162,7 @@ void AddressSpace::erase_range(uint64_t start, uint64_t end) {
 }
 
 AddressSpace::~AddressSpace() NO_THREAD_SAFETY_ANALYSIS {
+  if (!space_) return;  // Loaded, never attached: nothing counts its areas.
   space_->set_code_query(nullptr);
   space_->set_place_query(nullptr);
   for (auto& [start, v] : areas_) {

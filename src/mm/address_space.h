@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/failure.h"
 #include "base/lock.h"
 #include "base/result.h"
 #include "mm/vma.h"
@@ -21,6 +22,11 @@ class ExecutableHold final : public RefCounted {
  private:
   explicit ExecutableHold(Ref<File> file) : file_(std::move(file)) {}
   Ref<File> file_;
+
+ public:
+  static OrFailure<Ref<ExecutableHold>> make_saved(state::Fields& in);
+  OrFailure<void> restored(state::Restored&);
+  USK_FIELDS(file_)
 };
 
 // The limits that an operation is checked against, in bytes (getrlimit(2)).
@@ -38,7 +44,7 @@ struct MapRequest {
   Ref<File> file;
   uint64_t offset = 0;
   std::string name;
-  Ref<HostFd> memory;  // Of the kernel's own, instead of a file: may only be read.
+  Ref<HostFd> memory;  // The time page, instead of a file.
   // Makes the file of so many bytes that stands behind shared anonymous memory.
   std::function<Result<Ref<File>>(uint64_t length)> make_shared;
 };
@@ -53,6 +59,7 @@ struct MemoryTotals {
 class AddressSpace final : public RefCounted {
  public:
   explicit AddressSpace(Ref<platform::Space> space);
+  explicit AddressSpace(Blank) {}  // Until attach().
   ~AddressSpace() override;
 
   platform::Space& space() { return *space_; }
@@ -124,11 +131,21 @@ class AddressSpace final : public RefCounted {
   Result<size_t> read_forced(uint64_t addr, std::span<std::byte> dst) EXCLUDES(mu_);
   Result<size_t> write_forced(uint64_t addr, std::span<const std::byte> src) EXCLUDES(mu_);
 
+  // --- Checkpoints.
+  // The pages that are no other object's, in pieces and in order; what is zero and would be so
+  // anyway is left out. Of a space whose threads are all stopped.
+  using PageSink = std::function<OrFailure<void>(uint64_t addr, std::span<const std::byte> bytes)>;
+  OrFailure<void> save_pages(const PageSink& sink) EXCLUDES(mu_);
+  // Of an object that was loaded: gives it an empty space, in which its areas are mapped by `by`,
+  // without the pages of save_pages(). `time_page`: what [vvar] shows.
+  OrFailure<void> attach(Ref<platform::Space> space, platform::Thread& by,
+                         const Ref<HostFd>& time_page) EXCLUDES(mu_);
+
   void set_break_start(uint64_t addr) EXCLUDES(mu_);
   uint64_t current_break() EXCLUDES(mu_);
 
-  USK_FIELDS(layout, auxv, executable, dumpable, dump_filter, thp_disabled, membarrier_registered,
-             areas_, brk_, lock_future_)
+  USK_FIELDS(layout, auxv, executable, executable_hold, dumpable, dump_filter, thp_disabled,
+             membarrier_registered, areas_, brk_, lock_future_, peak_)
 
  private:
   // Holds mu_; areas that were dropped meanwhile are freed after it is released: the last count of
@@ -181,6 +198,10 @@ class AddressSpace final : public RefCounted {
   void account(const Vma& v, bool add) REQUIRES(mu_);
   void count_area(const Vma& v, int64_t delta) REQUIRES(mu_);
   void restore_text_in(platform::Space& copy) REQUIRES(mu_);
+  void set_space(Ref<platform::Space> space);
+  OrFailure<void> save_run(const Vma& v, uint64_t start, uint64_t end, const PageSink& sink);
+  OrFailure<void> map_again(Vma& v, platform::Thread& by, const Ref<HostFd>& time_page)
+      REQUIRES(mu_);
 
   Ref<platform::Space> space_;
   Mutex<Rank::kMm> mu_;

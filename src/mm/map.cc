@@ -101,6 +101,7 @@ Result<Vma> AddressSpace::prepare(const MapRequest& r, uint64_t length) {
   }
   if (r.memory) {
     v.backing = r.memory;
+    v.flags |= Vma::kTimePage;
     v.max_prot = PROT_READ;
     return v;
   }

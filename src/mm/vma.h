@@ -24,6 +24,7 @@ struct Vma {
     kDontDump = 64,    // MADV_DONTDUMP
     kHuge = 128,       // MADV_HUGEPAGE
     kNoHuge = 256,     // MADV_NOHUGEPAGE
+    kTimePage = 1024,  // What the clocks are read with: no file, and no memory of its own.
     kAnonymous = 512,  // `file` is memory that nobody opened: shared anonymous.
   };
   uint64_t start = 0, end = 0;
@@ -41,6 +42,7 @@ struct Vma {
   uint64_t pages() const { return length() / platform::kPageSize; }
   // What a write seal of the file has to wait for (memfd_create(2)).
   bool is_shared_writable() const { return file && has(kShared) && (max_prot & PROT_WRITE); }
+  bool is_time_page() const { return has(kTimePage); }
   // An attachment of System V shared memory: its areas are counted, and never join.
   bool is_attachment() const { return file && file->segment_size() != 0; }
   bool private_writable() const { return (prot & PROT_WRITE) && !has(kShared); }

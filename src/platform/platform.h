@@ -53,6 +53,15 @@ struct Trap {
   int64_t result = 0;
   // kFault: the processor's error code and trap number, where the platform can tell.
   uint64_t error = 0, number = 0;
+  USK_FIELDS(kind, signal, code, address, nr, args, begun, deadline, result, error, number)
+};
+
+// What a stopped thread consists of, beside its memory.
+struct ThreadState {
+  Regs regs;
+  std::vector<std::byte> fpu;  // As Thread::fpu_state() has it.
+  uint64_t cpu_time_ns = 0;    // That it has used.
+  USK_FIELDS(regs, fpu, cpu_time_ns)
 };
 
 class Thread;

@@ -9,7 +9,6 @@
 namespace usk::state {
 
 class Fields;
-class Restored;
 
 struct Access {
   template <class T>

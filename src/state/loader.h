@@ -150,6 +150,7 @@ class Loader {
     const std::vector<const char*>* fields;  // Null: one by one.
     size_t member = 0;
     Frame* outer = nullptr;
+    bool constructed = false;  // By make_saved(), which gives const members their values.
   };
 
   template <class T>
@@ -166,6 +167,8 @@ class Loader {
   void get_map(T& value);
   template <class T>
   void get_variant(T& value);
+  template <class T>
+  void get_expected(T& value);
   template <class T>
   T* get_target(Object*& object);
   template <class T>

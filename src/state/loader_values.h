@@ -49,7 +49,7 @@ void Loader::get_struct(T& object) {
   const size_t type = size_t(type_number<T>());
   if (type >= maps_.size()) maps_.resize(type + 1);
   const FieldMap* map = map_for(maps_[type], class_number, names);
-  Frame frame{map, nullptr, 0, frame_};
+  Frame frame{map, nullptr, 0, frame_, Access::has_make_saved<T>()};
   std::vector<const char*> fields;
   if (!map->same) {
     frame.fields = &fields;
@@ -74,8 +74,9 @@ void Loader::field(T&& value) {
     }
     if constexpr (std::is_lvalue_reference_v<T> && !std::is_const_v<std::remove_reference_t<T>>) {
       if (there) get(value);
-    } else if (there && !f.fields && !reader_.skip()) {
-      reader_failed();  // A const member was given to the constructor.
+    } else {
+      if (!f.constructed) return fail("a const member that no make_saved() has set");
+      if (there && !f.fields && !reader_.skip()) reader_failed();
     }
   }
   f.member++;
@@ -104,6 +105,8 @@ void Loader::get(T& value) {
     } else {
       get(value.emplace());
     }
+  } else if constexpr (kIsA<T, std::expected>) {
+    get_expected(value);
   } else if constexpr (kIsA<T, std::variant>) {
     get_variant(value);
   } else if constexpr (std::is_same_v<T, std::monostate>) {
@@ -282,6 +285,25 @@ void Loader::get_variant(T& value) {
         ...);
   }(&value);
   if (!found) fail("a variant of another name");
+}
+
+template <class T>
+void Loader::get_expected(T& value) {
+  uint64_t size;
+  if (!reader_.array(size)) return reader_failed();
+  bool there = false;
+  if (size != 2) return fail("a result is whether, and what");
+  if (!reader_.boolean(there)) return reader_failed();
+  if (!there) {
+    typename T::error_type error{};
+    get(error);
+    value = std::unexpected(error);
+  } else if constexpr (std::is_void_v<typename T::value_type>) {
+    value = T();
+    if (!reader_.skip_null()) fail("null is missing");
+  } else {
+    get(value.emplace());
+  }
 }
 
 template <class T>

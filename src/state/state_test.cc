@@ -197,6 +197,39 @@ TEST(State, KeepsEveryKindOfValue) {
   EXPECT_FALSE(copy->any.get<int>());
 }
 
+struct Outcomes : RefCounted {
+  Result<int> value = 5, error = Err(EIDRM);
+  std::optional<Result<void>> done, failed, none;
+  USK_FIELDS(value, error, done, failed, none)
+};
+USK_SAVED(Outcomes, "test/outcomes")
+
+TEST(State, KeepsOutcomes) {
+  auto o = make_ref<Outcomes>();
+  o->done = Result<void>();
+  o->failed = Result<void>(Err(EINTR));
+  auto copy = state::save_and_load(o);
+  ASSERT_TRUE(copy);
+  EXPECT_EQ(copy->value, 5);
+  EXPECT_TRUE(failed_with(copy->error, EIDRM));
+  EXPECT_TRUE(copy->done && *copy->done);
+  EXPECT_TRUE(copy->failed && failed_with(*copy->failed, EINTR));
+  EXPECT_FALSE(copy->none);
+}
+
+struct Fixed : RefCounted {
+  const int number = 3;
+  USK_FIELDS(number)
+};
+USK_SAVED(Fixed, "test/fixed")
+
+TEST(State, RefusesConstMembersThatNobodySets) {
+  auto image = state::save(make_ref<Fixed>());
+  auto copy = state::load<Fixed>(*image);
+  ASSERT_FALSE(copy);
+  EXPECT_THAT(copy.error().message, HasSubstr("a const member that no make_saved() has set"));
+}
+
 // --- Sole owners and bases that do not count.
 
 struct Shape {

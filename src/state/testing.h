@@ -51,7 +51,7 @@ Ref<T> save_and_load(const Ref<T>& object, const WithWriter& with_writer = {},
     ADD_FAILURE() << "the copy: " << again.error().message;
     return nullptr;
   }
-  EXPECT_EQ(*image, *again);
+  EXPECT_TRUE(*image == *again) << "the copy is saved in other bytes";
   return *copy;
 }
 

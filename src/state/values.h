@@ -2,7 +2,10 @@
 #pragma once
 #include <sched.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -10,6 +13,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <map>
 #include <memory>
 #include <optional>
@@ -37,10 +41,15 @@ std::string readable_name(const std::type_info& type);
 
 // Structs of the C library whose bytes are their value.
 template <class T>
-inline constexpr bool kSavedAsBytes = std::is_same_v<T, cpu_set_t> || std::is_same_v<T, siginfo_t>;
+inline constexpr bool kSavedAsBytes =
+    std::is_same_v<T, cpu_set_t> || std::is_same_v<T, siginfo_t> || std::is_same_v<T, epoll_event>;
 
 // ... and those whose members are.
 inline auto saved_parts(timespec& v) { return std::tie(v.tv_sec, v.tv_nsec); }
+inline auto saved_parts(winsize& v) {
+  return std::tie(v.ws_row, v.ws_col, v.ws_xpixel, v.ws_ypixel);
+}
+inline auto saved_parts(sembuf& v) { return std::tie(v.sem_num, v.sem_op, v.sem_flg); }
 inline auto saved_parts(timeval& v) { return std::tie(v.tv_sec, v.tv_usec); }
 inline auto saved_parts(rlimit64& v) { return std::tie(v.rlim_cur, v.rlim_max); }
 inline auto saved_parts(rlimit& v) { return std::tie(v.rlim_cur, v.rlim_max); }

@@ -34,6 +34,7 @@ void Writer::begin_root(std::string_view name) {
     if (root == name) fail(fmt::format("a second root \"{}\"", name));
   }
   roots_.emplace_back(name);
+  std::swap(out_, root_values_);
   out_.string(name);
   // What is met directly here has no object before it. Structs in a root are not at depth 1.
   current_ = kNoObject;
@@ -41,10 +42,16 @@ void Writer::begin_root(std::string_view name) {
   field_ = uint32_t(roots_.size() - 1);
 }
 
+// All that was met is saved at once: what only the saving needs may go when root() returns.
 void Writer::end_root() {
   depth_ = 0;
-  root_values_.raw(out_.take());
-  out_ = CborWriter();
+  std::swap(out_, root_values_);
+  for (current_ = saved_; current_ < objects_.size() && error_.empty(); current_++) {
+    const Object o = objects_[current_];
+    o.saved_class->save(*this, o.address);
+  }
+  saved_ = current_;
+  current_ = kNoObject;
 }
 
 void Writer::add_singleton(std::string_view name, const void* address, const std::type_info& type) {
@@ -88,10 +95,6 @@ uint32_t Writer::add_class(const std::type_info& type, const FieldNames& fields)
 }
 
 OrFailure<std::string> Writer::finish() {
-  for (current_ = 0; current_ < objects_.size() && error_.empty(); current_++) {
-    const Object o = objects_[current_];
-    o.saved_class->save(*this, o.address);
-  }
   for (const Object& o : objects_) {
     if (!error_.empty()) break;
     if (o.owned) continue;

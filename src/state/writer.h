@@ -29,7 +29,7 @@ class Writer {
   void singleton(std::string_view name, const T* object) {
     add_singleton(name, address_of(object), type_of(object));
   }
-  // Any value: a Ref, a struct with fields, a number.
+  // Any value: a Ref, a struct with fields, a number. With all that it leads to, now.
   template <class T>
   void root(std::string_view name, const T& value) {
     begin_root(name);
@@ -140,7 +140,7 @@ class Writer {
   Services services_;
   std::string error_;
 
-  CborWriter out_;          // Objects, and roots while one is written.
+  CborWriter out_;          // Objects; root_values_ while one of those is written.
   CborWriter root_values_;  // name, value, name, value ...
   std::vector<std::string> roots_;
   std::vector<Object> objects_;
@@ -154,6 +154,7 @@ class Writer {
   std::vector<uint32_t> class_numbers_;  // By type_number().
   std::unordered_map<const std::type_info*, const SavedClass*> known_;
 
+  uint32_t saved_ = 0;            // So many objects are.
   uint32_t current_ = kNoObject;  // The object that is being saved.
   uint32_t field_ = 0;            // Which of its fields.
   int depth_ = 0;                 // How many structs deep.
@@ -173,6 +174,15 @@ void Writer::put(const T& value) {
     if (!value) return out_.null();
     out_.array(1);
     put(*value);
+  } else if constexpr (kIsA<T, std::expected>) {
+    out_.array(2);
+    out_.boolean(value.has_value());
+    if (!value) return put(value.error());
+    if constexpr (std::is_void_v<typename T::value_type>) {
+      out_.null();
+    } else {
+      put(*value);
+    }
   } else if constexpr (kIsA<T, std::variant>) {
     out_.array(2);
     std::visit(

@@ -11,9 +11,10 @@ namespace {
 // Entries as getdents(2) (old) or getdents64(2) lays them out.
 class DirentSink final : public DirSink {
  public:
-  DirentSink(size_t limit, bool old) : limit_(limit), old_(old) {}
+  DirentSink(size_t limit, bool old, const Path& dir) : limit_(limit), old_(old), dir_(dir) {}
 
   bool emit(std::string_view name, Ino ino, uint8_t type, uint64_t next_pos) override {
+    if (installed_guard && !shows(name)) return true;
     // ino, off, reclen; then type and name, or name and type.
     constexpr size_t kHead = 8 + 8 + 2;
     const size_t length = (kHead + 1 + name.size() + 1 + 7) & ~size_t(7);
@@ -42,8 +43,13 @@ class DirentSink final : public DirSink {
   bool too_small = false;
 
  private:
+  bool shows(std::string_view name) const {
+    return name == "." || name == ".." || installed_guard->lists(dir_, name);
+  }
+
   size_t limit_;
   bool old_;
+  const Path& dir_;
 };
 
 SyscallResult read_entries(Task& t, Fd fd, uint64_t addr, uint32_t count, bool old) {
@@ -51,7 +57,7 @@ SyscallResult read_entries(Task& t, Fd fd, uint64_t addr, uint32_t count, bool o
   if (!file->inode().is_dir()) return Err(ENOTDIR);
   if (file->path().dentry->deleted()) return Err(ENOENT);
   constexpr uint32_t kMost = 256 << 10;  // At once; the guest comes again for the rest.
-  DirentSink sink(std::min(count, kMost), old);
+  DirentSink sink(std::min(count, kMost), old, file->path());
   {
     Lock lock(file->pos_mutex());
     TRY(file->read_dir(sink, file->pos_locked()));
@@ -85,6 +91,7 @@ SyscallResult getcwd(Task& t, UserOut buf) {
 SyscallResult chdir(Task& t, UserPath path) {
   const PathArg p = TRY(get_path(t, path));
   Path place = TRY(p.walk(kFollow | kWantDirectory));
+  TRY(ask(Category::kChdir, place));
   TRY(vfs::may_enter(p.ctx, place));
   t.fs->set_cwd(std::move(place));
   return 0;
@@ -92,6 +99,7 @@ SyscallResult chdir(Task& t, UserPath path) {
 
 SyscallResult fchdir(Task& t, Fd fd) {
   const Place p = TRY(place_of_fd(t, fd, true));
+  TRY(ask(Category::kChdir, p.path));
   TRY(vfs::may_enter(p.ctx, p.path));
   t.fs->set_cwd(p.path);
   return 0;
@@ -100,6 +108,7 @@ SyscallResult fchdir(Task& t, Fd fd) {
 SyscallResult chroot(Task& t, UserPath path) {
   const PathArg p = TRY(get_path(t, path));
   Path place = TRY(p.walk(kFollow | kWantDirectory));
+  TRY(ask(Category::kChroot, place));
   TRY(vfs::may_enter(p.ctx, place));
   if (!t.creds->capable(CAP_SYS_CHROOT)) return Err(EPERM);
   t.fs->set_root(std::move(place));

@@ -1,6 +1,7 @@
 // epoll_create(2), epoll_ctl(2), epoll_wait(2).
 #include "fs/anon/epoll.h"
 
+#include "fs/vfs/guard.h"
 #include "syscalls/signal_mask.h"
 #include "syscalls/time_args.h"
 
@@ -45,6 +46,7 @@ std::optional<int64_t> from_ms(int32_t ms) {
 
 SyscallResult epoll_create1(Task& t, CloexecFlags flags) {
   TRY(flags.only(EPOLL_CLOEXEC));
+  TRY(ask(Category::kCreate, "!eventpoll"));
   return TRY(t.add_fd(make_ref<EpollFile>(t.creds), flags.has(EPOLL_CLOEXEC)));
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/futex.h>
 
+#include "fs/vfs/saving.h"
 #include "kernel/kernel.h"
 #include "syscalls/time_args.h"
 
@@ -29,7 +30,9 @@ struct Waiting {
     futexes().dequeue(*waiter);
     if (task->futex == waiter) task->futex.reset();
   }
+  USK_FIELDS(waiter, task)
 };
+USK_SAVED(Waiting, "syscalls/futex_waiting")
 
 FutexWaiter& begin_wait(Task& t) {
   Waiting& w = t.extra<Waiting>();
@@ -234,7 +237,7 @@ SyscallResult futex_wait_requeue_pi(Task& t, uint64_t addr, uint32_t value, uint
   if (!w.waiter) {
     auto key = TRY(futex_key(t, addr, shared)), key2 = TRY(futex_key(t, addr2, shared));
     FutexWaiter& waiter = begin_wait(t);
-    waiter.requeue_to = key2.key;
+    waiter.requeue_to = key2;
     waiter.entries.push_back({key.key, key.holder});
     futexes().enqueue(waiter);
     if (!TRY(still_holds(t, addr, value))) return Err(EAGAIN);

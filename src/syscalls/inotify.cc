@@ -18,6 +18,7 @@ Result<Ref<InotifyFile>> inotify_file(Task& t, Fd fd) {
 
 SyscallResult inotify_init1(Task& t, CloexecFlags flags) {
   TRY(flags.only(IN_CLOEXEC | IN_NONBLOCK));
+  TRY(ask(Category::kCreate, "!inotify"));
   auto file = make_ref<InotifyFile>(int(flags.bits), t.creds);
   return TRY(t.add_fd(std::move(file), flags.has(IN_CLOEXEC)));
 }
@@ -30,6 +31,7 @@ SyscallResult inotify_add_watch(Task& t, Fd fd, UserPath path, uint32_t mask) {
   const WalkContext ctx = t.walk_context();
   const uint32_t follow = mask & IN_DONT_FOLLOW ? 0 : uint32_t(kFollow);
   const Path place = TRY(walk(ctx, ctx.cwd, name, follow));
+  TRY(ask(Category::kNotify, place));
   if ((mask & IN_ONLYDIR) && !place.inode().is_dir()) return Err(ENOTDIR);
   TRY(vfs::access(ctx, place, kMayRead));
   return TRY(file->add_watch(place, mask));

@@ -1,5 +1,6 @@
 // flock(2); record locks of fcntl(2).
 #include "syscalls/lock.h"
+#include "state/saved.h"
 
 #include <sys/file.h>
 
@@ -54,7 +55,11 @@ struct NotedWait {
     if (owner) FileLocks::end_wait(*owner);
     owner.reset();
   }
+  // Noted again by the call itself, which looks at its lock first.
+  USK_FIELDS()
 };
+
+USK_SAVED(NotedWait, "syscalls/noted-wait")
 
 SyscallResult get_lock(Task& t, File& file, KernelFlock f, RecordLock lock, uint64_t arg) {
   if (f.type != F_RDLCK && f.type != F_WRLCK) return Err(EINVAL);

@@ -3,6 +3,7 @@
 #include <linux/membarrier.h>
 
 #include "fs/tmpfs/shmem.h"
+#include "fs/vfs/guard.h"
 #include "kernel/kernel.h"
 #include "kernel/task/access.h"
 #include "syscalls/syscalls.h"
@@ -18,6 +19,28 @@ namespace {
 int implied_prot(Task& t, int prot) {
   if ((t.personality & 0x0400000) && (prot & PROT_READ)) prot |= PROT_EXEC;
   return prot;
+}
+
+// What a policy says of memory that is to be executed, and of files that only grow.
+Result<void> ask_to_map(const MapRequest& q) {
+  const bool shared = (q.flags & MAP_TYPE) != MAP_PRIVATE;
+  if (q.file && shared && q.file->append_only() && q.file->can(File::kWrite)) return Err(EACCES);
+  if (!(q.prot & PROT_EXEC)) return {};
+  if (!q.file || (q.prot & PROT_WRITE)) TRY(installed_guard->executable_memory());
+  if (!q.file) return {};
+  return installed_guard->execute(*q.file);
+}
+
+// Memory that was mapped without PROT_EXEC comes to have it.
+Result<void> ask_to_execute(AddressSpace& mm, uint64_t addr, uint64_t length, int prot) {
+  const uint64_t end = addr + length;
+  for (const Vma& v : mm.areas()) {
+    if (v.start >= end || v.end <= addr) continue;
+    const bool gains = !(v.prot & PROT_EXEC);
+    if (gains || (prot & PROT_WRITE)) TRY(installed_guard->executable_memory());
+    if (gains && v.file) TRY(installed_guard->execute(*v.file));
+  }
+  return {};
 }
 
 }  // namespace
@@ -38,12 +61,18 @@ SyscallResult mmap(Task& t, uint64_t addr, uint64_t length, MmapProt prot, MmapF
       return Err(EPERM);
     }
   }
+  if (installed_guard) {
+    TRY(ask_to_map(q));
+    TRY(installed_guard->more_memory(length));
+  }
   TRY(t.kernel.check_memory(t, length, prot.bits, flags.bits));
   return TRY(t.mm->map(*t.cpu, q, t.memory_limits()));
 }
 
 SyscallResult mprotect(Task& t, uint64_t addr, uint64_t length, MmapProt prot) {
-  TRY(t.mm->protect(*t.cpu, addr, length, implied_prot(t, int(prot.bits))));
+  const int wanted = implied_prot(t, int(prot.bits));
+  if (installed_guard && (wanted & PROT_EXEC)) TRY(ask_to_execute(*t.mm, addr, length, wanted));
+  TRY(t.mm->protect(*t.cpu, addr, length, wanted));
   return 0;
 }
 
@@ -54,6 +83,7 @@ SyscallResult munmap(Task& t, uint64_t addr, uint64_t length) {
 
 SyscallResult brk(Task& t, uint64_t addr) {
   const uint64_t old = t.mm->current_break();
+  if (installed_guard && addr > old && !installed_guard->more_memory(addr - old)) return old;
   if (addr > old && !t.kernel.check_memory(t, addr - old, PROT_WRITE, MAP_PRIVATE)) return old;
   return t.mm->set_break(*t.cpu, addr, t.memory_limits());
 }
@@ -61,6 +91,7 @@ SyscallResult brk(Task& t, uint64_t addr) {
 SyscallResult mremap(Task& t, uint64_t old_addr, uint64_t old_length, uint64_t new_length,
                      int32_t flags, uint64_t new_addr) {
   if (new_length > old_length) {
+    if (installed_guard) TRY(installed_guard->more_memory(new_length - old_length));
     TRY(t.kernel.check_memory(t, new_length - old_length, PROT_WRITE, MAP_PRIVATE));
   }
   return TRY(

@@ -49,7 +49,9 @@ Result<std::string> get_optional(Task& t, uint64_t addr) {
 
 }  // namespace
 
-bool may_mount(Task& t) { return t.creds->capable(CAP_SYS_ADMIN, *t.ns.mounts->owner()); }
+bool may_mount(Task& t) {
+  return t.creds->capable(CAP_SYS_ADMIN, *t.ns.mounts->owner()) && ask_mount_change();
+}
 
 SyscallResult mount(Task& t, uint64_t source, UserPath target, uint64_t type, uint64_t flag_bits,
                     uint64_t data) {

@@ -5,6 +5,7 @@
 #include "fs/anon/anon_file.h"
 #include "fs/vfs/mount_context.h"
 #include "fs/vfs/path_file.h"
+#include "fs/vfs/saving.h"
 #include "syscalls/mount_args.h"
 #include "syscalls/mount_types.h"
 #include "syscalls/versioned.h"
@@ -22,17 +23,24 @@ class ContextFile final : public AnonFile {
  public:
   ContextFile(Ref<MountContext> context, Ref<const Creds> creds)
       : AnonFile("[fscontext]", O_RDWR, std::move(creds)), context_(std::move(context)) {}
+  explicit ContextFile(Blank b) : AnonFile(b) {}
   MountContext& context() { return *context_; }
   Result<size_t> read(IoOut& dst, uint64_t&) override {
     const std::string text = TRY(context_->next_message());
     if (text.size() > dst.size()) return Err(EMSGSIZE);
     return dst.put(std::as_bytes(std::span(text)));
   }
-  USK_FIELDS(context_)
+  USK_FIELDS_OF(File, context_)
+  OrFailure<void> restored(state::Restored& r) {
+    TRY(File::restored(r));
+    if (!context_) return fail("a file of nothing");
+    return {};
+  }
 
  private:
   Ref<MountContext> context_;
 };
+USK_SAVED(ContextFile, "syscalls/context-file")
 
 // The place that an *at call with flags of its own means.
 Result<Path> place(Task& t, DirFd dir, UserPath path, bool follow, bool empty) {

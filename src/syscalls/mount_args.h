@@ -10,7 +10,7 @@
 
 namespace usk::sys {
 
-// CAP_SYS_ADMIN over the caller's mount namespace.
+// CAP_SYS_ADMIN over the caller's mount namespace, and no policy that forbids changes of it.
 bool may_mount(Task& t);
 
 // MOUNT_ATTR_* as the MS_* bits that a mount keeps, and back. EINVAL: unknown bits.

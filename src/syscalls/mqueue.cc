@@ -5,6 +5,7 @@
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/kernel.h"
 #include "kernel/wait/block_on.h"
+#include "state/saved.h"
 #include "syscalls/syscalls.h"
 #include "syscalls/time_args.h"
 
@@ -41,14 +42,22 @@ SyscallResult after_wait(Task& t, const File& file, SyscallResult r) {
 struct Sending {
   bool begun = false;
   MqMessage message;
+  USK_FIELDS(begun, message)
 };
+USK_SAVED(Sending, "syscalls/mqueue-sending")
 struct Receiving {
   Ref<MqueueFile> file;
   Ref<MqReceiver> receiver;
   ~Receiving() {
-    if (receiver) file->mqueue().leave(*receiver);
+    if (receiver && file) file->mqueue().leave(*receiver);
+  }
+  USK_FIELDS(file, receiver)
+  OrFailure<void> restored(state::Restored&) {
+    if (receiver && !file) return fail("a call that waits for nothing");
+    return {};
   }
 };
+USK_SAVED(Receiving, "syscalls/mqueue-receiving")
 
 }  // namespace
 

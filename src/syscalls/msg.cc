@@ -2,6 +2,7 @@
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/kernel.h"
 #include "kernel/wait/block_on.h"
+#include "state/saved.h"
 #include "syscalls/syscalls.h"
 
 #ifndef MSG_COPY
@@ -19,15 +20,27 @@ struct Sending {
   Ref<IpcNamespace> ns;
   Ref<MsgQueue> queue;
   Message message;
+  USK_FIELDS(ns, queue, message)
+  OrFailure<void> restored(state::Restored&) {
+    if (!ns || !queue) return fail("a call that waits for nothing");
+    return {};
+  }
 };
+USK_SAVED(Sending, "syscalls/msg-sending")
 struct Receiving {
   Ref<IpcNamespace> ns;
   Ref<MsgQueue> queue;
   Ref<MsgReceiver> receiver;
   ~Receiving() {
-    if (receiver) ns->msg.leave(*receiver);
+    if (receiver && ns) ns->msg.leave(*receiver);
+  }
+  USK_FIELDS(ns, queue, receiver)
+  OrFailure<void> restored(state::Restored&) {
+    if (!ns || !queue || !receiver) return fail("a call that waits for nothing");
+    return {};
   }
 };
+USK_SAVED(Receiving, "syscalls/msg-receiving")
 
 // A message buffer: its type, then its text.
 constexpr uint64_t kTextAt = sizeof(int64_t);
@@ -49,7 +62,7 @@ SyscallResult msgget(Task& t, int32_t key, int32_t flags) {
 SyscallResult msgsnd(Task& t, int32_t id, uint64_t buf, uint64_t size, int32_t flags) {
   Sending& s = t.extra<Sending>();
   const IpcCaller who(t);
-  if (!s.ns) {  // The first time, or restored.
+  if (!s.ns) {
     s.ns = ipc_namespace(t.ns);
     const int64_t type = TRY(t.mem().get(UserPtr<const int64_t>{buf}));
     if (size > uint64_t(s.ns->msg.limits().max) || id < 0 || type < 1) return Err(EINVAL);

@@ -1,9 +1,11 @@
 // open(2), openat(2), openat2(2), creat(2).
 #include <linux/openat2.h>
 
+#include "fs/vfs/saving.h"
 #include "kernel/task/caller.h"
 #include "syscalls/lease_wait.h"
 #include "syscalls/path_args.h"
+#include "syscalls/text_file.h"
 #include "syscalls/versioned.h"
 
 namespace usk::sys {
@@ -18,7 +20,9 @@ constexpr int kKnownFlags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | 
 // A file between open() and finish_open(): a FIFO that waits for its other end.
 struct HalfOpen {
   Ref<File> file;
+  USK_FIELDS(file)
 };
+USK_SAVED(HalfOpen, "syscalls/half-open")
 
 SyscallResult open_file(Task& t, DirFd dir, UserPath path, vfs::OpenHow how) {
   const bool cloexec = how.flags & O_CLOEXEC;
@@ -29,6 +33,10 @@ SyscallResult open_file(Task& t, DirFd dir, UserPath path, vfs::OpenHow how) {
     PathArg p = TRY(get_path(t, dir, path));
     // There, even an absolute path starts at the directory.
     if (how.resolve & kInRoot) p.at = TRY(t.at(dir.n));
+    if (installed_guard && p.text == kPolicyDevice) {
+      if ((how.flags & O_ACCMODE) != O_RDONLY) return Err(EACCES);
+      return TRY(t.add_fd(TRY(text_file(t, TRY(installed_guard->state()))), cloexec));
+    }
     how.break_leases = waited_for_lease(t);
     auto opened = vfs::open(p.ctx, p.at, p.text, how);
     const bool may_wait = !(how.flags & O_NONBLOCK) && !(how.resolve & kCachedOnly);

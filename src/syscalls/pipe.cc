@@ -1,11 +1,13 @@
 // pipe(2), pipe2(2).
 #include "fs/pipe/pipe_file.h"
+#include "fs/vfs/guard.h"
 #include "syscalls/fd_pair.h"
 
 namespace usk::sys {
 
 SyscallResult pipe2(Task& t, UserPtr<int32_t> fds, CloexecFlags flags) {
   TRY(flags.only(O_CLOEXEC | O_NONBLOCK | O_DIRECT));
+  TRY(ask(Category::kCreate, "!pipe"));
   auto [reader, writer] = make_pipe(int(flags.bits), t.creds);
   return install_pair(t, reader, writer, flags.has(O_CLOEXEC), fds);
 }

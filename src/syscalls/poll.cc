@@ -1,6 +1,7 @@
 // poll(2), ppoll(2), select(2), pselect(2).
 #include <bit>
 
+#include "fs/vfs/saving.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
 #include "syscalls/signal_mask.h"
@@ -13,7 +14,22 @@ namespace {
 struct PollState {
   std::vector<pollfd> fds;
   std::vector<Ref<File>> files;
+
+  template <class A>
+  void fields(A& ar) {
+    std::vector<std::pair<int, short>> asked;
+    for (const pollfd& p : fds) asked.emplace_back(p.fd, p.events);
+    ar.all("fds, files", asked, files);
+    if constexpr (A::kLoading) {
+      for (auto [fd, events] : asked) fds.push_back({fd, events, 0});
+    }
+  }
+  OrFailure<void> restored(state::Restored&) {
+    if (fds.size() != files.size()) return fail("another number of files");
+    return {};
+  }
 };
+USK_SAVED(PollState, "syscalls/poll-state")
 
 int look(PollState& s) {
   int ready = 0;
@@ -124,9 +140,24 @@ struct SelectState {
     int fd;
     Ref<File> file;
     PollMask events;
+    USK_FIELDS(fd, file, events)
   };
   std::vector<Item> items;
+
+  USK_FIELDS(count, wanted, items)
+  OrFailure<void> restored(state::Restored&) {
+    const size_t words = (size_t(std::clamp(count, 0, kMaxSelect)) + 63) / 64;
+    for (int k = 0; k < 3; k++) {
+      if (wanted[k].size() != words) return fail("a set of another size");
+      got[k].assign(words, 0);
+    }
+    for (const Item& item : items) {
+      if (!item.file || item.fd < 0 || item.fd >= count) return fail("a file of no set");
+    }
+    return {};
+  }
 };
+USK_SAVED(SelectState, "syscalls/select-state")
 
 Result<void> read_sets(Task& t, SelectState& s, int count, const UserPtr<uint64_t> (&sets)[3]) {
   static constexpr PollMask kEvents[3] = {POLLIN | POLLRDNORM | POLLRDBAND,

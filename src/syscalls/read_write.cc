@@ -237,6 +237,7 @@ SyscallResult pwritev(Task& t, Fd fd, UserIov iov, uint64_t low, uint64_t high) 
 
 SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
   Ref<File> file = TRY(t.file(fd.n));
+  if (installed_guard) TRY(installed_guard->request(*file, cmd));
   switch (cmd) {
     case 0x5451 /* FIOCLEX */: TRY(t.fds->set_cloexec(fd.n, true)); return 0;
     case 0x5450 /* FIONCLEX */: TRY(t.fds->set_cloexec(fd.n, false)); return 0;

@@ -2,6 +2,7 @@
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/kernel.h"
 #include "kernel/wait/block_on.h"
+#include "state/saved.h"
 #include "syscalls/syscalls.h"
 #include "syscalls/time_args.h"
 
@@ -17,9 +18,15 @@ struct Waiting {
   Ref<IpcNamespace> ns;
   Ref<SemWaiter> waiter;
   ~Waiting() {
-    if (waiter) ns->sem.leave(*waiter);
+    if (waiter && ns) ns->sem.leave(*waiter);
+  }
+  USK_FIELDS(ns, waiter)
+  OrFailure<void> restored(state::Restored&) {
+    if (!ns || !waiter) return fail("a call that waits for nothing");
+    return {};
   }
 };
+USK_SAVED(Waiting, "syscalls/sem-waiting")
 
 Result<void> begin(Task& t, Waiting& w, int32_t id, uint64_t user_ops, uint32_t count,
                    UserPtr<const KernelTimespec> timeout) {
@@ -53,7 +60,7 @@ SyscallResult semget(Task& t, int32_t key, int32_t count, int32_t flags) {
 SyscallResult semtimedop(Task& t, int32_t id, uint64_t ops, uint32_t count,
                          UserPtr<const KernelTimespec> timeout) {
   Waiting& w = t.extra<Waiting>();
-  if (!w.ns) {  // The first time, or restored.
+  if (!w.ns) {
     auto done = begin(t, w, id, ops, count, timeout);
     if (done) return 0;
     if (!w.waiter) return std::unexpected(done.error());

@@ -1,6 +1,7 @@
 // shmget(2), shmat(2), shmdt(2), shmctl(2).
 #include <sys/mman.h>
 
+#include "fs/vfs/guard.h"
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/kernel.h"
 #include "syscalls/syscalls.h"
@@ -63,7 +64,10 @@ SyscallResult shmat(Task& t, int32_t id, uint64_t addr, int32_t flags) {
   MapRequest q = TRY(place(addr, flags));
   q.prot = flags & SHM_RDONLY ? PROT_READ : PROT_READ | PROT_WRITE;
   uint32_t access = flags & SHM_RDONLY ? 0444 : 0666;
-  if (flags & SHM_EXEC) q.prot |= PROT_EXEC, access |= 0111;
+  if (flags & SHM_EXEC) {
+    if (installed_guard) TRY(installed_guard->executable_memory());
+    q.prot |= PROT_EXEC, access |= 0111;
+  }
   const Ref<IpcNamespace> ns = ipc_namespace(t.ns);
   Ref<ShmFile> file = TRY(ns->shm.open(IpcCaller(t), ns, id, access));
   q.length = file->segment_size();

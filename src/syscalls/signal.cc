@@ -4,6 +4,7 @@
 #include "kernel/kernel.h"
 #include "kernel/signal/deliver.h"
 #include "kernel/time/posix_timers.h"
+#include "state/saved.h"
 #include "syscalls/signal_mask.h"
 #include "syscalls/time_args.h"
 
@@ -111,9 +112,19 @@ SyscallResult rt_sigpending(Task& t, UserPtr<uint64_t> set, uint64_t size) {
   return 0;
 }
 
+namespace {
+
+struct TimedWait {
+  SignalSet wanted = 0;
+  USK_FIELDS(wanted)
+};
+USK_SAVED(TimedWait, "syscalls/timed-wait")
+
+}  // namespace
+
 SyscallResult rt_sigtimedwait(Task& t, UserPtr<const uint64_t> set, UserPtr<siginfo_t> info,
                               UserPtr<const KernelTimespec> timeout, uint64_t size) {
-  SignalSet& wanted = t.extra<SignalSet>();
+  SignalSet& wanted = t.extra<TimedWait>().wanted;
   if (t.frame.first) {
     wanted = TRY(get_sigset(t, set, size)) & ~kUnblockable;
     t.deadline(TRY(get_timeout(t, timeout)));

@@ -1,4 +1,5 @@
 // signalfd(2).
+#include "fs/vfs/guard.h"
 #include "kernel/signal/signal_file.h"
 #include "syscalls/signal_mask.h"
 
@@ -9,6 +10,7 @@ SyscallResult signalfd4(Task& t, Fd fd, UserPtr<const uint64_t> mask, uint64_t s
   TRY(flags.only(O_CLOEXEC | O_NONBLOCK));
   const SignalSet set = TRY(get_sigset(t, mask, size)) & ~kUnblockable;
   if (fd.n == -1) {
+    TRY(ask(Category::kCreate, "!signalfd"));
     auto file = make_ref<SignalFile>(t, set, flags.has(O_NONBLOCK));
     return TRY(t.add_fd(file, flags.has(O_CLOEXEC)));
   }

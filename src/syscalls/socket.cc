@@ -49,6 +49,7 @@ SyscallResult socketpair(Task& t, int32_t family, uint32_t type, int32_t protoco
                          UserPtr<int32_t> fds) {
   const int kind = TRY(socket_type(type));
   TRY(check_family(family));
+  if (family == AF_UNIX) TRY(ask(Category::kNetBind, "!unnamed"));
   TaskCaller caller(t);
   auto [a, b] = TRY(UnixSocket::make_pair(caller, UnixNamespace::of(t.ns.net->id()), kind, protocol,
                                           int(type & kTypeFlags)));

@@ -16,6 +16,9 @@ Result<void> get_rights(Task& t, std::span<const std::byte> body, ControlData& c
     int fd;
     memcpy(&fd, body.data(), sizeof fd);
     control.files.push_back(TRY(t.fds->get(fd)));
+    if (installed_guard) {
+      TRY(installed_guard->passing(Category::kSendfd, *control.files.back()));
+    }
   }
   return {};
 }
@@ -87,6 +90,9 @@ Result<void> put_rights(Task& t, std::vector<Ref<File>>& files, bool cloexec, Co
                         int& flags) {
   const uint64_t room = out.left();
   const uint64_t fit = room > sizeof(cmsghdr) ? (room - sizeof(cmsghdr)) / sizeof(int) : 0;
+  if (installed_guard) {
+    for (const Ref<File>& f : files) TRY(installed_guard->passing(Category::kRecvfd, *f));
+  }
   std::vector<int> fds;
   while (fds.size() < std::min<uint64_t>(fit, files.size())) {
     auto fd = t.add_fd(files[fds.size()], cloexec);
@@ -166,6 +172,7 @@ Result<Path> TaskSocketNames::find_socket_node(std::string_view path) {
   const std::string name(path);
   const WalkContext ctx = t_.walk_context();
   Path place = TRY(walk(ctx, ctx.cwd, name, kFollow));
+  TRY(ask(Category::kNetConnect, place));
   TRY(vfs::access(ctx, place, kMayWrite));
   return place;
 }

@@ -1,4 +1,5 @@
 // send(2), recv(2), sendmsg(2), recvmsg(2), sendmmsg(2), recvmmsg(2).
+#include "fs/vfs/saving.h"
 #include "kernel/signal/send.h"
 #include "kernel/wait/block_on.h"
 #include "syscalls/socket_args.h"
@@ -9,6 +10,29 @@ namespace {
 
 constexpr uint32_t kMaxMessages = 1024;  // Linux: UIO_MAXIOV
 
+// How the parts of a message that carry objects are saved.
+struct SavedControl {
+  std::vector<Ref<File>> files;
+  std::optional<SocketCreds> creds;
+  std::vector<std::tuple<int, int, std::string>> others;
+  USK_FIELDS(files, creds, others)
+
+  SavedControl() = default;
+  explicit SavedControl(const ControlData& c) : files(c.files), creds(c.creds) {
+    for (const auto& o : c.others) others.emplace_back(o.level, o.type, o.bytes);
+  }
+  ControlData data() const {
+    ControlData c;
+    c.files = files;
+    c.creds = creds;
+    for (const auto& [level, type, bytes] : others) c.others.push_back({level, type, bytes});
+    return c;
+  }
+  bool is_valid() const {
+    return std::ranges::all_of(files, [](const Ref<File>& file) { return bool(file); });
+  }
+};
+
 // One message of a call, kept while it waits.
 struct Message {
   bool ready = false;  // The guest's structures were read.
@@ -18,11 +42,46 @@ struct Message {
   int64_t done = 0;
   // Received so far, with MSG_WAITALL.
   Socket::Received got;
+
+  template <class A>
+  void fields(A& ar) {
+    std::vector<std::pair<uint64_t, uint64_t>> parts;
+    for (const iovec& v : buffers.parts()) parts.emplace_back(uint64_t(v.iov_base), v.iov_len);
+    SavedControl sent(control), received(got.control);
+    ar.all("ready, buffers, to, control, done, got.bytes, got.flags, got.from, got.control", ready,
+           parts, to, sent, done, got.bytes, got.flags, got.from, received);
+    if constexpr (A::kLoading) {
+      if (!ar.failed() && !load(parts, sent, received)) ar.fail("a message that cannot be");
+    }
+  }
+
+ private:
+  bool load(const std::vector<std::pair<uint64_t, uint64_t>>& parts, const SavedControl& sent,
+            const SavedControl& received) {
+    constexpr uint64_t kMost = 0x7ffff000;  // MAX_RW_COUNT
+    std::vector<iovec> all;
+    uint64_t total = 0;
+    for (auto [addr, length] : parts) {
+      if (length > kMost - total) return false;
+      total += length;
+      all.push_back({reinterpret_cast<void*>(addr), length});
+    }
+    if (done < 0 || uint64_t(done) > total || !sent.is_valid() || !received.is_valid())
+      return false;
+    buffers = UserBuffers(std::move(all));
+    control = sent.data();
+    got.control = received.data();
+    return true;
+  }
 };
+USK_SAVED(Message, "syscalls/message")
+
 struct Messages {
   Message current;
   uint32_t finished = 0;
+  USK_FIELDS(current, finished)
 };
+USK_SAVED(Messages, "syscalls/messages")
 
 uint64_t address_of(const void* p) { return reinterpret_cast<uint64_t>(p); }
 

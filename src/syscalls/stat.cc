@@ -29,9 +29,23 @@ KernelStat to_stat(const Task& t, const Attr& a) {
   return s;
 }
 
-SyscallResult put_stat(Task& t, Inode& inode, UserPtr<KernelStat> buf) {
-  TRY(t.mem().put(buf, to_stat(t, TRY(inode.getattr()))));
+SyscallResult put_stat(Task& t, const Path& place, UserPtr<KernelStat> buf) {
+  TRY(ask(Category::kStat, place));
+  TRY(t.mem().put(buf, to_stat(t, TRY(place.inode().getattr()))));
   return 0;
+}
+
+// "/dev/syd/COMMAND" (syd(2)): what is shown of a command that was obeyed. Nothing: another path.
+Result<std::optional<Attr>> policy_command(Task& t, UserPath path) {
+  if (!installed_guard || path.addr == 0) return std::nullopt;
+  const auto done = installed_guard->command(TRY(t.mem().get_path(path)));
+  if (!done) return std::nullopt;
+  TRY(*done);
+  Attr a;
+  a.mode = S_IFCHR | 0666;
+  a.rdev = makedev(3, 0);  // The version of the commands.
+  a.atime = a.mtime = a.ctime = a.btime = {1, 0};
+  return a;
 }
 
 constexpr uint32_t kStatFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
@@ -39,25 +53,37 @@ constexpr uint32_t kStatFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY
 }  // namespace
 
 SyscallResult stat(Task& t, UserPath path, UserPtr<KernelStat> buf) {
+  if (const auto a = TRY(policy_command(t, path))) {
+    TRY(t.mem().put(buf, to_stat(t, *a)));
+    return 0;
+  }
   const Place p = TRY(get_place(t, DirFd{AT_FDCWD}, path, 0));
-  return put_stat(t, p.path.inode(), buf);
+  return put_stat(t, p.path, buf);
 }
 
 SyscallResult lstat(Task& t, UserPath path, UserPtr<KernelStat> buf) {
+  if (const auto a = TRY(policy_command(t, path))) {
+    TRY(t.mem().put(buf, to_stat(t, *a)));
+    return 0;
+  }
   const Place p = TRY(get_place(t, DirFd{AT_FDCWD}, path, AT_SYMLINK_NOFOLLOW));
-  return put_stat(t, p.path.inode(), buf);
+  return put_stat(t, p.path, buf);
 }
 
 SyscallResult fstat(Task& t, Fd fd, UserPtr<KernelStat> buf) {
   Ref<File> file = TRY(t.file_or_path(fd.n));
-  return put_stat(t, file->inode(), buf);
+  return put_stat(t, file->path(), buf);
 }
 
 SyscallResult newfstatat(Task& t, DirFd dir, UserPath path, UserPtr<KernelStat> buf,
                          AtFlags flags) {
   TRY(flags.only(kStatFlags | AT_STATX_SYNC_TYPE));
+  if (const auto a = TRY(policy_command(t, path))) {
+    TRY(t.mem().put(buf, to_stat(t, *a)));
+    return 0;
+  }
   const Place p = TRY(get_place(t, dir, path, flags.bits));
-  return put_stat(t, p.path.inode(), buf);
+  return put_stat(t, p.path, buf);
 }
 
 namespace {
@@ -96,7 +122,12 @@ SyscallResult statx(Task& t, DirFd dir, UserPath path, AtFlags flags, uint32_t m
   if (mask & STATX__RESERVED) return Err(EINVAL);
   TRY(flags.only(kStatFlags | AT_STATX_SYNC_TYPE));
   if ((flags.bits & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE) return Err(EINVAL);
+  if (const auto a = TRY(policy_command(t, path))) {
+    TRY(t.mem().put(buf, to_statx(t, Path(), *a, false)));
+    return 0;
+  }
   const Place p = TRY(get_place(t, dir, path, flags.bits));
+  TRY(ask(Category::kStat, p.path));
   TRY(t.mem().put(buf,
                   to_statx(t, p.path, TRY(p.path.inode().getattr()), mask & STATX_MNT_ID_UNIQUE)));
   return 0;
@@ -119,12 +150,14 @@ Ref<const Creds> real_creds(const Creds& c) {
 SyscallResult check_access(Task& t, DirFd dir, UserPath path, int32_t mode, uint32_t flags) {
   if (mode & ~(R_OK | W_OK | X_OK)) return Err(EINVAL);
   if (flags & ~uint32_t(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) return Err(EINVAL);
+  if (TRY(policy_command(t, path))) return 0;
   // The walk, too, is that of the real user.
   PathArg p = TRY(get_path(t, dir, path));
   if (!(flags & AT_EACCESS)) p.ctx.creds = real_creds(*t.creds);
   const uint32_t walk_flags = (flags & AT_SYMLINK_NOFOLLOW ? 0u : uint32_t(kFollow)) |
                               (flags & AT_EMPTY_PATH ? uint32_t(kEmptyPath) : 0u);
   const Path place = TRY(p.walk(walk_flags));
+  TRY(ask(Category::kStat, place));
   if (mode != F_OK) TRY(vfs::access(p.ctx, place, uint32_t(mode)));
   return 0;
 }
@@ -144,6 +177,7 @@ SyscallResult faccessat2(Task& t, DirFd dir, UserPath path, int32_t mode, AtFlag
 namespace {
 
 SyscallResult put_statfs(Task& t, const Path& place, UserPtr<struct statfs> buf) {
+  TRY(ask(Category::kStat, place));
   const FsStat f = TRY(vfs::statfs(place));
   struct statfs s{};
   s.f_type = long(f.type), s.f_bsize = long(f.bsize);
@@ -184,7 +218,8 @@ SyscallResult no_attributes(Task& t, DirFd dir, UserPath path, uint64_t size, At
   TRY(flags.only(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
   if (size > 4096) return Err(E2BIG);
   if (size < kOldest) return Err(EINVAL);
-  TRY(get_place(t, dir, path, flags.bits));
+  const Place p = TRY(get_place(t, dir, path, flags.bits));
+  TRY(ask(Category::kStat, p.path));
   return Err(EOPNOTSUPP);
 }
 

@@ -5,6 +5,7 @@
 #include "kernel/kernel.h"
 #include "kernel/task/access.h"
 #include "kernel/task/exit.h"
+#include "state/saved.h"
 #include "syscalls/time_args.h"
 
 namespace usk {
@@ -172,7 +173,9 @@ struct ClockSleep {
   ~ClockSleep() {
     if (timer) timer_service().disarm(*timer);
   }
+  USK_FIELDS(until)  // The call arms its timer again.
 };
+USK_SAVED(ClockSleep, "syscalls/clock-sleep")
 
 SyscallResult sleep_on_realtime(Task& t, int64_t until) {
   ClockSleep& s = t.extra<ClockSleep>();

@@ -1,6 +1,7 @@
 // timerfd_create(2), timerfd_settime(2), timerfd_gettime(2).
 #include "fs/anon/timerfd.h"
 
+#include "fs/vfs/guard.h"
 #include "syscalls/syscalls.h"
 
 namespace usk::sys {
@@ -16,6 +17,7 @@ Result<Ref<TimerFd>> timer_file(Task& t, Fd fd) {
 
 SyscallResult timerfd_create(Task& t, int32_t clock, CloexecFlags flags) {
   TRY(flags.only(TFD_CLOEXEC | TFD_NONBLOCK));
+  TRY(ask(Category::kCreate, "!timerfd"));
   auto timer = TRY(TimerFd::make(clock, int(flags.bits), t.creds));
   return TRY(t.add_fd(std::move(timer), flags.has(TFD_CLOEXEC)));
 }

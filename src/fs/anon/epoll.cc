@@ -4,6 +4,7 @@
 
 #include "fs/vfs/file_system.h"
 #include "fs/vfs/inode.h"
+#include "fs/vfs/saving.h"
 
 namespace usk {
 namespace {
@@ -13,6 +14,8 @@ constexpr uint32_t kExclusiveBits =
     EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 
 }  // namespace
+
+USK_SAVED(EpollFile, "fs/anon/epoll")
 
 EpollFile::EpollFile(Ref<const Creds> creds)
     : AnonFile("[eventpoll]", O_RDWR, std::move(creds)), node_(make_ref<EpollNode>()) {}
@@ -158,23 +161,17 @@ size_t EpollFile::item_count() {
   return items_.size();
 }
 
-void EpollFile::reattach(const std::function<Ref<File>(uint64_t)>& find) {
-  std::map<EpollKey, Ref<EpollItem>> items;
-  {
-    Lock lock(mu_);
-    std::erase_if(items_, [&](auto& entry) { return !find(entry.first.first); });
-    items = items_;
-  }
-  for (auto& [key, item] : items) {
-    Ref<File> file = find(key.first);
-    if (auto* set = dynamic_cast<EpollFile*>(file.get())) {
-      item->child = set->node_;
-      CHECK(EpollNode::link(*node_, *set->node_));  // It was allowed before.
+OrFailure<void> EpollFile::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  if (!node_) return fail("a set of nothing");
+  Lock lock(mu_);
+  for (const auto& [key, item] : items_) {
+    if (!item || item->fd != key.second || item->file_id != key.first ||
+        !item->belongs_to(*node_)) {
+      return fail("an item that is not its own");
     }
-    const bool look = item->restore(node_, *file);
-    item->attach(*file);
-    if (look) item->look(*file);
   }
+  return {};
 }
 
 }  // namespace usk

@@ -1,6 +1,5 @@
 // epoll(7)
 #pragma once
-#include <functional>
 #include <map>
 
 #include "fs/anon/anon_file.h"
@@ -20,6 +19,7 @@ class EpollFile final : public AnonFile {
   static constexpr size_t kMaxItems = 400'000;
 
   explicit EpollFile(Ref<const Creds> creds);
+  explicit EpollFile(Blank b) : AnonFile(b) {}
   ~EpollFile() override;
 
   // epoll_ctl(2). The caller has resolved `target` from `fd`; `event` is unused by DEL.
@@ -36,11 +36,8 @@ class EpollFile final : public AnonFile {
   std::string fdinfo() const override EXCLUDES(mu_);
   size_t item_count() EXCLUDES(mu_);
 
-  // After a restore: registers with the files again, found by their ids. An edge that was
-  // reported before the save is not reported again.
-  void reattach(const std::function<Ref<File>(uint64_t)>& find) EXCLUDES(mu_);
-
-  USK_FIELDS(items_)
+  USK_FIELDS_OF(File, node_, items_)
+  OrFailure<void> restored(state::Restored& r) EXCLUDES(mu_);
 
  private:
   Result<void> add(const Ref<File>& target, int fd, const epoll_event& event) EXCLUDES(mu_);
@@ -50,7 +47,7 @@ class EpollFile final : public AnonFile {
   Result<void> remove(const Ref<File>& target, int fd) EXCLUDES(mu_);
   void drop_dead_locked() REQUIRES(mu_);
 
-  const Ref<EpollNode> node_;
+  Ref<EpollNode> node_;  // Never changes.
   mutable Mutex<Rank::kEpoll> mu_;
   std::map<EpollKey, Ref<EpollItem>> items_ GUARDED_BY(mu_);
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "fs/vfs/saving.h"
+
 namespace usk {
 namespace {
 
@@ -9,6 +11,31 @@ namespace {
 constexpr uint32_t kHowBits = EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE;
 
 }  // namespace
+
+USK_SAVED(EpollNode, "fs/anon/epoll-node")
+USK_SAVED(EpollItem, "fs/anon/epoll-item")
+
+OrFailure<void> EpollNode::restored(state::Restored&) {
+  Lock lock(mu_);
+  for (const Ref<EpollItem>& item : ready_) {
+    if (!item || !item->on_list_ || item->node_.get() != this)
+      return fail("ready, and not its own");
+  }
+  return {};
+}
+
+OrFailure<void> EpollItem::restored(state::Restored&) {
+  if (!node_) return fail("an item of no set");
+  if (dead_) {
+    file_ = nullptr;
+    return {};
+  }
+  if (!file_ || file_->id() != file_id) return fail("an item of no file");
+  if (child && !EpollNode::link(*node_, *child)) return fail("sets within themselves");
+  attach(*file_);
+  if (!(event_.events & EPOLLET)) look(*file_);
+  return {};
+}
 
 bool EpollNode::push(EpollItem& item, PollMask events) {
   Lock lock(mu_);
@@ -164,12 +191,6 @@ void EpollItem::attach(File& file) {
   file.release_queue().add(self, File::kReleased);
   file.queue().add(self, ~File::kReleased, exclusive);
   if (node_->is_dead(*this)) detach(file);  // Removed by another thread already.
-}
-
-bool EpollItem::restore(Ref<EpollNode> node, File& file) {
-  node_ = std::move(node);
-  file_ = &file;
-  return std::exchange(on_list_, false) || !(event_.events & EPOLLET);
 }
 
 void EpollItem::look(File& file) {

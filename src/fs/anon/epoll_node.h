@@ -71,6 +71,9 @@ class EpollNode final : public RefCounted {
   static Result<void> link(EpollNode& parent, EpollNode& child);
   static void unlink(EpollNode& parent, EpollNode& child);
 
+  USK_FIELDS(ready_, dead_, closed_)
+  OrFailure<void> restored(state::Restored&) EXCLUDES(mu_);
+
  private:
   friend class EpollNesting;
   void put_back_locked(const Taken& taken, End end) REQUIRES(mu_);
@@ -90,6 +93,8 @@ class EpollItem final : public Waiter {
  public:
   EpollItem(Ref<EpollNode> node, File& file, int fd, const epoll_event& event);
 
+  explicit EpollItem(Blank) : fd(-1), file_id(0), file_(nullptr), event_() {}
+
   void notify(PollMask events) override;
   bool notify_exclusive(PollMask events) override;
 
@@ -99,15 +104,17 @@ class EpollItem final : public Waiter {
   void look(File& file);
   void detach(File& file);
 
-  // After a load, before attach(): takes up its set and file. Whether it is to be looked at.
-  bool restore(Ref<EpollNode> node, File& file);
+  bool belongs_to(const EpollNode& node) const { return node_.get() == &node; }
 
   int fd;
   uint64_t file_id;
   Ref<EpollNode> child;  // Of the file, if it is an epoll set itself.
   Charge charge;
 
-  USK_FIELDS(fd, file_id, event_, on_list_)
+  USK_FIELDS(fd, file_id, child, node_, file_, event_, generation_, on_list_, dead_, charge)
+  // When all files are whole. An edge that was reported is not reported again.
+  static constexpr int kRestoreStage = 10;
+  OrFailure<void> restored(state::Restored&);
 
  private:
   friend class EpollNode;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/id_counter.h"
+#include "fs/vfs/saving.h"
 
 namespace usk {
 namespace {
@@ -13,6 +14,8 @@ int next_eventfd_id() {
 }
 
 }  // namespace
+
+USK_SAVED(EventFd, "fs/anon/eventfd")
 
 EventFd::EventFd(uint64_t count, bool semaphore, int flags, Ref<const Creds> creds)
     : AnonFile("[eventfd]", O_RDWR | (flags & O_NONBLOCK), std::move(creds)),

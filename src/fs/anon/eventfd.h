@@ -10,6 +10,8 @@ class EventFd final : public AnonFile {
  public:
   EventFd(uint64_t count, bool semaphore, int flags, Ref<const Creds> creds);
 
+  explicit EventFd(Blank b) : AnonFile(b), semaphore_(false), id_(0), count_(0) {}
+
   Result<size_t> read(IoOut& dst, uint64_t& pos) override EXCLUDES(mu_);
   Result<size_t> write(IoIn& src, uint64_t& pos) override EXCLUDES(mu_);
   PollMask poll() override EXCLUDES(mu_);
@@ -17,7 +19,7 @@ class EventFd final : public AnonFile {
   // Adds from inside the kernel (asynchronous I/O); stops one short of overflow.
   void signal(uint64_t n) EXCLUDES(mu_);
 
-  USK_FIELDS(semaphore_, id_, count_)
+  USK_FIELDS_OF(File, semaphore_, id_, count_)
 
  private:
   bool semaphore_;

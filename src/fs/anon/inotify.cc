@@ -7,6 +7,7 @@
 #include "fs/vfs/caller.h"
 #include "fs/vfs/dentry.h"
 #include "fs/vfs/file_system.h"
+#include "fs/vfs/saving.h"
 
 namespace usk {
 namespace {
@@ -17,9 +18,19 @@ constexpr uint32_t kKnown = IN_ALL_EVENTS | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNO
 
 }  // namespace
 
+USK_SAVED(InotifyFile, "fs/anon/inotify")
+
+OrFailure<void> InotifyFile::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  if (!events_) return fail("no queue");
+  return {};
+}
+
 InotifyFile::InotifyFile(int flags, Ref<const Creds> creds)
     : AnonFile("inotify", O_RDONLY | (flags & O_NONBLOCK), std::move(creds)),
       events_(make_ref<InotifyQueue>()) {}
+
+InotifyFile::InotifyFile(Blank b) : AnonFile(b) {}
 
 InotifyFile::~InotifyFile() { events_->close(); }
 

@@ -16,6 +16,7 @@ class InotifyFile final : public AnonFile {
   static constexpr size_t kMaxEvents = 16384;
 
   InotifyFile(int flags, Ref<const Creds> creds);
+  explicit InotifyFile(Blank b);
   ~InotifyFile() override;
 
   // inotify_add_watch(2) of the inode at `place`; the caller has resolved the path as
@@ -30,7 +31,8 @@ class InotifyFile final : public AnonFile {
   Result<int64_t> ioctl(Caller& caller, uint32_t cmd, uint64_t arg) override;
   std::string fdinfo() const override;
 
-  USK_FIELDS(events_)
+  USK_FIELDS_OF(File, events_)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   Ref<InotifyQueue> events_;

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "fs/anon/inotify.h"
+#include "fs/vfs/saving.h"
 
 namespace usk {
 namespace {
@@ -15,6 +16,32 @@ constexpr uint32_t kAlways = IN_UNMOUNT | IN_IGNORED;
 size_t cost_of(const InotifyEvent& event) { return kEventCost + event.name.size(); }
 
 }  // namespace
+
+USK_SAVED(InotifyQueue, "fs/anon/inotify-queue")
+USK_SAVED(InotifyWatch, "fs/anon/inotify-watch")
+
+OrFailure<void> InotifyQueue::restored(state::Restored&) {
+  Lock lock(mu_);
+  for (const InotifyEvent& event : events_) {
+    if (event.mask == IN_Q_OVERFLOW) continue;
+    if (!kernel_memory().charge(cost_of(event))) return fail("too many events");
+    charged_ += cost_of(event);
+  }
+  for (const auto& [wd, watch] : watches_) {
+    const Ref<Inode> inode = watch ? watch->inode() : nullptr;
+    if (!inode || watch->wd() != wd) return fail("a watch of nothing");
+    if (!by_inode_.emplace(inode.get(), wd).second) return fail("an inode that is watched twice");
+  }
+  return {};
+}
+
+OrFailure<void> InotifyWatch::restored(state::Restored&) {
+  if (!queue_) return fail("a watch for nobody");
+  const Ref<Inode> watched = inode();
+  key_ = watched.get();
+  if (watched) watched->marks().add(Ref<InotifyWatch>::share(this));
+  return {};
+}
 
 size_t InotifyEvent::size() const {
   constexpr size_t kHeader = sizeof(inotify_event);

@@ -46,7 +46,8 @@ class InotifyQueue final : public RefCounted {
   void close() EXCLUDES(mu_);
   std::vector<Ref<InotifyWatch>> watches() EXCLUDES(mu_);
 
-  USK_FIELDS(events_, watches_, last_wd_)
+  USK_FIELDS(events_, watches_, last_wd_, closed_)
+  OrFailure<void> restored(state::Restored&) EXCLUDES(mu_);
 
  private:
   Result<int> change_locked(InotifyWatch& watch, uint32_t mask) REQUIRES(mu_);
@@ -68,6 +69,8 @@ class InotifyWatch final : public InodeMark {
  public:
   InotifyWatch(Ref<InotifyQueue> queue, Ref<Inode> inode, int wd, uint32_t mask);
 
+  explicit InotifyWatch(Blank) : wd_(0), key_(nullptr), mask_(0) {}
+
   uint32_t mask() const override { return mask_.load(std::memory_order_relaxed); }
   void set_mask(uint32_t mask) { mask_.store(mask, std::memory_order_relaxed); }
   bool excludes_unlinked() const override { return mask() & IN_EXCL_UNLINK; }
@@ -81,7 +84,8 @@ class InotifyWatch final : public InodeMark {
   Ref<Inode> take_inode() EXCLUDES(mu_);
   Charge charge;
 
-  USK_FIELDS(wd_, mask_, inode_)
+  USK_FIELDS(queue_, wd_, mask_, fired_, inode_, charge)
+  OrFailure<void> restored(state::Restored&);
 
  private:
   void end();

@@ -5,6 +5,7 @@
 
 #include "fs/anon/timerfd_core.h"
 #include "fs/vfs/caller.h"
+#include "fs/vfs/saving.h"
 
 #ifndef TFD_IOC_SET_TICKS
 #define TFD_IOC_SET_TICKS _IOW('T', 0, uint64_t)
@@ -29,6 +30,9 @@ bool is_valid(const timespec& t) {
 
 }  // namespace
 
+USK_SAVED(TimerFd, "fs/anon/timerfd")
+USK_SAVED(TimerFdCore, "fs/anon/timerfd-core")
+
 Result<Ref<TimerFd>> TimerFd::make(clockid_t clock, int flags, Ref<const Creds> creds) {
   switch (clock) {
     case CLOCK_REALTIME:
@@ -46,6 +50,8 @@ Result<Ref<TimerFd>> TimerFd::make(clockid_t clock, int flags, Ref<const Creds> 
 TimerFd::TimerFd(clockid_t clock, int flags, Ref<const Creds> creds)
     : AnonFile("[timerfd]", O_RDWR | flags, std::move(creds)),
       core_(make_ref<TimerFdCore>(clock)) {}
+
+TimerFd::TimerFd(Blank b) : AnonFile(b) {}
 
 TimerFd::~TimerFd() {
   if (clock_watch_) timer_service().clock_set_queue().remove(clock_watch_.get());
@@ -88,10 +94,13 @@ Result<int64_t> TimerFd::ioctl(Caller& caller, uint32_t cmd, uint64_t arg) {
 
 std::string TimerFd::fdinfo() const { return core_->fdinfo(); }
 
-void TimerFd::reattach() {
+OrFailure<void> TimerFd::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  if (!core_ || !core_->is_valid()) return fail("no timer");
   clock_watch_ = make_ref<ClockWatch>(core_);
   timer_service().clock_set_queue().add(clock_watch_, POLLIN);
   core_->rearm();
+  return {};
 }
 
 }  // namespace usk

@@ -15,6 +15,7 @@ class TimerFd final : public AnonFile {
  public:
   // EINVAL for a clock that timers cannot have; EPERM for an alarm clock without CAP_WAKE_ALARM.
   static Result<Ref<TimerFd>> make(clockid_t clock, int flags, Ref<const Creds> creds);
+  explicit TimerFd(Blank b);
   ~TimerFd() override;
 
   // timerfd_settime(2); returns what was set before. ECANCELED (and the timer is set): the clock
@@ -31,10 +32,10 @@ class TimerFd final : public AnonFile {
   WaitQueue& queue() override;
   Result<int64_t> ioctl(Caller& caller, uint32_t cmd, uint64_t arg) override;
   std::string fdinfo() const override;
-  // After a restore: arms the timer and listens for clock changes again.
-  void reattach();
 
-  USK_FIELDS(core_)
+  USK_FIELDS_OF(File, core_)
+  // Arms the timer and listens for changes of the clock again.
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   TimerFd(clockid_t clock, int flags, Ref<const Creds> creds);

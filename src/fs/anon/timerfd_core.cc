@@ -26,6 +26,14 @@ bool TimerFdCore::is_alarm() const {
   return clock_ == CLOCK_REALTIME_ALARM || clock_ == CLOCK_BOOTTIME_ALARM;
 }
 
+bool TimerFdCore::is_valid() {
+  auto may_arm = [](clockid_t c) {
+    return c == CLOCK_REALTIME || c == CLOCK_MONOTONIC || c == CLOCK_BOOTTIME;
+  };
+  Lock lock(mu_);
+  return may_arm(base_clock()) && may_arm(timer_clock_) && expiry_ >= 0 && interval_ >= 0;
+}
+
 clockid_t TimerFdCore::base_clock() const {
   if (clock_ == CLOCK_REALTIME_ALARM) return CLOCK_REALTIME;
   if (clock_ == CLOCK_BOOTTIME_ALARM) return CLOCK_BOOTTIME;

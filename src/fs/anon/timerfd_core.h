@@ -14,6 +14,10 @@ class TimerFdCore final : public TimerClient {
  public:
   explicit TimerFdCore(clockid_t clock) : clock_(clock) {}
 
+  explicit TimerFdCore(Blank) : clock_(CLOCK_MONOTONIC) {}
+  // Of a loaded one: whether its clocks are such as timers may have.
+  bool is_valid() EXCLUDES(mu_);
+
   struct Set {
     itimerspec before;
     bool cancelled;

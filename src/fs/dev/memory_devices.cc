@@ -7,6 +7,7 @@
 #include <array>
 
 #include "fs/vfs/caller.h"
+#include "fs/vfs/saving.h"
 #include "fs/vfs/special_open.h"
 #include "host/random.h"
 
@@ -23,6 +24,8 @@ class DeviceFile : public File {
  public:
   DeviceFile(Path path, int flags, Ref<const Creds> creds, uint32_t more_mode = 0)
       : File(std::move(path), flags, kSeek | kPread | more_mode, std::move(creds)) {}
+  explicit DeviceFile(Blank b) : File(b) {}
+  USK_FIELDS_OF(File)
   // Linux: the position stays 0 whatever is asked.
   Result<uint64_t> seek(int64_t, int) override { return 0; }
   Result<void> truncate(uint64_t) override { return Err(EINVAL); }
@@ -71,6 +74,7 @@ class RandomFile final : public DeviceFile {
  public:
   RandomFile(Path path, int flags, Ref<const Creds> creds, bool pollable)
       : DeviceFile(std::move(path), flags, std::move(creds), pollable ? kCanPoll : Mode()) {}
+  explicit RandomFile(Blank b) : DeviceFile(b) {}
   Result<size_t> read(IoOut& dst, uint64_t&) override;
   // Linux mixes these bytes in; the host's pool needs none of the guest's.
   Result<size_t> write(IoIn& src, uint64_t&) override { return discard(src); }
@@ -108,6 +112,11 @@ Result<int64_t> RandomFile::ioctl(Caller& caller, uint32_t cmd, uint64_t arg) {
 }
 
 }  // namespace
+
+USK_SAVED(NullFile, "fs/dev/null")
+USK_SAVED(ZeroFile, "fs/dev/zero")
+USK_SAVED(FullFile, "fs/dev/full")
+USK_SAVED(RandomFile, "fs/dev/random")
 
 Result<Ref<File>> open_memory_device(Inode& inode, Path path, int flags, Ref<const Creds> creds) {
   switch (MemoryDevice(minor(TRY(inode.getattr()).rdev))) {

@@ -9,7 +9,9 @@ namespace usk {
 HostFile::HostFile(Path path, int flags, Ref<const Creds> creds, Ref<HostFd> fd)
     : File(std::move(path), flags, kSeek | kPread, std::move(creds)), fd_(std::move(fd)) {}
 
-HostFile::~HostFile() { node().closed(); }
+HostFile::~HostFile() {
+  if (fd_) node().closed();
+}
 
 Result<size_t> HostFile::read(IoOut& dst, uint64_t& pos) {
   size_t done = 0;

@@ -10,6 +10,7 @@ namespace usk {
 class HostFile final : public File {
  public:
   HostFile(Path path, int flags, Ref<const Creds> creds, Ref<HostFd> fd);
+  explicit HostFile(Blank b) : File(b) {}
   ~HostFile() override;
 
   Result<size_t> read(IoOut& dst, uint64_t& pos) override;
@@ -19,7 +20,9 @@ class HostFile final : public File {
   Result<void> fsync(bool data_only) override;
   Result<void> truncate(uint64_t size) override;
   Result<void> fallocate(int mode, uint64_t offset, uint64_t length) override;
-  USK_FIELDS(fd_)
+  // The descriptor is opened again.
+  USK_FIELDS_OF(File)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   HostInode& node() const { return static_cast<HostInode&>(inode()); }
@@ -30,6 +33,8 @@ class HostFile final : public File {
 class HostDirFile final : public SnapshotDirFile {
  public:
   using SnapshotDirFile::SnapshotDirFile;
+  USK_FIELDS_OF(SnapshotDirFile)
+  OrFailure<void> restored(state::Restored& r);
 
  protected:
   Result<std::vector<DirEntry>> list() override;

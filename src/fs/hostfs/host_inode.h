@@ -12,6 +12,7 @@ class HostInode final : public Inode {
  public:
   HostInode(Ref<HostFs> fs, Ino ino, const struct statx& st, Ref<HostInode> parent,
             std::string name);
+  explicit HostInode(Blank b) : Inode(b), host_dev_(0), host_ino_(0), born_(), found_(false) {}
   ~HostInode() override;
 
   Result<Attr> getattr() override EXCLUDES(mu_);
@@ -51,7 +52,22 @@ class HostInode final : public Inode {
   bool is(const struct statx& st) const;
   void stands_at(Ref<HostInode> parent, std::string_view name);
 
-  USK_FIELDS(attr_, parent_, name_)
+  template <class A>
+  void fields(A& ar) NO_THREAD_SAFETY_ANALYSIS {
+    ar.template base<Inode>("Inode", *this);
+    std::optional<uint64_t> contents;  // Of a file whose name is gone.
+    if constexpr (SavesState<A>) {
+      if (auto done = save(contents, ar.services()); !done) ar.fail(done.error().message);
+    }
+    ar.all("attr_, parent_, name_, contents", attr_, parent_, name_, contents);
+    if constexpr (A::kLoading) {
+      if (contents && !ar.failed()) {
+        if (auto done = load(*contents, ar.services()); !done) ar.fail(done.error().message);
+      }
+    }
+  }
+  static constexpr int kRestoreStage = -1;
+  OrFailure<void> restored(state::Restored& r);
 
  protected:
   void last_unref() override;
@@ -62,6 +78,10 @@ class HostInode final : public Inode {
     Ref<HostFd> dir;
     std::string name;  // Empty: `dir` is the file itself (the root).
   };
+  OrFailure<void> save(std::optional<uint64_t>& contents, state::Services& services);
+  OrFailure<void> load(uint64_t contents, state::Services& services);
+  OrFailure<void> find_again(bool allow_changed);
+  std::string shown_path();
   Result<Ref<HostFd>> dir_fd();
   Result<Place> place();
   // Of a file that has no name yet (O_TMPFILE), else null.
@@ -71,8 +91,10 @@ class HostInode final : public Inode {
   Result<Ref<Inode>> adopt_new(const HostFd& dir, const std::string& name, uint32_t mode,
                                const Creds& owner);
 
-  const uint64_t host_dev_, host_ino_;
-  const statx_timestamp born_;
+  // Which file it is; never changes but when it is found again on another host.
+  uint64_t host_dev_, host_ino_;
+  statx_timestamp born_;
+  bool found_ = true;      // False: loaded, and not found yet.
   Ref<HostInode> parent_;  // Guarded by the file system's place_mutex(), as is name_.
   std::string name_;
   std::atomic<uint32_t> misses_{0};  // Names that were looked up in vain.

@@ -5,6 +5,7 @@
 #include "fs/hostfs/host_inode.h"
 
 namespace usk {
+
 namespace {
 
 uint64_t dev_key(uint32_t major, uint32_t minor) { return uint64_t(major) << 32 | minor; }
@@ -12,10 +13,9 @@ uint64_t dev_key(uint32_t major, uint32_t minor) { return uint64_t(major) << 32 
 }  // namespace
 
 HostFs::HostFs(Ref<HostFd> root, HostFsOptions options)
-    : FileSystem("hostfs"),
-      root_(std::move(root)),
-      options_(options),
-      max_kept_(std::clamp<size_t>(host::max_open_files() / 8, 64, 4096)) {}
+    : FileSystem("hostfs"), root_(std::move(root)), options_(options) {}
+
+size_t HostFs::most_kept() { return std::clamp<size_t>(host::max_open_files() / 8, 64, 4096); }
 
 Result<FsStat> HostFs::statfs() {
   const struct statfs h = TRY(host::statfs_of(*root_));

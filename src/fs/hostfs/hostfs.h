@@ -1,6 +1,7 @@
 // A directory of the host, shown to the guest.
 #pragma once
 #include <list>
+#include <map>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -13,6 +14,12 @@
 namespace usk {
 
 class HostInode;
+
+// A service of Loader: what is different on the host on which a saved state is restored.
+struct HostChanges {
+  std::map<std::string, std::string> moved;  // Directories that were shown -> where they are now.
+  bool allow_changed = false;                // Files may have other contents than they had.
+};
 
 struct HostFsOptions {
   // Guest changes go to the host, which may change things too: names and attributes are asked
@@ -34,6 +41,7 @@ struct HostListing final : RefCounted {
 class HostFs final : public FileSystem {
  public:
   HostFs(Ref<HostFd> root, HostFsOptions options);
+  explicit HostFs(Blank b) : FileSystem(b) {}
 
   const HostFd& root() const { return *root_; }
   const HostFsOptions& host_options() const { return options_; }
@@ -58,9 +66,22 @@ class HostFs final : public FileSystem {
   // Guards where inodes stand in the host's tree (HostInode::parent_, name_).
   Mutex<Rank::kLeaf>& place_mutex() RETURNS_LOCK(place_mu_) { return place_mu_; }
 
-  USK_FIELDS(root_, options_)
+  template <class A>
+  void fields(A& ar) NO_THREAD_SAFETY_ANALYSIS {
+    ar.template base<FileSystem>("FileSystem", *this);
+    if constexpr (SavesState<A>) {
+      if (auto done = find_path(); !done) ar.fail(done.error().message);
+    }
+    ar.all("path_, options_, devs_", path_, options_, devs_);
+  }
+  static constexpr int kRestoreStage = -2;
+  OrFailure<void> restored(state::Restored& r);
+  // Of its directory on the host, when it was saved or loaded.
+  const std::string& host_path() const { return path_; }
 
  private:
+  friend class HostInode;
+  static size_t most_kept();
   static constexpr size_t kMaxListed = 1 << 17;
   struct Identity {
     uint64_t dev, ino;
@@ -78,9 +99,12 @@ class HostFs final : public FileSystem {
     Ref<HostListing> listing;
   };
 
-  const Ref<HostFd> root_;
-  const HostFsOptions options_;
-  const size_t max_kept_;
+  OrFailure<void> find_path();
+
+  Ref<HostFd> root_;
+  HostFsOptions options_;
+  size_t max_kept_ = most_kept();
+  std::string path_;
   Mutex<Rank::kLeaf> mu_;
   std::unordered_map<Identity, HostInode*, IdentityHash> inodes_ GUARDED_BY(mu_);
   std::vector<uint64_t> devs_ GUARDED_BY(mu_);  // Host file systems met; the first is the root's.

@@ -1,23 +1,60 @@
 #include "fs/hostio/host_channel.h"
 
+#include <cstring>
+
 #include "fs/hostio/host_stream.h"
+#include "fs/vfs/saving.h"
 #include "host/file.h"
+#include "host/open.h"
 #include "host/stream.h"
 
 namespace usk {
 
-HostChannel::HostChannel(std::shared_ptr<HostPoller> poller, UniqueFd fd, uint32_t type, int flags)
-    : poller_(std::move(poller)),
-      fd_(make_ref<HostFd>(std::move(fd))),
-      type_(type),
-      flags_(flags),
-      seekable_(host::seek_shared(fd_->get(), 0, SEEK_CUR).has_value()),
-      can_poll_(poller_->watch(fd_->get(), queue_, 0).has_value()) {
+USK_SAVED(HostChannel, "fs/hostio/channel")
+USK_SAVED(HostStreamInode, "fs/hostio/inode")
+
+HostChannel::HostChannel(std::shared_ptr<HostPoller> poller, UniqueFd fd, uint32_t type, int flags,
+                         std::string role)
+    : poller_(std::move(poller)), type_(type), flags_(flags), role_(std::move(role)) {
+  take(std::move(fd));
+}
+
+void HostChannel::take(UniqueFd fd) {
+  fd_ = make_ref<HostFd>(std::move(fd));
+  seekable_ = host::seek_shared(fd_->get(), 0, SEEK_CUR).has_value();
+  can_poll_ = poller_->watch(fd_->get(), queue_, 0).has_value();
   // The host tells of hang-ups unasked, and nobody waits for one yet.
   if (can_poll_) poller_->forget(fd_->get());
 }
 
-HostChannel::~HostChannel() { poller_->forget(fd()); }
+HostChannel::~HostChannel() {
+  if (fd_) poller_->forget(fd());
+}
+
+OrFailure<void> HostChannel::restored(state::Restored& r) {
+  HostStreams* streams = TRY(r.get<HostStreams>());
+  poller_ = streams->poller;
+  UniqueFd fd = TRY(streams->open(role_));
+  if (reopened_) {
+    auto own = host::reopen(fd.get(), *reopened_);
+    if (!own) return fail(fmt::format("{}: {}", role_, strerror(int(own.error()))));
+    fd = std::move(*own);
+  }
+  const auto st = host::stat_of(fd.get());
+  const auto flags = host::status_flags(fd.get());
+  if (!st || !flags) return fail(role_ + ": it cannot be used");
+  type_ = st->st_mode & S_IFMT;
+  flags_ = *flags & (O_ACCMODE | O_APPEND | O_NONBLOCK);
+  take(std::move(fd));
+  return {};
+}
+
+OrFailure<void> HostStreamInode::restored(state::Restored& r) {
+  TRY(Inode::restored(r));
+  if (!channel_) return fail("no descriptor");
+  poller_ = TRY(r.get<HostStreams>())->poller;
+  return {};
+}
 
 // It was possible when the channel was made, and the descriptor is still the same.
 void HostChannel::watch(PollMask events) {
@@ -63,7 +100,9 @@ Result<Ref<File>> HostStreamInode::open(Path path, int flags, Ref<const Creds> c
   const int kept = channel_->flags() & O_APPEND;
   const int host_flags = want | kept | (flags & (O_APPEND | O_TRUNC));
   UniqueFd own = TRY(host::reopen(channel_->fd(), host_flags));
-  auto channel = make_ref<HostChannel>(poller_, std::move(own), type(), want | kept);
+  auto channel =
+      make_ref<HostChannel>(poller_, std::move(own), type(), want | kept, channel_->role());
+  channel->set_reopened(host_flags & ~O_TRUNC);
   return make_ref<HostStream>(std::move(path), flags | kept, std::move(creds), std::move(channel));
 }
 

@@ -7,9 +7,11 @@
 
 #include "fs/vfs/bounce.h"
 #include "fs/vfs/caller.h"
+#include "fs/vfs/saving.h"
 #include "host/file.h"
 #include "host/file_io.h"
 #include "host/stream.h"
+#include "state/singletons.h"
 
 namespace usk {
 namespace {
@@ -40,15 +42,25 @@ uint32_t mode_bits(const HostChannel& c) {
 
 }  // namespace
 
+USK_SINGLETON(hostio, "hostio")
+USK_SAVED(HostStream, "fs/hostio/stream")
+
+OrFailure<void> HostStream::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  if (!channel_) return fail("no descriptor");
+  return {};
+}
+
 HostStream::HostStream(Path path, int flags, Ref<const Creds> creds, Ref<HostChannel> channel)
     : File(std::move(path), flags, mode_bits(*channel), std::move(creds)),
       channel_(std::move(channel)) {}
 
 Result<Ref<File>> HostStream::make(std::shared_ptr<HostPoller> poller, UniqueFd fd,
-                                   Ref<const Creds> creds) {
+                                   Ref<const Creds> creds, std::string role) {
   const struct stat st = TRY(host::stat_of(fd.get()));
   const int flags = TRY(host::status_flags(fd.get())) & (O_ACCMODE | O_APPEND | O_NONBLOCK);
-  auto channel = make_ref<HostChannel>(poller, std::move(fd), st.st_mode & S_IFMT, flags);
+  auto channel =
+      make_ref<HostChannel>(poller, std::move(fd), st.st_mode & S_IFMT, flags, std::move(role));
   const uint32_t mode = (st.st_mode & S_IFMT) | 0600;
   auto inode = make_ref<HostStreamInode>(Ref<InternalFs>::share(&hostio()), st.st_ino, mode, *creds,
                                          channel, std::move(poller));

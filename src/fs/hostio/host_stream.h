@@ -10,9 +10,11 @@ class HostStream final : public File {
  public:
   HostStream(Path path, int flags, Ref<const Creds> creds, Ref<HostChannel> channel);
 
-  // The file for given descriptor `fd`, which it owns from now on. EBADF: not an open one.
+  // The file for given descriptor `fd`, which it owns from now on; `role` as in HostChannel. EBADF:
+  // not an open one.
   static Result<Ref<File>> make(std::shared_ptr<HostPoller> poller, UniqueFd fd,
-                                Ref<const Creds> creds);
+                                Ref<const Creds> creds, std::string role = {});
+  explicit HostStream(Blank b) : File(b) {}
 
   Result<size_t> read(IoOut& dst, uint64_t& pos) override;
   Result<size_t> write(IoIn& src, uint64_t& pos) override;
@@ -24,7 +26,8 @@ class HostStream final : public File {
   Result<void> fsync(bool data_only) override;
   Result<void> fallocate(int mode, uint64_t offset, uint64_t length) override;
 
-  USK_FIELDS(channel_)
+  USK_FIELDS_OF(File, channel_)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   bool is_own_position(const uint64_t& pos);

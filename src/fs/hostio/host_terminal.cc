@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "host/epoll.h"
 #include "host/file_io.h"
+#include "host/open.h"
 #include "host/poll.h"
 #include "host/stream.h"
 
@@ -76,8 +77,12 @@ Result<Ref<HostTerminal>> HostTerminal::find(std::shared_ptr<HostPoller> poller,
     Ref<Tty> tty = TRY(Tty::make(dev, true));
     tty->set_attributes(from_host(*saved), false);
     if (auto size = host::terminal_size(fd)) tty->set_window(*size);
-    return Ref<HostTerminal>::adopt(new HostTerminal(std::move(poller), std::move(tty),
-                                                     std::move(*own), st.st_rdev, fd == 0, *saved));
+    auto terminal = Ref<HostTerminal>::adopt(new HostTerminal(
+        std::move(poller), std::move(tty), std::move(*own), st.st_rdev, fd == 0, *saved));
+    // Now: a process that is confined makes no other.
+    if (fd == 0)
+      terminal->guard_.emplace(TRY(host::TerminalGuard::make(terminal->fd_.get(), *saved)));
+    return terminal;
   }
   return Ref<HostTerminal>();
 }
@@ -110,7 +115,7 @@ Result<void> HostTerminal::start() {
 }
 
 Result<void> HostTerminal::go_raw() {
-  if (!guard_) guard_.emplace(TRY(host::TerminalGuard::make(fd_.get(), saved_)));
+  guard_->arm();
   TRY(host::set_terminal_attributes(fd_.get(), host::raw_attributes(saved_)));
   reading_ = true;
   return {};

@@ -1,10 +1,47 @@
 #include "fs/image/image_fs.h"
 
 #include "fs/vfs/bounce.h"
+#include "fs/vfs/saving.h"
 #include "host/file.h"
 #include "host/file_io.h"
+#include "host/open.h"
+#include "state/image/contents.h"
 
 namespace usk {
+
+USK_SAVED(ImageFs, "fs/image/image-fs")
+USK_SAVED(ImageInode, "fs/image/inode")
+USK_SAVED(ImageFile, "fs/image/file")
+USK_SAVED(ImageDirFile, "fs/image/dir-file")
+
+OrFailure<uint64_t> ImageFs::save(state::Services& services) const {
+  return TRY(services.get<state::ContentsWriter>())->keep(store_);
+}
+
+OrFailure<void> ImageFs::load(uint64_t contents, state::Services& services) {
+  store_ = TRY(TRY(services.get<state::ContentsReader>())->file(contents));
+  return {};
+}
+
+OrFailure<void> ImageInode::restored(state::Restored& r) {
+  TRY(Inode::restored(r));
+  for (const auto& [name, child] : children_) {
+    if (!child) return fail("a name without a file");
+  }
+  // Within its store; what lies behind its end there reads as the end.
+  if (offset_ > INT64_MAX || size() > INT64_MAX - offset_) return fail("contents that cannot be");
+  return check_is<ImageFs>(fs());
+}
+
+OrFailure<void> ImageFile::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  return check_inode<ImageInode>(*this);
+}
+
+OrFailure<void> ImageDirFile::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  return check_inode<ImageInode>(*this);
+}
 namespace {
 
 constexpr uint64_t kImageMagic = 0x75736b69;
@@ -71,8 +108,7 @@ Result<Ref<HostFd>> ImageInode::own_file() {
   TRY(host::ftruncate(*made, size()));
   TRY(host::copy_range(image().store(), offset_, *made, 0, size()));
   // Shared mappings of it are for reading: nothing changes an image.
-  own_file_ =
-      make_ref<HostFd>(TRY(host::open_readonly("/proc/self/fd/" + std::to_string(made->get()))));
+  own_file_ = make_ref<HostFd>(TRY(host::reopen(made->get(), O_RDONLY)));
   return own_file_;
 }
 

@@ -18,20 +18,41 @@ namespace usk {
 class ImageFs final : public FileSystem {
  public:
   explicit ImageFs(Ref<HostFd> store) : FileSystem("image"), store_(std::move(store)) {}
+  explicit ImageFs(Blank b) : FileSystem(b) {}
   Result<FsStat> statfs() override;
   bool read_only() const override { return true; }
   const HostFd& store() const { return *store_; }
   const Ref<HostFd>& store_ref() const { return store_; }
 
-  USK_FIELDS(store_)
+  template <class A>
+  void fields(A& ar) {
+    ar.template base<FileSystem>("FileSystem", *this);
+    uint64_t contents = 0;
+    if constexpr (SavesState<A>) {
+      if (auto kept = save(ar.services()); kept) {
+        contents = *kept;
+      } else {
+        ar.fail(kept.error().message);
+      }
+    }
+    ar.all("contents", contents);
+    if constexpr (A::kLoading) {
+      if (ar.failed()) return;
+      if (auto done = load(contents, ar.services()); !done) ar.fail(done.error().message);
+    }
+  }
 
  private:
+  OrFailure<uint64_t> save(state::Services& services) const;
+  OrFailure<void> load(uint64_t contents, state::Services& services);
   Ref<HostFd> store_;
 };
 
 class ImageInode final : public Inode {
  public:
   ImageInode(Ref<ImageFs> fs, Ino ino, const Attr& attr);
+
+  explicit ImageInode(Blank b) : Inode(b) {}
 
   Result<Attr> getattr() override { return attr_; }
   Result<Ref<Inode>> lookup(std::string_view name) override;
@@ -48,7 +69,8 @@ class ImageInode final : public Inode {
   // file it has other files, which whoever maps may not be allowed to see.
   Result<Ref<HostFd>> own_file() EXCLUDES(mu_);
 
-  USK_FIELDS(attr_, children_, target_, xattrs_, offset_)
+  USK_FIELDS_OF(Inode, attr_, children_, target_, xattrs_, offset_)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   friend class ImageBuilder;
@@ -68,10 +90,13 @@ class ImageFile final : public File {
  public:
   ImageFile(Path path, int flags, Ref<const Creds> creds)
       : File(std::move(path), flags, kSeek | kPread, std::move(creds)) {}
+  explicit ImageFile(Blank b) : File(b) {}
   Result<size_t> read(IoOut& dst, uint64_t& pos) override;
   Result<uint64_t> seek(int64_t offset, int whence) override;
   Result<MmapBacking> mmap(uint64_t offset, uint64_t length, int prot, int flags) override;
   Result<void> fsync(bool) override { return {}; }
+  USK_FIELDS_OF(File)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   ImageInode& node() const { return static_cast<ImageInode&>(inode()); }
@@ -80,6 +105,8 @@ class ImageFile final : public File {
 class ImageDirFile final : public SnapshotDirFile {
  public:
   using SnapshotDirFile::SnapshotDirFile;
+  USK_FIELDS_OF(SnapshotDirFile)
+  OrFailure<void> restored(state::Restored& r);
 
  protected:
   Result<std::vector<DirEntry>> list() override { return static_cast<ImageInode&>(inode()).list(); }

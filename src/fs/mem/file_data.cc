@@ -10,6 +10,8 @@
 #include "base/lock.h"
 #include "host/file.h"
 #include "host/file_io.h"
+#include "state/image/contents.h"
+#include "state/saved.h"
 
 namespace usk {
 namespace {
@@ -60,8 +62,39 @@ uint64_t FileData::memory_in_use() { return heap_pages_ * kPage + memfds().block
 FileData::FileData(Ref<MemQuota> quota) : quota_(std::move(quota)) {}
 
 FileData::~FileData() {
+  if (!quota_) return;
   quota_->uncharge_pages(pages());
   if (memfd_) memfds().remove(memfd_);
+}
+
+OrFailure<void> FileData::save(Saved& to, state::Services& services) const {
+  if (memfd_) {
+    to.contents = TRY(services.get<state::ContentsWriter>())->keep(memfd_);
+    return {};
+  }
+  for (uint64_t i = 0; i < heap_.size(); i++) {
+    if (!heap_[i]) continue;
+    to.heap.emplace(i, std::string(reinterpret_cast<const char*>(heap_[i]->bytes.data()), kPage));
+  }
+  return {};
+}
+
+OrFailure<void> FileData::load(const Saved& from, state::Services& services) {
+  if (size_ > kMaxSize) return fail("a file that is too large");
+  if (!quota_) return fail("contents without a quota");
+  if (from.contents) {
+    memfd_ = TRY(TRY(services.get<state::ContentsReader>())->file(*from.contents));
+    memfds().add(memfd_);
+    return {};
+  }
+  if (mapped_) return fail("mapped, and not to be mapped");
+  for (const auto& [i, page] : from.heap) {
+    if (i >= kHeapMax / kPage || page.size() != kPage) return fail("a page that cannot be");
+    if (heap_.size() <= i) heap_.resize(i + 1);
+    heap_[i] = std::make_unique<Page>();
+    memcpy(heap_[i]->bytes.data(), page.data(), kPage);
+  }
+  return {};
 }
 
 uint64_t FileData::pages() const {

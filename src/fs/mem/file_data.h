@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "base/failure.h"
 #include "base/fields.h"
 #include "base/ref.h"
 #include "base/result.h"
@@ -27,6 +29,7 @@ class FileData {
   static constexpr uint64_t kMaxSize = INT64_MAX;
 
   explicit FileData(Ref<MemQuota> quota);
+  explicit FileData(Blank) {}
   ~FileData();
   FileData(const FileData&) = delete;
 
@@ -55,7 +58,19 @@ class FileData {
   // not.
   static uint64_t memory_in_use();
 
-  USK_FIELDS(size_, heap_, memfd_, present_, mapped_, quota_)
+  // Pages of the heap are saved here, those of a memfd beside the state (state/image/contents.h).
+  template <class A>
+  void fields(A& ar) {
+    Saved saved;
+    if constexpr (SavesState<A>) {
+      if (auto done = save(saved, ar.services()); !done) ar.fail(done.error().message);
+    }
+    ar.all("size_, saved_, present_, mapped_, quota_", size_, saved, present_, mapped_, quota_);
+    if constexpr (A::kLoading) {
+      if (ar.failed()) return;
+      if (auto done = load(saved, ar.services()); !done) ar.fail(done.error().message);
+    }
+  }
 
  private:
   struct Page {
@@ -65,6 +80,13 @@ class FileData {
   };
   inline static std::atomic<uint64_t> heap_pages_{0};
   class Memfds;
+  struct Saved {
+    std::map<uint64_t, std::string> heap;  // Page number -> page.
+    std::optional<uint64_t> contents;      // Of the memfd.
+    USK_FIELDS(heap, contents)
+  };
+  OrFailure<void> save(Saved& to, state::Services& services) const;
+  OrFailure<void> load(const Saved& from, state::Services& services);
   static Memfds& memfds();
   Result<void> move_to_memfd();
   Result<uint64_t> make_present(uint64_t first, uint64_t last);

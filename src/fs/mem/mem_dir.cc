@@ -6,11 +6,31 @@
 #include "base/check.h"
 #include "fs/vfs/dir.h"
 #include "fs/vfs/dir_file.h"
+#include "fs/vfs/saving.h"
 
 namespace usk {
 
 MemDir::MemDir(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged)
     : MemInode(std::move(fs), ino, init, charged) {}
+
+USK_SAVED(MemDir, "fs/mem/dir")
+USK_SAVED(MemDirFile, "fs/mem/dir-file")
+
+OrFailure<void> MemDir::restored(state::Restored& r) {
+  TRY(MemInode::restored(r));
+  if (!is_dir()) return fail("a directory that is none");
+  Lock lock(mu_);
+  for (const auto& [pos, e] : entries_) {
+    if (!e.inode || pos >= next_pos_) return fail("an entry that cannot be");
+    if (!by_name_.emplace(e.name, pos).second) return fail("a name that comes twice");
+  }
+  return {};
+}
+
+OrFailure<void> MemDirFile::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  return check_inode<MemDir>(*this);
+}
 
 MemDir::~MemDir() {
   std::vector<Ref<MemInode>> children;

@@ -13,6 +13,7 @@ namespace usk {
 class MemDir : public MemInode {
  public:
   MemDir(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged);
+  explicit MemDir(Blank b) : MemInode(b) {}
   ~MemDir() override;
 
   Result<Ref<Inode>> lookup(std::string_view name) override EXCLUDES(mu_);
@@ -40,7 +41,8 @@ class MemDir : public MemInode {
   // Up to `max` entries from position `pos` on, with their positions.
   std::vector<std::pair<uint64_t, Entry>> entries(uint64_t pos, size_t max) EXCLUDES(mu_);
 
-  USK_FIELDS(entries_, next_pos_, dead_)
+  USK_FIELDS_OF(MemInode, entries_, next_pos_, dead_)
+  OrFailure<void> restored(state::Restored& r) EXCLUDES(mu_);
 
  protected:
   // Atomically: if it has no entries, it takes no more (it is being removed); else ENOTEMPTY.
@@ -70,9 +72,12 @@ class MemDirFile final : public File {
  public:
   MemDirFile(Path path, int flags, Ref<const Creds> creds)
       : File(std::move(path), flags, kSeek, std::move(creds)) {}
+  explicit MemDirFile(Blank b) : File(b) {}
+  OrFailure<void> restored(state::Restored& r);
   Result<size_t> read(IoOut&, uint64_t&) override { return Err(EISDIR); }
   Result<void> read_dir(DirSink& sink, uint64_t& pos) override;
   Result<void> fsync(bool) override { return {}; }
+  USK_FIELDS_OF(File)
 };
 
 }  // namespace usk

@@ -1,6 +1,7 @@
 // What file systems whose files live in memory share: tmpfs, the overlay's upper layer, memfd.
 #pragma once
 #include <atomic>
+#include <optional>
 
 #include "base/fields.h"
 #include "fs/mem/quota.h"
@@ -28,6 +29,8 @@ class MemFs : public FileSystem {
         quota_(std::move(quota)),
         next_ino_(first_ino) {}
 
+  explicit MemFs(Blank b) : FileSystem(b), magic_(0), next_ino_(0) {}
+
   const Ref<MemQuota>& quota() const { return quota_; }
   Result<FsStat> statfs() override;
   Ino next_ino() { return next_ino_.fetch_add(1); }
@@ -42,7 +45,20 @@ class MemFs : public FileSystem {
   virtual void links_gone(MemInode& inode) {}
   virtual void forget(MemInode& inode) {}
 
-  USK_FIELDS(magic_, quota_, next_ino_)
+  // What an overlay knows of an inode beyond what it says itself.
+  struct Standing {
+    Ino parent = 0;
+    std::string name;
+    bool changed = false;
+    USK_FIELDS(parent, name, changed)
+  };
+  virtual std::optional<Standing> standing(MemInode& inode) { return {}; }
+  // Of a loaded inode; false: it cannot be.
+  virtual bool restore_standing(MemInode& inode, Standing standing) { return false; }
+
+  USK_FIELDS_OF(FileSystem, magic_, quota_, next_ino_)
+  OrFailure<void> restored(state::Restored&);
+  bool is_whole() const { return bool(quota_); }
 
  private:
   uint64_t magic_;

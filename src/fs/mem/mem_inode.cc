@@ -3,13 +3,45 @@
 #include <linux/capability.h>
 #include <sys/xattr.h>
 
+#include "fs/mem/mem_dir.h"
+#include "fs/mem/mem_regular.h"
 #include "fs/vfs/dir_file.h"
 #include "fs/vfs/mount.h"
 #include "fs/vfs/permission.h"
+#include "fs/vfs/saving.h"
 #include "fs/vfs/special_open.h"
 #include "host/file.h"
 
 namespace usk {
+
+USK_SAVED(MemQuota, "fs/mem/quota")
+USK_SAVED(MemInode, "fs/mem/inode")
+USK_SAVED(MemSymlink, "fs/mem/symlink")
+
+OrFailure<void> MemQuota::restored(state::Restored&) {
+  constexpr int kMaxAbove = 8;
+  int above = 0;
+  for (const MemQuota* q = above_.get(); q; q = q->above_.get()) {
+    if (++above > kMaxAbove) return fail("a quota above itself");
+  }
+  if (!above_) all_pages_ += pages_;
+  return {};
+}
+
+OrFailure<void> MemFs::restored(state::Restored&) {
+  if (!quota_) return fail("no quota");
+  return {};
+}
+
+OrFailure<void> MemInode::restored(state::Restored& r) {
+  TRY(Inode::restored(r));
+  return check_is<MemFs>(fs());
+}
+
+bool MemInode::restore_standing(MemFs::Standing standing) {
+  auto* of = has_fs() ? dynamic_cast<MemFs*>(&fs()) : nullptr;
+  return of && of->restore_standing(*this, std::move(standing));
+}
 
 MemInode::MemInode(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged)
     : Inode(fs, ino, init.mode), charged_(charged) {
@@ -24,6 +56,7 @@ MemInode::MemInode(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged)
 }
 
 MemInode::~MemInode() {
+  if (!has_fs()) return;
   MemQuota& quota = *mem_fs().quota();
   for (const auto& [name, value] : xattrs_) quota.uncharge_pages(xattr_pages(name, value));
   if (charged_) quota.uncharge_inode();

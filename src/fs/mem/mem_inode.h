@@ -15,6 +15,7 @@ namespace usk {
 class MemInode : public Inode {
  public:
   MemInode(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged);
+  explicit MemInode(Blank b) : Inode(b), charged_(false) {}
   ~MemInode() override;
 
   MemFs& mem_fs() const;
@@ -48,7 +49,20 @@ class MemInode : public Inode {
   // Takes over attributes of an inode that this one stands for, all but its number and device.
   void adopt_attr(const Attr& attr) EXCLUDES(mu_);
 
-  USK_FIELDS(attr_, xattrs_, charged_, charged_names_)
+  template <class A>
+  void fields(A& ar) NO_THREAD_SAFETY_ANALYSIS {
+    ar.template base<Inode>("Inode", *this);
+    std::optional<MemFs::Standing> standing;
+    if constexpr (SavesState<A>) standing = mem_fs().standing(*this);
+    ar.all("attr_, xattrs_, charged_, charged_names_, standing", attr_, xattrs_, charged_,
+           charged_names_, standing);
+    if constexpr (A::kLoading) {
+      if (standing && !ar.failed() && !restore_standing(*std::move(standing))) {
+        ar.fail("an inode that stands for what it cannot");
+      }
+    }
+  }
+  OrFailure<void> restored(state::Restored& r);
 
  protected:
   // Before xattrs are looked at: an overlay fetches those of the layer below.
@@ -66,6 +80,7 @@ class MemInode : public Inode {
   Attr attr_ GUARDED_BY(mu_);
 
  private:
+  bool restore_standing(MemFs::Standing standing);
   static uint64_t xattr_pages(std::string_view name, std::string_view value);
 
   std::map<std::string, std::string, std::less<>> xattrs_ GUARDED_BY(mu_);
@@ -76,11 +91,12 @@ class MemInode : public Inode {
 class MemSymlink final : public MemInode {
  public:
   MemSymlink(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged);
+  explicit MemSymlink(Blank b) : MemInode(b) {}
   Result<std::string> readlink() override { return target_; }
-  USK_FIELDS(target_)
+  USK_FIELDS_OF(MemInode, target_)
 
  private:
-  const std::string target_;
+  std::string target_;
 };
 
 }  // namespace usk

@@ -4,8 +4,23 @@
 
 #include "fs/vfs/bounce.h"
 #include "fs/vfs/notify.h"
+#include "fs/vfs/saving.h"
 
 namespace usk {
+
+USK_SAVED(MemRegular, "fs/mem/regular")
+USK_SAVED(MemFile, "fs/mem/file")
+
+OrFailure<void> MemRegular::restored(state::Restored& r) {
+  TRY(MemInode::restored(r));
+  if (!is_regular()) return fail("a regular file that is none");
+  return {};
+}
+
+OrFailure<void> MemFile::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  return check_inode<MemRegular>(*this);
+}
 
 MemRegular::MemRegular(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged)
     : MemInode(fs, ino, init, charged), data_(fs->quota()), seals_(F_SEAL_SEAL) {}

@@ -9,6 +9,7 @@ namespace usk {
 class MemRegular : public MemInode {
  public:
   MemRegular(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged);
+  explicit MemRegular(Blank b) : MemInode(b), data_(b), seals_(0) {}
 
   Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override;
 
@@ -29,7 +30,8 @@ class MemRegular : public MemInode {
   // Shared mappings that may be written, kept by whoever maps: F_SEAL_WRITE is refused (EBUSY).
   void count_writable_mapping(int64_t delta) EXCLUDES(mu_);
 
-  USK_FIELDS(data_, seals_)
+  USK_FIELDS_OF(MemInode, data_, seals_)
+  OrFailure<void> restored(state::Restored& r);
 
  protected:
   // Before contents are changed: that the first `keep` bytes are in data_. An overlay copies up.
@@ -49,6 +51,7 @@ class MemFile : public File {
  public:
   MemFile(Path path, int flags, Ref<const Creds> creds)
       : File(std::move(path), flags, kSeek | kPread, std::move(creds)) {}
+  explicit MemFile(Blank b) : File(b) {}
 
   Result<size_t> read(IoOut& dst, uint64_t& pos) override;
   Result<size_t> write(IoIn& src, uint64_t& pos) override;
@@ -57,6 +60,9 @@ class MemFile : public File {
   void count_writable_mapping(int64_t pages) override { regular().count_writable_mapping(pages); }
   Result<void> fsync(bool) override { return {}; }
   Result<void> fallocate(int mode, uint64_t offset, uint64_t length) override;
+
+  USK_FIELDS_OF(File)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   MemRegular& regular() const { return static_cast<MemRegular&>(inode()); }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/failure.h"
 #include "base/fields.h"
 #include "base/ref.h"
 
@@ -14,6 +15,8 @@ class MemQuota final : public RefCounted {
  public:
   MemQuota(uint64_t max_pages, uint64_t max_inodes, Ref<MemQuota> above = {})
       : max_pages_(max_pages), max_inodes_(max_inodes), above_(std::move(above)) {}
+
+  explicit MemQuota(Blank) : max_pages_(0), max_inodes_(0) {}
 
   // False, and nothing is counted, when that is more than allowed.
   bool charge_pages(uint64_t n) {
@@ -59,6 +62,7 @@ class MemQuota final : public RefCounted {
   }
 
   USK_FIELDS(max_pages_, max_inodes_, pages_, inodes_, above_)
+  OrFailure<void> restored(state::Restored&);
 
  private:
   static bool charge(std::atomic<uint64_t>& used, uint64_t max, uint64_t n) {

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "fs/overlay/overlay_dir.h"
 #include "fs/overlay/overlay_file.h"
+#include "fs/vfs/saving.h"
 #include "host/memory_size.h"
 
 namespace usk {
@@ -14,6 +15,43 @@ namespace {
 constexpr uint64_t kOverlayMagic = 0x794c7630;  // OVERLAYFS_SUPER_MAGIC
 
 }  // namespace
+
+USK_SAVED(OverlayFs, "fs/overlay/overlay")
+
+std::optional<MemFs::Standing> OverlayFs::standing(MemInode& inode) {
+  Lock lock(mu_);
+  auto it = known_.find(inode.ino());
+  if (it == known_.end() || it->second.inode != &inode) return {};
+  const Known& k = it->second;
+  return Standing{k.parent, k.name, k.changed};
+}
+
+bool OverlayFs::restore_standing(MemInode& inode, Standing s) {
+  if (!is_lower_ino(inode.ino())) return false;
+  Lock lock(mu_);
+  Known k{&inode, {}, s.parent, std::move(s.name), s.changed};
+  return known_.emplace(inode.ino(), std::move(k)).second;
+}
+
+void OverlayFs::list_pins() {
+  Lock lock(mu_);
+  for (const auto& [ino, k] : known_) {
+    if (k.pin) pins_.push_back(k.pin);
+  }
+  std::ranges::sort(pins_, {}, [](const Ref<MemInode>& inode) { return inode->ino(); });
+}
+
+OrFailure<void> OverlayFs::restored(state::Restored& r) {
+  TRY(MemFs::restored(r));
+  Lock lock(mu_);
+  for (Ref<MemInode>& pin : pins_) {
+    auto it = pin ? known_.find(pin->ino()) : known_.end();
+    if (it == known_.end() || it->second.inode != pin.get()) return fail("a change of nothing");
+    it->second.pin = std::move(pin);
+  }
+  pins_.clear();
+  return {};
+}
 
 OverlayFs::OverlayFs(Ref<MemQuota> quota)
     : MemFs("overlay", kOverlayMagic, std::move(quota), kFirstNew) {}

@@ -32,6 +32,7 @@ struct OverlayChange {
 class OverlayFs final : public MemFs {
  public:
   explicit OverlayFs(Ref<MemQuota> quota);
+  explicit OverlayFs(Blank b) : MemFs(b) {}
 
   static bool is_lower_ino(Ino ino) { return !(ino & kFirstNew); }
   static Ino ino_of(size_t layer, Ino lower) { return lower ^ Ino(layer) * kLayerBit; }
@@ -41,6 +42,7 @@ class OverlayFs final : public MemFs {
   struct Found {
     size_t layer;
     Ref<Inode> inode;
+    USK_FIELDS(layer, inode)
   };
   Result<Ref<MemInode>> node_for(std::vector<Found> found, Ino parent, std::string_view name)
       EXCLUDES(mu_);
@@ -60,7 +62,18 @@ class OverlayFs final : public MemFs {
   // What was changed so far belongs to the beginning: diff() does not count it.
   void settle() EXCLUDES(mu_);
 
-  USK_FIELDS(known_, settled_ino_)
+  // An inode that is saved brings its place in known_ with it; others need none.
+  std::optional<Standing> standing(MemInode& inode) override EXCLUDES(mu_);
+  bool restore_standing(MemInode& inode, Standing standing) override EXCLUDES(mu_);
+
+  template <class A>
+  void fields(A& ar) NO_THREAD_SAFETY_ANALYSIS {
+    ar.template base<MemFs>("MemFs", *this);
+    if constexpr (SavesState<A>) list_pins();
+    ar.all("pins_, root_, settled_ino_", pins_, root_, settled_ino_);
+    if constexpr (SavesState<A>) pins_.clear();
+  }
+  OrFailure<void> restored(state::Restored& r) EXCLUDES(mu_);
 
  private:
   // Numbers of new inodes have this bit; lower ones of layer 1 and on have some between.
@@ -73,8 +86,8 @@ class OverlayFs final : public MemFs {
     Ino parent = 0;
     std::string name;
     bool changed = false;  // Itself; not only something below it.
-    USK_FIELDS(pin, parent, name, changed)
   };
+  void list_pins() EXCLUDES(mu_);
   Result<Ref<MemInode>> make_standin(Ino ino, const std::vector<Found>& found);
   struct DirToDiff {
     Ref<OverlayDir> dir;
@@ -85,6 +98,7 @@ class OverlayFs final : public MemFs {
 
   Mutex<Rank::kLeaf> mu_;
   std::unordered_map<Ino, Known> known_ GUARDED_BY(mu_);
+  std::vector<Ref<MemInode>> pins_;  // Of known_, while it is saved or loaded.
   OverlayDir* root_ = nullptr;
   Ino settled_ino_ = 0;  // New inodes up to this one were there in the beginning.
 };

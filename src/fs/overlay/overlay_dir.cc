@@ -2,6 +2,8 @@
 
 #include <linux/fs.h>
 
+#include "fs/vfs/saving.h"
+
 namespace usk {
 namespace {
 
@@ -38,6 +40,11 @@ Result<std::vector<DirEntry>> list_lower(const Ref<Inode>& dir) {
 class OverlayDirFile final : public SnapshotDirFile {
  public:
   using SnapshotDirFile::SnapshotDirFile;
+  USK_FIELDS_OF(SnapshotDirFile)
+  OrFailure<void> restored(state::Restored& r) {
+    TRY(File::restored(r));
+    return check_inode<OverlayDir>(*this);
+  }
 
  protected:
   Result<std::vector<DirEntry>> list() override {
@@ -48,6 +55,17 @@ class OverlayDirFile final : public SnapshotDirFile {
 };
 
 }  // namespace
+
+USK_SAVED(OverlayDir, "fs/overlay/dir")
+USK_SAVED(OverlayDirFile, "fs/overlay/dir-file")
+
+OrFailure<void> OverlayDir::restored(state::Restored& r) {
+  TRY(MemDir::restored(r));
+  for (const OverlayFs::Found& lower : lowers_) {
+    if (!lower.inode || !lower.inode->is_dir()) return fail("a layer that has no directory");
+  }
+  return check_is<OverlayFs>(fs());
+}
 
 OverlayDir::OverlayDir(Ref<OverlayFs> fs, Ino ino, const NodeInit& init, bool charged,
                        std::vector<OverlayFs::Found> lowers)

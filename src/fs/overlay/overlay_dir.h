@@ -16,6 +16,8 @@ class OverlayDir final : public MemDir {
   OverlayDir(Ref<OverlayFs> fs, Ino ino, const NodeInit& init, bool charged,
              std::vector<OverlayFs::Found> lowers);
 
+  explicit OverlayDir(Blank b) : MemDir(b) {}
+
   Result<Ref<Inode>> lookup(std::string_view name) override EXCLUDES(mu_);
   Result<void> unlink(std::string_view name, Inode& victim) override EXCLUDES(mu_);
   Result<void> rmdir(std::string_view name, Inode& victim) override EXCLUDES(mu_);
@@ -33,7 +35,8 @@ class OverlayDir final : public MemDir {
   Result<bool> lower_has(std::string_view name);
   void become_root() { is_root_ = true; }
 
-  USK_FIELDS(lowers_, whiteouts_, hidden_, xattrs_loaded_)
+  USK_FIELDS_OF(MemDir, lowers_, is_root_, whiteouts_, hidden_, xattrs_loaded_)
+  OrFailure<void> restored(state::Restored& r);
 
  protected:
   Result<void> kill_if_empty() override EXCLUDES(mu_);

@@ -4,8 +4,23 @@
 
 #include "fs/overlay/overlay_dir.h"
 #include "fs/vfs/notify.h"
+#include "fs/vfs/saving.h"
 
 namespace usk {
+
+USK_SAVED(OverlayRegular, "fs/overlay/regular")
+USK_SAVED(OverlayFile, "fs/overlay/file")
+
+OrFailure<void> OverlayRegular::restored(state::Restored& r) {
+  TRY(MemRegular::restored(r));
+  if (!lower_ || !lower_->is_regular()) return fail("a layer that has no such file");
+  return check_is<OverlayFs>(fs());
+}
+
+OrFailure<void> OverlayFile::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  return check_inode<OverlayRegular>(*this);
+}
 
 OverlayRegular::OverlayRegular(Ref<OverlayFs> fs, Ino ino, const NodeInit& init, Ref<Inode> lower)
     : MemRegular(std::move(fs), ino, init, /*charged=*/false), lower_(std::move(lower)) {}

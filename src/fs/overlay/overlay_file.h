@@ -11,10 +11,13 @@ class OverlayRegular final : public MemRegular {
  public:
   OverlayRegular(Ref<OverlayFs> fs, Ino ino, const NodeInit& init, Ref<Inode> lower);
 
+  explicit OverlayRegular(Blank b) : MemRegular(b) {}
+
   Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override;
   bool copied() const { return copied_.load(std::memory_order_acquire); }
 
-  USK_FIELDS(lower_, copied_, xattrs_loaded_)
+  USK_FIELDS_OF(MemRegular, lower_, copied_, xattrs_loaded_)
+  OrFailure<void> restored(state::Restored& r);
 
  protected:
   Result<void> need_contents(uint64_t keep) override EXCLUDES(mu_);
@@ -25,7 +28,7 @@ class OverlayRegular final : public MemRegular {
   Result<void> copy(File& from, uint64_t size) EXCLUDES(mu_);
   Result<Ref<File>> open_lower(Ref<const Creds> creds);
 
-  const Ref<Inode> lower_;
+  Ref<Inode> lower_;  // Never changes.
   Mutex<Rank::kOverlay> copy_mu_;
   std::atomic<bool> copied_{false};
   std::atomic<bool> xattrs_loaded_{false};
@@ -38,11 +41,14 @@ class OverlayFile final : public MemFile {
   OverlayFile(Path path, int flags, Ref<const Creds> creds, Ref<File> lower)
       : MemFile(std::move(path), flags, std::move(creds)), lower_(std::move(lower)) {}
 
+  explicit OverlayFile(Blank b) : MemFile(b) {}
+
   Result<size_t> read(IoOut& dst, uint64_t& pos) override;
   Result<uint64_t> seek(int64_t offset, int whence) override;
   Result<MmapBacking> mmap(uint64_t offset, uint64_t length, int prot, int flags) override;
 
-  USK_FIELDS(lower_)
+  USK_FIELDS_OF(MemFile, lower_)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   bool reads_lower() const;

@@ -2,7 +2,29 @@
 
 #include <bit>
 
+#include "state/saved.h"
+
 namespace usk {
+
+USK_SAVED(PipePage, "fs/pipe/page")
+USK_SAVED(Pipe, "fs/pipe/pipe")
+
+OrFailure<void> Pipe::restored(state::Restored&) {
+  Lock lock(mu_);
+  if (capacity_ == 0 || capacity_ > kMaxSlots || slots_.size() > kMaxSlots) {
+    return fail("a size that cannot be");
+  }
+  for (const Slot& s : slots_) {
+    if (!s.page || s.begin >= s.end || s.end > PipePage::kSize) return fail("a page of nothing");
+  }
+  return {};
+}
+
+void Pipe::count_loaded_end(bool reads, bool writes) {
+  Lock lock(mu_);
+  ends_.readers += reads;
+  ends_.writers += writes;
+}
 
 Result<Ref<PipePage>> PipePage::make() {
   Charge charge;

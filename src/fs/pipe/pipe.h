@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "base/budget.h"
+#include "base/failure.h"
 #include "base/fields.h"
 #include "base/io.h"
 #include "base/lock.h"
@@ -20,7 +21,7 @@ struct PipePage final : RefCounted {
   static Result<Ref<PipePage>> make();
   std::array<std::byte, kSize> bytes;
   Charge charge;
-  USK_FIELDS(bytes)
+  USK_FIELDS(bytes, charge)
 };
 
 // A ring of page-sized slots, filled as Linux fills them: a write first tops up the last page if
@@ -65,16 +66,19 @@ class Pipe final : public RefCounted {
   struct Ends {
     uint32_t readers = 0, writers = 0;
     uint64_t readers_ever = 0, writers_ever = 0;
-    USK_FIELDS(readers, writers, readers_ever, writers_ever)
+    USK_FIELDS(readers_ever, writers_ever)  // The files count themselves again.
   };
   // Returns the ends before this one.
   Ends add_end(bool reads, bool writes) EXCLUDES(mu_);
   void drop_end(bool reads, bool writes) EXCLUDES(mu_);
+  // An end that was counted before the pipe was saved.
+  void count_loaded_end(bool reads, bool writes) EXCLUDES(mu_);
   Ends ends() EXCLUDES(mu_);
   PollMask poll(bool reads, bool writes, uint64_t writers_seen) EXCLUDES(mu_);
   WaitQueue& queue() { return queue_; }
 
   USK_FIELDS(slots_, capacity_, ends_)
+  OrFailure<void> restored(state::Restored&) EXCLUDES(mu_);
 
  private:
   enum class Move { kShare, kTake };

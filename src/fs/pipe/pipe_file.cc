@@ -8,6 +8,8 @@
 #include <unordered_map>
 
 #include "fs/vfs/caller.h"
+#include "fs/vfs/saving.h"
+#include "state/singletons.h"
 
 namespace usk {
 namespace {
@@ -25,11 +27,18 @@ class PipeInode final : public InternalInode {
       : InternalInode(Ref<InternalFs>::share(&pipefs()), S_IFIFO | 0600, owner),
         pipe_(std::move(pipe)) {}
 
+  explicit PipeInode(Blank b) : InternalInode(b) {}
+  OrFailure<void> restored(state::Restored& r) {
+    TRY(Inode::restored(r));
+    if (!pipe_) return fail("no pipe");
+    return {};
+  }
+
   Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override {
     return make_ref<PipeFile>(std::move(path), flags, std::move(creds), pipe_, false);
   }
 
-  USK_FIELDS(pipe_)
+  USK_FIELDS_OF(InternalInode, pipe_)
 
  private:
   Ref<Pipe> pipe_;
@@ -45,6 +54,14 @@ class OpenFifos {
     if (!entry.pipe) entry.pipe = make_ref<Pipe>();
     ++entry.files;
     return entry.pipe;
+  }
+  // A file that was open when it was saved. False: others of its FIFO share another pipe.
+  bool add_loaded(Inode* inode, const Ref<Pipe>& pipe) EXCLUDES(mu_) {
+    Lock lock(mu_);
+    Entry& entry = pipes_[inode];
+    if (!entry.pipe) entry.pipe = pipe;
+    ++entry.files;
+    return entry.pipe == pipe;
   }
   void put(Inode* inode) EXCLUDES(mu_) {
     Ref<Pipe> last;  // Released after the lock.
@@ -71,6 +88,18 @@ OpenFifos& open_fifos() {
 }
 
 }  // namespace
+
+USK_SINGLETON(pipefs, "pipefs")
+USK_SAVED(PipeInode, "fs/pipe/inode")
+USK_SAVED(PipeFile, "fs/pipe/file")
+
+OrFailure<void> PipeFile::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  if (!pipe_) return fail("no pipe");
+  pipe_->count_loaded_end(reads(), writes());
+  if (named_ && !open_fifos().add_loaded(&inode(), pipe_)) return fail("another FIFO's pipe");
+  return {};
+}
 
 PipeFile::PipeFile(Path path, int flags, Ref<const Creds> creds, Ref<Pipe> pipe, bool named)
     : File(std::move(path), flags, kCanPoll, std::move(creds)),

@@ -12,6 +12,7 @@ namespace usk {
 class PipeFile final : public File {
  public:
   PipeFile(Path path, int flags, Ref<const Creds> creds, Ref<Pipe> pipe, bool named);
+  explicit PipeFile(Blank b) : File(b), named_(false) {}
   ~PipeFile() override;
 
   Pipe& pipe() const { return *pipe_; }
@@ -26,7 +27,8 @@ class PipeFile final : public File {
   Result<int64_t> ioctl(Caller& caller, uint32_t cmd, uint64_t arg) override;
   Result<void> truncate(uint64_t size) override { return Err(EINVAL); }
 
-  USK_FIELDS(pipe_, named_, writers_seen_, readers_seen_)
+  USK_FIELDS_OF(File, pipe_, named_, writers_seen_, readers_seen_)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   bool reads() const { return can(kRead); }

@@ -5,6 +5,7 @@
 
 #include "fs/proc/inode.h"
 #include "fs/proc/text_file.h"
+#include "fs/vfs/saving.h"
 #include "kernel/task/access.h"
 
 namespace usk::proc {
@@ -21,6 +22,8 @@ Result<Ref<File>> file_at(const Subject& s, int fd) {
 class FdLink final : public ProcInode {
  public:
   FdLink(const Subject& s, Ino ino, int fd) : ProcInode(s, ino, S_IFLNK | 0777), fd_(fd) {}
+  explicit FdLink(Blank b) : ProcInode(b), fd_(-1) {}
+  USK_FIELDS_OF(ProcInode, fd_)
   // Its permissions are what the descriptor can do.
   Result<Attr> getattr() override {
     Attr a = TRY(ProcInode::getattr());
@@ -85,6 +88,7 @@ class DescriptorDir : public ProcDir {
 class FdDir final : public DescriptorDir {
  public:
   using DescriptorDir::DescriptorDir;
+  USK_FIELDS_OF(ProcInode)
 
  protected:
   uint8_t entry_type() const override { return DT_LNK; }
@@ -116,6 +120,7 @@ class FdInfoFile final : public File {
  public:
   FdInfoFile(std::string text, Path path, int flags, Ref<const Creds> creds)
       : File(std::move(path), flags, kSeek | kPread, std::move(creds)), text_(std::move(text)) {}
+  explicit FdInfoFile(Blank b) : File(b) {}
   Result<size_t> read(IoOut& dst, uint64_t& pos) override {
     if (pos >= text_.size()) return 0;
     const size_t n = std::min<size_t>(dst.size(), text_.size() - pos);
@@ -123,7 +128,7 @@ class FdInfoFile final : public File {
     pos += done;
     return done;
   }
-  USK_FIELDS(text_)
+  USK_FIELDS_OF(File, text_)
 
  private:
   std::string text_;
@@ -132,6 +137,8 @@ class FdInfoFile final : public File {
 class FdInfoInode final : public ProcInode {
  public:
   FdInfoInode(const Subject& s, Ino ino, int fd) : ProcInode(s, ino, S_IFREG | 0444), fd_(fd) {}
+  explicit FdInfoInode(Blank b) : ProcInode(b), fd_(-1) {}
+  USK_FIELDS_OF(ProcInode, fd_)
   Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override {
     if ((flags & O_ACCMODE) != O_RDONLY) return Err(EACCES);
     TRY(subject().check_access());
@@ -146,6 +153,7 @@ class FdInfoInode final : public ProcInode {
 class FdInfoDir final : public DescriptorDir {
  public:
   using DescriptorDir::DescriptorDir;
+  USK_FIELDS_OF(ProcInode)
 
  protected:
   uint8_t entry_type() const override { return DT_REG; }
@@ -158,6 +166,7 @@ Ino ino_of(Ino dir, const Pid& pid) { return ino_below(dir, "#" + std::to_string
 class TaskDir final : public ProcDir {
  public:
   using ProcDir::ProcDir;
+  USK_FIELDS_OF(ProcInode)
   Result<Attr> getattr() override {
     Attr a = TRY(ProcDir::getattr());
     if (const auto t = subject().task()) {
@@ -194,6 +203,8 @@ class TaskDir final : public ProcDir {
 class ProcessDir final : public TableDir {
  public:
   ProcessDir(const Subject& s, Ino ino) : TableDir(s, ino, S_IFDIR | 0555, process_entries()) {}
+  explicit ProcessDir(Blank b) : TableDir(b) {}
+  USK_FIELDS_OF(TableDir)
   Result<void> permission(uint32_t may, const Creds& creds) override {
     {
       Lock lock(task_mutex);
@@ -215,6 +226,8 @@ class ProcessDir final : public TableDir {
 class RootDir final : public TableDir {
  public:
   explicit RootDir(const Subject& s) : TableDir(s, 1, S_IFDIR | 0555, system_entries()) {}
+  explicit RootDir(Blank b) : TableDir(b) {}
+  USK_FIELDS_OF(TableDir)
   Result<Ref<Inode>> lookup(std::string_view name) override {
     const int nr = parse_id(name);
     const ProcFs& fs = subject().fs();
@@ -244,6 +257,15 @@ class RootDir final : public TableDir {
 
 }  // namespace
 
+USK_SAVED(FdLink, "fs/proc/fd-link")
+USK_SAVED(FdDir, "fs/proc/fd-dir")
+USK_SAVED(FdInfoFile, "fs/proc/fdinfo-file")
+USK_SAVED(FdInfoInode, "fs/proc/fdinfo-inode")
+USK_SAVED(FdInfoDir, "fs/proc/fdinfo-dir")
+USK_SAVED(TaskDir, "fs/proc/task-dir")
+USK_SAVED(ProcessDir, "fs/proc/process-dir")
+USK_SAVED(RootDir, "fs/proc/root-dir")
+
 Ref<Inode> make_fd_dir(const Subject& s, Ino ino, const Entry& e) {
   return make_ref<FdDir>(s, ino, e.mode);
 }
@@ -259,6 +281,15 @@ Ref<Inode> make_task_dir(const Subject& s, Ino ino, const Entry& e) {
 }  // namespace usk::proc
 
 namespace usk {
+
+USK_SAVED(ProcFs, "fs/proc/proc-fs")
+
+OrFailure<void> ProcFs::restored(state::Restored& r) {
+  constexpr int kLastLevel = 4;
+  kernel_ = TRY(r.get<Kernel>());
+  if (!ns_ || hiding_.hide < 0 || hiding_.hide > kLastLevel) return fail("options that cannot be");
+  return {};
+}
 
 Result<FsStat> ProcFs::statfs() {
   FsStat st;

@@ -15,6 +15,7 @@ struct Entry;
 class Subject {
  public:
   explicit Subject(ProcFs& fs) : fs_(&fs) {}
+  explicit Subject(Blank) : fs_(nullptr) {}
   Subject(ProcFs& fs, const Pid& pid, bool thread)
       : fs_(&fs), number_(pid.nr_in(fs.ns())), serial_(pid.serial()), thread_(thread) {}
 
@@ -36,6 +37,10 @@ class Subject {
   Result<Ref<FdTable>> fds() const EXCLUDES(task_mutex);
   // Whether the reader may look into it: ptrace(2). ESRCH, EACCES.
   Result<void> check_access() const EXCLUDES(task_mutex);
+
+  USK_FIELDS(fs_, number_, serial_, thread_)
+  // Of a loaded one: that it is about something in the instance of `inode`.
+  OrFailure<void> check(const Inode& inode) const;
 
  private:
   ProcFs* fs_;
@@ -61,6 +66,55 @@ struct Entry {
   std::span<const Entry> children = {};
   // Anything else.
   Ref<Inode> (*make)(const Subject&, Ino, const Entry&) = nullptr;
+};
+
+// A table that is not reached from another, under a name for saved files. Made before main().
+class NamedTable {
+ public:
+  NamedTable(std::string_view name, std::span<const Entry> table);
+};
+
+// A table or an entry of one, which are saved as their names: tables are part of the program.
+class TableRef {
+ public:
+  TableRef() = default;
+  TableRef(std::span<const Entry> table) : table_(table) {}
+  std::span<const Entry> entries() const { return table_; }
+  template <class A>
+  void fields(A& ar) {
+    std::string name;
+    if constexpr (SavesState<A>) name = this->name();
+    ar.all("name", name);
+    if constexpr (A::kLoading) {
+      if (!ar.failed() && !find(name)) ar.fail("there is no table " + name);
+    }
+  }
+
+ private:
+  std::string name() const;
+  bool find(std::string_view name);
+  friend class EntryRef;
+  std::span<const Entry> table_;
+};
+class EntryRef {
+ public:
+  explicit EntryRef(Blank) {}
+  EntryRef(const Entry& entry) : entry_(&entry) {}
+  const Entry* operator->() const { return entry_; }
+  template <class A>
+  void fields(A& ar) {
+    std::string name;
+    if constexpr (SavesState<A>) name = this->name();
+    ar.all("name", name);
+    if constexpr (A::kLoading) {
+      if (!ar.failed() && !find(name)) ar.fail("there is no file " + name);
+    }
+  }
+
+ private:
+  std::string name() const;
+  bool find(std::string_view name);
+  const Entry* entry_ = nullptr;
 };
 
 // The number of `name` below a directory with number `dir`: the same at each look-up.

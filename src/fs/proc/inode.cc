@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "fs/proc/text_file.h"
+#include "fs/vfs/saving.h"
 #include "host/file.h"
 #include "kernel/task/access.h"
 
@@ -117,6 +118,13 @@ class ProcDirFile final : public SnapshotDirFile {
  public:
   ProcDirFile(Ref<ProcDir> dir, Path path, int flags, Ref<const Creds> creds)
       : SnapshotDirFile(std::move(path), flags, std::move(creds)), dir_(std::move(dir)) {}
+  explicit ProcDirFile(Blank b) : SnapshotDirFile(b) {}
+  USK_FIELDS_OF(SnapshotDirFile, dir_)
+  OrFailure<void> restored(state::Restored& r) {
+    TRY(File::restored(r));
+    if (!dir_) return fail("no directory");
+    return {};
+  }
 
  protected:
   Result<std::vector<DirEntry>> list() override { return dir_->list(); }
@@ -128,36 +136,61 @@ class ProcDirFile final : public SnapshotDirFile {
 class TextInode final : public ProcInode {
  public:
   TextInode(const Subject& s, Ino ino, const Entry& e) : ProcInode(s, ino, e.mode), entry_(e) {}
+  explicit TextInode(Blank b) : ProcInode(b), entry_(b) {}
+  USK_FIELDS_OF(ProcInode, entry_)
   Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override {
-    if ((flags & O_ACCMODE) != O_RDONLY && !entry_.write) return Err(EACCES);
-    if (entry_.guarded) TRY(subject().check_access());
+    if ((flags & O_ACCMODE) != O_RDONLY && !entry_->write) return Err(EACCES);
+    if (entry_->guarded) TRY(subject().check_access());
     return make_ref<TextFile>(subject(), entry_, std::move(path), flags, std::move(creds));
   }
 
  private:
-  const Entry& entry_;
+  EntryRef entry_;
 };
 
 class LinkInode final : public ProcInode {
  public:
   LinkInode(const Subject& s, Ino ino, const Entry& e) : ProcInode(s, ino, e.mode), entry_(e) {}
-  Result<std::string> readlink() override {
-    if (!entry_.goal) return entry_.text(subject());
-    TRY(subject().check_access());
-    if (entry_.text) return entry_.text(subject());
-    return shown(TRY(entry_.goal(subject())));
+  explicit LinkInode(Blank b) : ProcInode(b), entry_(b) {}
+  USK_FIELDS_OF(ProcInode, entry_)
+  OrFailure<void> restored(state::Restored& r) {
+    TRY(ProcInode::restored(r));
+    if (!entry_->text && !entry_->goal) return fail("a link to nothing");
+    return {};
   }
-  bool is_magic_link() const override { return entry_.goal; }
+  Result<std::string> readlink() override {
+    if (!entry_->goal) return entry_->text(subject());
+    TRY(subject().check_access());
+    if (entry_->text) return entry_->text(subject());
+    return shown(TRY(entry_->goal(subject())));
+  }
+  bool is_magic_link() const override { return entry_->goal; }
   Result<Path> follow_magic(const WalkContext&) override {
     TRY(subject().check_access());
-    return entry_.goal(subject());
+    return entry_->goal(subject());
   }
 
  private:
-  const Entry& entry_;
+  EntryRef entry_;
 };
 
 }  // namespace
+
+USK_SAVED(ProcInode, "fs/proc/inode")
+USK_SAVED(TableDir, "fs/proc/table-dir")
+USK_SAVED(ProcDirFile, "fs/proc/dir-file")
+USK_SAVED(TextInode, "fs/proc/text-inode")
+USK_SAVED(LinkInode, "fs/proc/link-inode")
+
+OrFailure<void> Subject::check(const Inode& inode) const {
+  if (!fs_ || fs_ != &inode.fs()) return fail("a file about nothing");
+  return {};
+}
+
+OrFailure<void> ProcInode::restored(state::Restored& r) {
+  TRY(Inode::restored(r));
+  return subject_.check(*this);
+}
 
 std::string shown(const Path& path) {
   Task* reader = current_task();
@@ -175,14 +208,14 @@ Result<Ref<File>> ProcDir::open(Path path, int flags, Ref<const Creds> creds) {
 }
 
 Result<Ref<Inode>> TableDir::lookup(std::string_view name) {
-  const Entry* e = find_entry(table_, name);
+  const Entry* e = find_entry(table_.entries(), name);
   if (!e) return Err(ENOENT);
   return make_inode(subject(), ino_below(ino(), name), *e);
 }
 
 Result<std::vector<DirEntry>> TableDir::list() {
   std::vector<DirEntry> out;
-  for (const Entry& e : table_) {
+  for (const Entry& e : table_.entries()) {
     out.push_back({std::string(e.name), ino_below(ino(), e.name), uint8_t(IFTODT(e.mode))});
   }
   return out;

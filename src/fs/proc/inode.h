@@ -10,16 +10,18 @@ class ProcInode : public Inode {
  public:
   ProcInode(const Subject& s, Ino ino, uint32_t mode)
       : Inode(Ref<FileSystem>::share(&s.fs()), ino, mode), subject_(s), mode_(mode & 07777) {}
+  explicit ProcInode(Blank b) : Inode(b), subject_(b), mode_(0) {}
   Result<Attr> getattr() override;
   Result<void> setattr(const AttrChange& change) override;
-  USK_FIELDS(mode_)
+  USK_FIELDS_OF(Inode, subject_, mode_)
+  OrFailure<void> restored(state::Restored& r);
 
  protected:
   const Subject& subject() const { return subject_; }
 
  private:
-  const Subject subject_;
-  const uint32_t mode_;
+  Subject subject_;
+  uint32_t mode_;
 };
 
 // A directory. Names are looked up anew each time, as tasks come and go.
@@ -44,11 +46,13 @@ class TableDir : public ProcDir {
  public:
   TableDir(const Subject& s, Ino ino, uint32_t mode, std::span<const Entry> table)
       : ProcDir(s, ino, mode), table_(table) {}
+  explicit TableDir(Blank b) : ProcDir(b) {}
   Result<Ref<Inode>> lookup(std::string_view name) override;
   Result<std::vector<DirEntry>> list() override;
+  USK_FIELDS_OF(ProcInode, table_)
 
  private:
-  std::span<const Entry> table_;
+  TableRef table_;
 };
 
 }  // namespace usk::proc

@@ -122,6 +122,8 @@ Result<void> set_ipc_sysctl(IpcSysctl which, std::string_view text) {
   return {};
 }
 
+static const NamedTable kSysvipcTable("sysvipc", kSysvipc);
+
 std::span<const Entry> sysvipc_entries() { return kSysvipc; }
 
 }  // namespace usk::proc

@@ -7,12 +7,14 @@
 
 #include "fs/proc/inode.h"
 #include "fs/proc/text_file.h"
+#include "fs/vfs/saving.h"
 
 namespace usk::proc {
 namespace {
 
 struct Range {
   uint64_t start = 0, end = 0;
+  USK_FIELDS(start, end)
 };
 
 // Two addresses in hexadecimal as this directory writes them, and nothing else.
@@ -40,6 +42,8 @@ class AreaLink final : public ProcInode {
  public:
   AreaLink(const Subject& s, Ino ino, Range range)
       : ProcInode(s, ino, S_IFLNK | 0777), range_(range) {}
+  explicit AreaLink(Blank b) : ProcInode(b) {}
+  USK_FIELDS_OF(ProcInode, range_)
   Result<Attr> getattr() override {
     Attr a = TRY(ProcInode::getattr());
     const Vma v = TRY(area_of(subject(), range_));
@@ -63,12 +67,13 @@ class AreaLink final : public ProcInode {
   }
 
  private:
-  const Range range_;
+  Range range_;
 };
 
 class MapFilesDir final : public ProcDir {
  public:
   using ProcDir::ProcDir;
+  USK_FIELDS_OF(ProcInode)
   Result<std::vector<DirEntry>> list() override {
     TRY(subject().check_access());
     std::vector<DirEntry> out;
@@ -90,6 +95,9 @@ class MapFilesDir final : public ProcDir {
 };
 
 }  // namespace
+
+USK_SAVED(AreaLink, "fs/proc/area-link")
+USK_SAVED(MapFilesDir, "fs/proc/map-files-dir")
 
 Ref<Inode> make_map_files_dir(const Subject& s, Ino ino, const Entry& e) {
   return make_ref<MapFilesDir>(s, ino, e.mode);

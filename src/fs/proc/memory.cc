@@ -6,6 +6,7 @@
 #include "fs/proc/inode.h"
 #include "fs/proc/process_files.h"
 #include "fs/proc/text_file.h"
+#include "fs/vfs/saving.h"
 #include "platform/platform.h"
 
 namespace usk::proc {
@@ -197,6 +198,8 @@ class MemFile final : public File {
  public:
   MemFile(Ref<AddressSpace> mm, Path path, int flags, Ref<const Creds> creds)
       : File(std::move(path), flags, kSeek | kPread, std::move(creds)), mm_(std::move(mm)) {}
+  explicit MemFile(Blank b) : File(b) {}
+  USK_FIELDS_OF(File, mm_)
 
   Result<size_t> read(IoOut& dst, uint64_t& pos) override {
     std::array<std::byte, kChunk> chunk;
@@ -244,6 +247,7 @@ class MemFile final : public File {
 class MemInode final : public ProcInode {
  public:
   using ProcInode::ProcInode;
+  USK_FIELDS_OF(ProcInode)
   Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override {
     TRY(subject().check_access());
     return make_ref<MemFile>(TRY(subject().memory()), std::move(path), flags, std::move(creds));
@@ -251,6 +255,9 @@ class MemInode final : public ProcInode {
 };
 
 }  // namespace
+
+USK_SAVED(MemFile, "fs/proc/mem-file")
+USK_SAVED(MemInode, "fs/proc/mem-inode")
 
 Ref<Inode> make_mem_file(const Subject& s, Ino ino, const Entry& e) {
   return make_ref<MemInode>(s, ino, e.mode);

@@ -53,6 +53,8 @@ constexpr Entry kMqueue[] = {
 
 }  // namespace
 
+static const NamedTable kMqueueTable("mqueue", kMqueue);
+
 std::span<const Entry> mqueue_entries() { return kMqueue; }
 
 }  // namespace usk::proc

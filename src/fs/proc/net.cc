@@ -82,6 +82,8 @@ constexpr Entry kNet[] = {
 
 }  // namespace
 
+static const NamedTable kNetTable("net", kNet);
+
 Ref<Inode> make_net_dir(const Subject& s, Ino ino, const Entry& e) {
   return make_ref<TableDir>(s, ino, e.mode, kNet);
 }

@@ -14,6 +14,7 @@ struct ProcOptions {
   Gid group = 0;
   bool only_processes = false;
   // EINVAL. Ids are those of `ids`.
+  USK_FIELDS(hide, group, only_processes)
   static Result<ProcOptions> parse(std::string_view text, const UserNamespace& ids);
 };
 
@@ -24,9 +25,10 @@ class ProcFs final : public FileSystem {
   static constexpr uint64_t kProcMagic = 0x9fa0;
   ProcFs(Kernel& kernel, Ref<PidNamespace> ns, std::string type = "proc",
          uint64_t magic = kProcMagic)
-      : FileSystem(std::move(type)), kernel_(kernel), ns_(std::move(ns)), magic_(magic) {}
+      : FileSystem(std::move(type)), kernel_(&kernel), ns_(std::move(ns)), magic_(magic) {}
+  explicit ProcFs(Blank b) : FileSystem(b) {}
   Result<FsStat> statfs() override;
-  Kernel& kernel() const { return kernel_; }
+  Kernel& kernel() const { return *kernel_; }
   PidNamespace& ns() const { return *ns_; }
   std::string options() const override;
   Result<void> remount(std::string_view options) override;
@@ -34,12 +36,14 @@ class ProcFs final : public FileSystem {
   void set_hiding(const ProcOptions& o) { hiding_ = o; }
   // Whether the reader may see processes of this instance that a level from `least` on hides.
   bool may_see(const Task& t, int least) const REQUIRES(task_mutex);
-  USK_FIELDS(ns_, hiding_)
+  USK_FIELDS_OF(FileSystem, ns_, magic_, hiding_)
+  static constexpr int kRestoreStage = -2;
+  OrFailure<void> restored(state::Restored& r);
 
  private:
-  Kernel& kernel_;
+  Kernel* kernel_ = nullptr;  // Never null, but while it is loaded.
   Ref<PidNamespace> ns_;
-  const uint64_t magic_;
+  uint64_t magic_ = kProcMagic;
   ProcOptions hiding_;
 };
 

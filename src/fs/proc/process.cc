@@ -7,9 +7,11 @@
 #include "fs/proc/maps_of_ids.h"
 #include "fs/proc/process_files.h"
 #include "fs/vfs/internal.h"
+#include "fs/vfs/saving.h"
 #include "kernel/core/core_area.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/namespace_file.h"
+#include "state/singletons.h"
 
 namespace usk::proc {
 namespace {
@@ -57,6 +59,12 @@ class NsInode final : public InternalInode {
  public:
   NsInode(Ref<InternalFs> fs, NamespaceRef ns)
       : InternalInode(fs, ns.id(), S_IFREG | 0444, Creds()), ns_(std::move(ns)) {}
+  explicit NsInode(Blank b) : InternalInode(b) {}
+  USK_FIELDS_OF(InternalInode, ns_)
+  OrFailure<void> restored(state::Restored& r) {
+    TRY(Inode::restored(r));
+    return ns_.check();
+  }
   Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override {
     if ((flags & O_ACCMODE) != O_RDONLY) return Err(EPERM);
     return make_ref<NamespaceFile>(std::move(path), flags, std::move(creds), ns_);
@@ -67,10 +75,14 @@ class NsInode final : public InternalInode {
   NamespaceRef ns_;
 };
 
-const Ref<InternalFs>& nsfs() {
-  static const Ref<InternalFs> fs = make_ref<InternalFs>("nsfs", 0x6e736673);
+InternalFs& nsfs() {
+  // Never destroyed: files may outlive statics.
+  static InternalFs& fs = *make_ref<InternalFs>("nsfs", 0x6e736673).release();
   return fs;
 }
+
+USK_SINGLETON(nsfs, "nsfs")
+USK_SAVED(NsInode, "fs/proc/ns-inode")
 
 template <uint64_t kType, bool kForChildren>
 Result<NamespaceRef> ns_of(const Subject& s) {
@@ -100,7 +112,7 @@ template <uint64_t kType, bool kForChildren = false>
 Result<Path> ns_goal(const Subject& s) {
   NamespaceRef ref = TRY((ns_of<kType, kForChildren>(s)));
   const std::string name = fmt::format("{}:[{}]", ns_kind(kType), ref.id());
-  return internal_path(make_ref<NsInode>(nsfs(), std::move(ref)), name);
+  return internal_path(make_ref<NsInode>(Ref<InternalFs>::share(&nsfs()), std::move(ref)), name);
 }
 
 constexpr Entry kNs[] = {
@@ -371,6 +383,9 @@ constexpr Entry kThread[] = {
 #undef USK_TASK_ENTRIES
 
 }  // namespace
+
+static const NamedTable kProcessTable("process", kProcess);
+static const NamedTable kThreadTable("thread", kThread);
 
 std::span<const Entry> process_entries() { return kProcess; }
 std::span<const Entry> thread_entries() { return kThread; }

@@ -247,6 +247,8 @@ constexpr Entry kSys[] = {
 
 }  // namespace
 
+static const NamedTable kSysTable("sys", kSys);
+
 Ref<Inode> make_sys_dir(const Subject& s, Ino ino, const Entry& e) {
   return make_ref<TableDir>(s, ino, e.mode, kSys);
 }

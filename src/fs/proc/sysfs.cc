@@ -5,6 +5,7 @@
 
 #include "fs/proc/inode.h"
 #include "fs/proc/system_values.h"
+#include "fs/vfs/saving.h"
 
 namespace usk::proc {
 namespace {
@@ -38,6 +39,8 @@ constexpr Entry kNodes[] = {
 class CpuDir final : public TableDir {
  public:
   CpuDir(const Subject& s, Ino ino, uint32_t mode) : TableDir(s, ino, mode, kCpus) {}
+  explicit CpuDir(Blank b) : TableDir(b) {}
+  USK_FIELDS_OF(TableDir)
   Result<Ref<Inode>> lookup(std::string_view name) override {
     if (!name.starts_with("cpu")) return TableDir::lookup(name);
     const int cpu = parse_id(name.substr(3));
@@ -79,6 +82,10 @@ constexpr Entry kRoot[] = {
     {.name = "kernel", .mode = kDir, .children = kKernel},
     {.name = "module", .mode = kDir},
 };
+
+const NamedTable kRootTable("sysfs", kRoot), kCpusTable("cpus", kCpus), kOneTable("cpu", kOneCpu);
+
+USK_SAVED(CpuDir, "fs/proc/cpu-dir")
 
 }  // namespace
 }  // namespace usk::proc

@@ -8,28 +8,15 @@
 #include "fs/proc/task_state.h"
 #include "fs/vfs/file_system.h"
 #include "fs/vfs/locks.h"
-#include "host/file_io.h"
 #include "host/memory_size.h"
+#include "host/open.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/namespace_file.h"
 
 namespace usk::proc {
 
-std::string host_file(const char* path, size_t most) {
-  auto fd = host::open_readonly(path);
-  std::string out;
-  if (!fd) return out;
-  std::array<std::byte, 4096> chunk;
-  while (out.size() < most) {
-    auto n = host::read(fd->get(), chunk);
-    if (!n || *n == 0) break;
-    out.append(reinterpret_cast<const char*>(chunk.data()), *n);
-  }
-  return out;
-}
-
 const std::string& cpu_info() {
-  static const std::string text = host_file("/proc/cpuinfo", 4 << 20);
+  static const std::string text = host::read_cpu_info();
   return text;
 }
 
@@ -288,6 +275,8 @@ constexpr Entry kSystem[] = {
 };
 
 }  // namespace
+
+static const NamedTable kSystemTable("system", kSystem);
 
 std::span<const Entry> system_entries() { return kSystem; }
 

@@ -4,8 +4,6 @@
 
 namespace usk::proc {
 
-// A file of the host, at most about `most` bytes; empty when it cannot be read.
-std::string host_file(const char* path, size_t most);
 // The host's processors are the guest's.
 const std::string& cpu_info();
 int cpu_count();

@@ -4,13 +4,24 @@
 
 #include "fs/tmpfs/tmpfs.h"
 #include "fs/vfs/dentry.h"
+#include "fs/vfs/saving.h"
+#include "state/singletons.h"
 
 namespace usk {
 namespace {
 
 constexpr int kLargeFile = 0100000;  // O_LARGEFILE, which libc hides.
 
+Tmpfs& shmem_fs() { return static_cast<Tmpfs&>(shmem_mount()->fs()); }
+Mount& the_mount() { return *shmem_mount(); }
+
 }  // namespace
+
+// Linux, too, has no shared memory without this mount: it is made when the kernel starts.
+// The mount is loaded first: when its own root goes, that gives back to the quota it was charged
+// to.
+USK_SINGLETON(the_mount, "shmem")
+USK_SINGLETON(shmem_fs, "shmem fs")
 
 const Ref<Mount>& shmem_mount() {
   // Never destroyed: files may outlive statics.

@@ -5,9 +5,12 @@
 
 #include "fs/mem/mem_dir.h"
 #include "fs/vfs/option_list.h"
+#include "fs/vfs/saving.h"
 #include "host/memory_size.h"
 
 namespace usk {
+
+USK_SAVED(Tmpfs, "fs/tmpfs/tmpfs")
 namespace {
 
 // Linux's memparse(): a number and k, m, g, t; "%" of memory where that makes sense.

@@ -21,9 +21,10 @@ struct TmpfsOptions {
 class Tmpfs final : public MemFs {
  public:
   Tmpfs(const TmpfsOptions& options, Ref<MemQuota> quota);
+  explicit Tmpfs(Blank b) : MemFs(b) {}
   std::string options() const override;
   Result<void> remount(std::string_view options) override;
-  USK_FIELDS(shown_)
+  USK_FIELDS_OF(MemFs, shown_)
 
  private:
   std::string shown_;  // mode, uid and gid as given.

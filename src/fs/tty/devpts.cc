@@ -11,6 +11,7 @@
 #include "fs/vfs/dir_file.h"
 #include "fs/vfs/internal.h"
 #include "fs/vfs/option_list.h"
+#include "fs/vfs/saving.h"
 
 namespace usk {
 namespace {
@@ -43,7 +44,16 @@ class PtsInode final : public InternalInode {
     return TtyFile::open(tty_, std::move(path), flags, std::move(creds));
   }
   std::atomic<bool>& locked() { return locked_; }
-  USK_FIELDS(index_, tty_, locked_)
+  // Once, by the master that it was saved with.
+  bool claim(const Tty& tty) { return tty_.get() == &tty && !claimed_.exchange(true); }
+
+  explicit PtsInode(Blank b) : InternalInode(b), index_(0) {}
+  USK_FIELDS_OF(InternalInode, index_, tty_, locked_)
+  OrFailure<void> restored(state::Restored& r) {
+    TRY(Inode::restored(r));
+    if (!tty_) return fail("no terminal");
+    return {};
+  }
 
  private:
   static Ino fresh_ino() {
@@ -54,6 +64,7 @@ class PtsInode final : public InternalInode {
   uint32_t index_;
   Ref<Tty> tty_;
   std::atomic<bool> locked_{true};
+  std::atomic<bool> claimed_{false};
 };
 
 namespace {
@@ -62,6 +73,13 @@ class PtmxInode final : public InternalInode {
  public:
   explicit PtmxInode(Ref<DevPts> fs)
       : InternalInode(fs, kPtmxIno, S_IFCHR, Creds()), devpts_(fs.get()) {}
+  explicit PtmxInode(Blank b) : InternalInode(b), devpts_(nullptr) {}
+  USK_FIELDS_OF(InternalInode)
+  OrFailure<void> restored(state::Restored& r) {
+    TRY(Inode::restored(r));
+    devpts_ = dynamic_cast<DevPts*>(&fs());
+    return check_is<DevPts>(fs());
+  }
   Result<Attr> getattr() override {
     Attr attr = TRY(InternalInode::getattr());
     attr.mode = S_IFCHR | devpts_->ptmx_mode();
@@ -85,26 +103,34 @@ class PtmxInode final : public InternalInode {
 
 class RootFile final : public SnapshotDirFile {
  public:
-  RootFile(DevPts& fs, Path path, int flags, Ref<const Creds> creds)
-      : SnapshotDirFile(std::move(path), flags, std::move(creds)), fs_(fs) {}
+  using SnapshotDirFile::SnapshotDirFile;
+  USK_FIELDS_OF(SnapshotDirFile)
+  OrFailure<void> restored(state::Restored& r) {
+    TRY(File::restored(r));
+    return check_is<DevPts>(inode().fs());
+  }
 
  protected:
   Result<std::vector<DirEntry>> list() override {
     std::vector<DirEntry> entries{{"ptmx", kPtmxIno, DT_CHR}};
-    for (uint32_t index : fs_.indices()) {
+    for (uint32_t index : static_cast<DevPts&>(inode().fs()).indices()) {
       entries.push_back({std::to_string(index), kFirstSlaveIno + index, DT_CHR});
     }
     return entries;
   }
-
- private:
-  DevPts& fs_;  // The path holds it.
 };
 
 class RootInode final : public InternalInode {
  public:
   explicit RootInode(Ref<DevPts> fs)
       : InternalInode(fs, kRootIno, S_IFDIR | 0755, Creds()), devpts_(fs.get()) {}
+  explicit RootInode(Blank b) : InternalInode(b), devpts_(nullptr) {}
+  USK_FIELDS_OF(InternalInode)
+  OrFailure<void> restored(state::Restored& r) {
+    TRY(Inode::restored(r));
+    devpts_ = dynamic_cast<DevPts*>(&fs());
+    return check_is<DevPts>(fs());
+  }
   Result<Attr> getattr() override {
     Attr attr = TRY(InternalInode::getattr());
     attr.nlink = 2;
@@ -114,7 +140,7 @@ class RootInode final : public InternalInode {
   Result<Ref<Inode>> lookup(std::string_view name) override { return devpts_->lookup(name); }
   bool names_are_stable() const override { return false; }
   Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override {
-    return make_ref<RootFile>(*devpts_, std::move(path), flags, std::move(creds));
+    return make_ref<RootFile>(std::move(path), flags, std::move(creds));
   }
 
  private:
@@ -150,6 +176,29 @@ Result<DevPtsOptions> DevPtsOptions::parse(std::string_view text, const UserName
     return apply(o, key, value, ns);
   }));
   return o;
+}
+
+USK_SAVED(DevPts, "fs/tty/devpts")
+USK_SAVED(PtsInode, "fs/tty/pts-inode")
+USK_SAVED(PtmxInode, "fs/tty/ptmx-inode")
+USK_SAVED(RootInode, "fs/tty/root-inode")
+USK_SAVED(RootFile, "fs/tty/root-file")
+
+DevPts::DevPts(Blank b) : FileSystem(b) {}
+
+OrFailure<void> DevPts::restored(state::Restored&) {
+  Lock lock(mu_);
+  for (const auto& [index, inode] : slaves_) {
+    if (!inode) return fail("a name without a terminal");
+  }
+  terminals += uint32_t(slaves_.size());
+  return {};
+}
+
+bool DevPts::claim(uint32_t index, const Tty& tty) {
+  Lock lock(mu_);
+  auto it = slaves_.find(index);
+  return it != slaves_.end() && it->second->claim(tty);
 }
 
 DevPts::DevPts(const DevPtsOptions& options) : FileSystem("devpts"), options_(options) {}

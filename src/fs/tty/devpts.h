@@ -31,6 +31,7 @@ class DevPts final : public FileSystem {
   static constexpr uint32_t kMaxTerminals = 4096;
 
   explicit DevPts(const DevPtsOptions& options);
+  explicit DevPts(Blank b);
   Result<FsStat> statfs() override;
   std::string options() const override;
   Result<void> remount(std::string_view options) override EXCLUDES(mu_);
@@ -42,6 +43,8 @@ class DevPts final : public FileSystem {
   // unlockpt(3)
   void set_locked(uint32_t index, bool locked) EXCLUDES(mu_);
   bool is_locked(uint32_t index) EXCLUDES(mu_);
+  // Of a loaded terminal; false: the name is another's, or has a master.
+  bool claim(uint32_t index, const Tty& tty) EXCLUDES(mu_);
   // The master is gone.
   void remove(uint32_t index) EXCLUDES(mu_);
 
@@ -51,7 +54,8 @@ class DevPts final : public FileSystem {
   uint32_t ptmx_mode() EXCLUDES(mu_);
   void set_ptmx_mode(uint32_t mode) EXCLUDES(mu_);
 
-  USK_FIELDS(options_, slaves_)
+  USK_FIELDS_OF(FileSystem, options_, slaves_)
+  OrFailure<void> restored(state::Restored&) EXCLUDES(mu_);
 
  private:
   Result<uint32_t> add(Ref<Tty>& tty, const Creds& creds) EXCLUDES(mu_);

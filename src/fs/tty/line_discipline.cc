@@ -23,6 +23,12 @@ void LineDiscipline::set_termios(const Termios& t, TtyEffects& fx) {
   fx.readable = true;
 }
 
+bool LineDiscipline::is_valid() const {
+  if (input_.size() > kInputSize || output_.size() > 2 * kOutputSize) return false;
+  if (held_echo_.size() > 2 * kOutputSize || canon_head_ > input_.size()) return false;
+  return canon_head_ == 0 || (input_[canon_head_ - 1] & kLineEnd);
+}
+
 bool LineDiscipline::is_continuation(uint8_t c) const {
   return termios_.i(IUTF8) && (c & 0xc0) == 0x80;
 }

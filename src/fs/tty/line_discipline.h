@@ -59,6 +59,9 @@ class LineDiscipline {
   void stop(bool by_call, TtyEffects& fx);
   void start(bool by_call, TtyEffects& fx);
 
+  // Of a loaded one: whether its buffers can be what they say.
+  bool is_valid() const;
+
   USK_FIELDS(termios_, input_, canon_head_, output_, held_echo_, column_, canon_column_,
              literal_next_, erasing_, stopped_, stopped_by_call_)
 

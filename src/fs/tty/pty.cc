@@ -7,6 +7,7 @@
 
 #include "fs/tty/devpts.h"
 #include "fs/tty/tty_file.h"
+#include "fs/vfs/saving.h"
 
 namespace usk {
 namespace {
@@ -23,6 +24,17 @@ PtyMaster::PtyMaster(Ref<Tty> tty, Ref<DevPts> fs, uint32_t index, Ref<Mount> mo
       fs_(std::move(fs)),
       index_(index),
       mount_(std::move(mount)) {}
+
+USK_SAVED(PtyMaster, "fs/tty/master")
+
+PtyMaster::PtyMaster(Blank b) : File(b), index_(0) {}
+
+OrFailure<void> PtyMaster::restored(state::Restored& r) {
+  if (!tty_ || !fs_ || !mount_) return fail("no terminal");
+  TRY(File::restored(r));
+  if (!fs_->claim(index_, *tty_)) return fail("a terminal of no name, or of two masters");
+  return {};
+}
 
 PtyMaster::~PtyMaster() {
   fs_->remove(index_);

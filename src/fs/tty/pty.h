@@ -14,6 +14,7 @@ class PtyMaster final : public File {
   // `mount` is where the instance is seen, for TIOCGPTPEER.
   PtyMaster(Ref<Tty> tty, Ref<DevPts> fs, uint32_t index, Ref<Mount> mount, Path path, int flags,
             Ref<const Creds> creds);
+  explicit PtyMaster(Blank b);
   ~PtyMaster() override;
 
   Tty& tty() const { return *tty_; }
@@ -32,7 +33,8 @@ class PtyMaster final : public File {
   std::string fdinfo() const override;
   Result<void> truncate(uint64_t) override { return Err(EINVAL); }
 
-  USK_FIELDS(tty_, fs_, index_, mount_, packet_mode_)
+  USK_FIELDS_OF(File, tty_, fs_, index_, mount_, packet_mode_)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   Result<size_t> read_data(IoOut& dst, bool with_header);

@@ -7,6 +7,7 @@
 #include "fs/tty/devpts.h"
 #include "fs/tty/tty_file.h"
 #include "fs/vfs/file_testing.h"
+#include "fs/vfs/saving_testing.h"
 
 namespace usk {
 namespace {
@@ -457,6 +458,32 @@ TEST(DevPtsOptionsTest, Parse) {
   EXPECT_EQ(make_devpts(*o)->fs->options(), ",gid=5,mode=620,ptmxmode=666,max=2");
   EXPECT_TRUE(failed_with(DevPtsOptions::parse("mode=x", *ns), EINVAL));
   EXPECT_TRUE(failed_with(DevPtsOptions::parse("huh=1", *ns), EINVAL));
+}
+
+TEST_F(PtyTest, IsSavedWithItsLines) {
+  auto s = slave();
+  make_raw(*s, 1, 0);
+  change(*s, [](Termios& t) { t.lflag |= ICANON | ECHO; });
+  ASSERT_TRUE(write_to(*master_, "whole\nhalf a li"));
+  ASSERT_TRUE(write_to(*s, "output"));
+  const winsize size{.ws_row = 50, .ws_col = 132};
+  ASSERT_TRUE(caller_.ioctl(*s, TIOCSWINSZ, size));
+  auto p = make_ref<SavedProcess>();
+  p->files = {master_, s};
+  auto copy = save_and_load_files(p);
+  ASSERT_TRUE(copy);
+  File &master = *copy->files[0], &program = *copy->files[1];
+  ASSERT_TRUE(write_to(master, "ne\n"));
+  EXPECT_EQ(*read_from(program), "whole\n");
+  EXPECT_EQ(*read_from(program), "half a line\n");
+  EXPECT_TRUE(read_from(master)->ends_with("outputne\r\n"));
+  winsize found{};
+  ASSERT_TRUE(caller_.ioctl(program, TIOCGWINSZ, found));
+  EXPECT_EQ(found.ws_col, 132);
+  // One file less has it open than before.
+  copy->files.pop_back();
+  EXPECT_TRUE(failed_with(read_from(master), EIO));
+  EXPECT_TRUE(write_to(*master_, "x"));
 }
 
 }  // namespace

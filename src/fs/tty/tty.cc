@@ -5,6 +5,8 @@
 
 #include <array>
 
+#include "fs/vfs/saving.h"
+
 namespace usk {
 namespace {
 
@@ -13,6 +15,19 @@ constexpr size_t kMemory = 64 << 10;
 constexpr int64_t kTenthOfSecond = kNsPerSecond / 10;
 
 }  // namespace
+
+USK_SAVED(Tty, "fs/tty/tty")
+
+OrFailure<void> Tty::restored(state::Restored&) {
+  Lock lock(mu_);
+  if (!line_.is_valid() || pending_.size() > kPendingSize) return fail("input that cannot be");
+  return {};
+}
+
+void Tty::add_loaded_opener() {
+  Lock lock(mu_);
+  openers_++;
+}
 
 Result<Ref<Tty>> Tty::make(Dev dev, bool is_pty) {
   Charge charge;

@@ -74,10 +74,15 @@ class Tty final : public Terminal {
   // open(2) without O_NOCTTY by a leader without a terminal.
   void adopt_leader(Caller& caller) EXCLUDES(mu_);
 
-  USK_FIELDS(dev_, is_pty_, line_, pending_, window_, session_, foreground_, openers_, was_opened_,
+  // The files count themselves again.
+  void add_loaded_opener() EXCLUDES(mu_);
+  USK_FIELDS(dev_, is_pty_, charge_, line_, pending_, window_, session_, foreground_, was_opened_,
              exclusive_, dead_, packet_mode_, packet_status_, era_)
+  OrFailure<void> restored(state::Restored&) EXCLUDES(mu_);
 
  private:
+  friend state::Access;
+  explicit Tty(Blank) : dev_(0), is_pty_(false) {}
   Tty(Dev dev, bool is_pty) : dev_(dev), is_pty_(is_pty) {}
 
   void pump_locked(TtyEffects& fx) REQUIRES(mu_);

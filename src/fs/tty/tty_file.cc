@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include "fs/vfs/saving.h"
+
 namespace usk {
 
 // Wakes a reader whose VTIME has passed.
@@ -13,6 +15,18 @@ class TtyFile::Alarm final : public TimerClient {
  private:
   Ref<Tty> tty_;
 };
+
+USK_SAVED(TtyFile, "fs/tty/file")
+
+OrFailure<void> TtyFile::restored(state::Restored& r) {
+  if (!tty_) return fail("no terminal");
+  TRY(File::restored(r));
+  tty_->add_loaded_opener();
+  alarm_ = make_ref<Alarm>(tty_);
+  Lock lock(wait_mu_);
+  if (wait_.until != INT64_MAX) timer_service().arm(alarm_, CLOCK_MONOTONIC, wait_.until);
+  return {};
+}
 
 Result<Ref<File>> TtyFile::open(Ref<Tty> tty, Path path, int flags, Ref<const Creds> creds) {
   const uint32_t era = TRY(tty->add_opener(*creds));
@@ -120,6 +134,8 @@ class OwnTty final : public File {
  public:
   OwnTty(Path path, int flags, Ref<const Creds> creds)
       : File(std::move(path), flags, kCanPoll, std::move(creds)) {}
+  explicit OwnTty(Blank b) : File(b) {}
+  USK_FIELDS_OF(File)
   Result<Ref<File>> finish_open(Caller& caller, int open_flags) override {
     auto tty = ref_cast<Tty>(caller.controlling_terminal());
     if (!tty) return Err(ENXIO);
@@ -129,6 +145,8 @@ class OwnTty final : public File {
 };
 
 }  // namespace
+
+USK_SAVED(OwnTty, "fs/tty/own-tty")
 
 Result<Ref<File>> open_own_tty(Inode&, Path path, int flags, Ref<const Creds> creds) {
   return make_ref<OwnTty>(std::move(path), flags, std::move(creds));

@@ -25,10 +25,13 @@ class TtyFile final : public File {
   void wait_ended() override;
   Result<void> truncate(uint64_t) override { return Err(EINVAL); }
 
-  USK_FIELDS(tty_, era_, wait_)
+  USK_FIELDS_OF(File, tty_, era_, wait_)
+  OrFailure<void> restored(state::Restored& r) EXCLUDES(wait_mu_);
 
  private:
+  friend state::Access;
   class Alarm;
+  explicit TtyFile(Blank b) : File(b), era_(0) {}
   TtyFile(Ref<Tty> tty, uint32_t era, Path path, int flags, Ref<const Creds> creds);
   bool hung_up() const { return tty_->hung_up(era_); }
 

@@ -48,6 +48,8 @@ Result<void> change_size(Inode& inode, const Creds& creds, uint64_t size) {
 Result<void> chmod(const WalkContext& ctx, const Path& place, uint32_t mode) {
   TRY(check_writable(place));
   if (place.inode().is_symlink()) return Err(EOPNOTSUPP);
+  TRY(ask(Category::kChmod, place));
+  if (installed_guard && place.inode().is_regular()) mode &= ~installed_guard->umask();
   const Attr a = TRY(place.inode().getattr());
   if (!owner_or_capable(*ctx.creds, a)) return Err(EPERM);
   mode &= 07777;
@@ -58,6 +60,8 @@ Result<void> chmod(const WalkContext& ctx, const Path& place, uint32_t mode) {
 Result<void> chown(const WalkContext& ctx, const Path& place, std::optional<Uid> uid,
                    std::optional<Gid> gid) {
   TRY(check_writable(place));
+  if (uid) TRY(ask(Category::kChown, place));
+  if (gid) TRY(ask(Category::kChgrp, place));
   const Creds& c = *ctx.creds;
   const Attr a = TRY(place.inode().getattr());
   const bool owner = c.fsuid == a.uid;
@@ -96,6 +100,7 @@ Result<void> utimens(const WalkContext& ctx, const Path& place, const timespec& 
     if (!special && (t->tv_nsec < 0 || t->tv_nsec >= 1'000'000'000)) return Err(EINVAL);
   }
   if (atime.tv_nsec == UTIME_OMIT && mtime.tv_nsec == UTIME_OMIT) return {};
+  TRY(ask(Category::kUtime, place));
   TRY(check_writable(place));
   const Attr a = TRY(place.inode().getattr());
   if (!owner_or_capable(*ctx.creds, a)) {
@@ -124,6 +129,7 @@ Result<void> truncate(const WalkContext& ctx, const Path& place, uint64_t size) 
   Inode& inode = place.inode();
   if (inode.is_dir()) return Err(EISDIR);
   if (!inode.is_regular()) return Err(EINVAL);
+  TRY(ask(Category::kTruncate, place));
   TRY(check_writable(place));
   TRY(inode.permission(kMayWrite, *ctx.creds));
   TRY(inode.get_write_access());
@@ -135,6 +141,8 @@ Result<void> truncate(const WalkContext& ctx, const Path& place, uint64_t size) 
 
 Result<void> ftruncate(File& file, uint64_t size) {
   if (!file.inode().is_regular() || !file.can(File::kWrite)) return Err(EINVAL);
+  TRY(ask(Category::kTruncate, file.path()));
+  if (file.append_only()) return Err(EPERM);
   TRY(file.truncate(size));
   notify_dentry(*file.path().dentry, IN_MODIFY);
   return {};
@@ -160,6 +168,8 @@ Result<void> fallocate(File& file, int mode, int64_t offset, int64_t length) {
     default: return Err(ENODEV);
   }
   if (length > INT64_MAX - offset) return Err(EFBIG);
+  TRY(ask(Category::kTruncate, file.path()));
+  if (file.append_only()) return Err(EPERM);
   TRY(file.fallocate(mode, uint64_t(offset), uint64_t(length)));
   notify_dentry(*file.path().dentry, IN_MODIFY);
   return {};

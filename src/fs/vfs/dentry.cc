@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "fs/vfs/mount.h"
 #include "fs/vfs/notify.h"
 #include "host/memory_size.h"
 
@@ -248,6 +249,62 @@ void Dentry::prune() {
     all.pop_back();
     if (Ref<Dentry> parent = d->parent()) parent->evict_if_unused(std::move(d));
   }
+}
+
+namespace {
+
+// Fills a text from its end to its beginning.
+class Backwards {
+ public:
+  explicit Backwards(std::span<char> room) : begin_(room.data()), at_(begin_ + room.size()) {
+    end_ = at_;
+  }
+  bool put_plain(std::string_view name) {
+    if (name.size() > size_t(at_ - begin_)) return false;
+    at_ -= name.size();
+    memcpy(at_, name.data(), name.size());
+    return true;
+  }
+  bool put(std::string_view name) { return put_plain(name) && put_plain("/"); }
+  std::string_view text() const { return {at_, size_t(end_ - at_)}; }
+
+ private:
+  char* const begin_;
+  char *at_, *end_;
+};
+
+}  // namespace
+
+Result<std::string_view> PathText::name(const Path& path, std::string_view entry,
+                                        std::span<char> room) {
+  Backwards out(room);
+  if (!entry.empty() && !out.put(entry)) return Err(ENAMETOOLONG);
+  Ref<Mount> mount = path.mount;
+  const Dentry* d = path.dentry.get();
+  Ref<Dentry> held;
+  while (true) {
+    const Dentry* top = mount ? mount->root().get() : nullptr;
+    {
+      // What the lock keeps from moving keeps each parent alive.
+      Lock lock(tree_mutex);
+      for (; d != top && d->parent_; d = d->parent_.get()) {
+        if (!out.put(d->name_)) return Err(ENAMETOOLONG);
+      }
+    }
+    if (d != top) break;
+    Path place = mount->mountpoint();
+    if (!place) break;
+    mount = std::move(place.mount);
+    held = std::move(place.dentry);
+    d = held.get();
+  }
+  if (!mount || !mount->is_in_a_tree()) {
+    const std::string type = mount ? mount->fs().type() : "nowhere";
+    if (!out.put_plain("!" + type)) return Err(ENAMETOOLONG);
+    return out.text();
+  }
+  if (out.text().empty()) return std::string_view("/");
+  return out.text();
 }
 
 void Dentry::set_cache_limit(size_t limit) { cache().limit = limit; }

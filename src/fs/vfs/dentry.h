@@ -2,10 +2,12 @@
 #pragma once
 #include <atomic>
 #include <list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "base/failure.h"
 #include "base/fields.h"
 #include "base/lock.h"
 #include "base/ref.h"
@@ -68,11 +70,15 @@ class Dentry final : public RefCounted {
   static void set_cache_limit(size_t limit);
   static size_t cached_count();
 
-  USK_FIELDS(name_, parent_, inode_, kind_, linkable_, deleted_)
+  USK_FIELDS(name_, parent_, inode_, kind_, linkable_, deleted_, hashed_)
+  OrFailure<void> restored(state::Restored&);
 
  private:
   enum class Kind : uint8_t { kNormal, kRoot, kAnonymous };
+  friend constexpr Kind saved_max(Kind) { return Kind::kAnonymous; }
   friend class DentryCache;
+  friend state::Access;
+  explicit Dentry(Blank) : kind_(Kind::kNormal) {}
   Dentry(Kind kind, Ref<Dentry> parent, std::string name, Ref<Inode> inode);
   void insert_locked(Ref<Dentry> child) REQUIRES(mu_);
   Ref<Dentry> unhash_locked(Dentry& child) REQUIRES(mu_);
@@ -82,7 +88,7 @@ class Dentry final : public RefCounted {
 
   std::string name_;    // Guarded by the tree lock (dentry.cc) against moves.
   Ref<Dentry> parent_;  // Likewise.
-  const Ref<Inode> inode_;
+  Ref<Inode> inode_;    // Never changes.
   Kind kind_;
   bool linkable_ = false;
   std::atomic<bool> deleted_{false};
@@ -103,6 +109,12 @@ struct PathText {
   bool too_long = false;  // It would not fit into PATH_MAX, and `text` is only its end.
 
   static PathText of(const Path& path, const Path& root);
+  // The name of a place up to the topmost root of its tree, whatever root a caller has, written to
+  // the end of `room` without an allocation: what policies are asked about. `entry` is a name in
+  // it, or empty. What stands in no process's tree begins with "!" and the type of its file
+  // system: "!mqueue/NAME". ENAMETOOLONG where it does not fit.
+  static Result<std::string_view> name(const Path& path, std::string_view entry,
+                                       std::span<char> room);
   // As /proc/PID/fd links and maps show it.
   std::string shown() const { return deleted ? text + " (deleted)" : text; }
 };

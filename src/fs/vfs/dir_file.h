@@ -21,10 +21,11 @@ class SnapshotDirFile : public File {
  public:
   SnapshotDirFile(Path path, int flags, Ref<const Creds> creds)
       : File(std::move(path), flags, kSeek, std::move(creds)) {}
+  explicit SnapshotDirFile(Blank b) : File(b) {}
   Result<size_t> read(IoOut&, uint64_t&) override { return Err(EISDIR); }
   Result<void> read_dir(DirSink& sink, uint64_t& pos) override;
   Result<void> fsync(bool) override { return {}; }
-  USK_FIELDS(entries_, taken_)
+  USK_FIELDS_OF(File, entries_, taken_)
 
  protected:
   // The names of the directory without "." and "..".

@@ -21,6 +21,9 @@ class FdTable final : public RefCounted {
     USK_FIELDS(file, cloexec)
   };
 
+  FdTable() = default;
+  explicit FdTable(Blank) : id_(0) {}
+
   // EBADF when the descriptor is not open.
   Result<Ref<File>> get(int fd) EXCLUDES(mu_);
   Result<Slot> get_slot(int fd) EXCLUDES(mu_);
@@ -44,6 +47,7 @@ class FdTable final : public RefCounted {
   uint64_t id() const { return id_; }
 
   USK_FIELDS(id_, slots_)
+  OrFailure<void> restored(state::Restored&) EXCLUDES(mu_);
 
  private:
   static uint64_t next_id();

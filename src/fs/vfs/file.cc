@@ -37,6 +37,8 @@ File::File(Path path, int flags, uint32_t mode_bits, Ref<const Creds> creds)
       creds_(std::move(creds)),
       id_(next_file_id()) {}
 
+File::File(Blank) : mode_(0), flags_(0), id_(0) {}
+
 File::~File() {
   if (!path_ || path_.dentry->is_negative()) return;
   Inode& node = inode();
@@ -100,6 +102,7 @@ Result<void> File::hold_write_access() {
 }
 
 Result<void> File::set_flags(int flags) {
+  if (append_only_) flags |= O_APPEND;
   int old = flags_.load();
   while (!flags_.compare_exchange_weak(old, (old & ~kSettable) | (flags & kSettable))) {
   }

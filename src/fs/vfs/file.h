@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 
+#include "base/failure.h"
 #include "base/fields.h"
 #include "base/io.h"
 #include "base/ref.h"
@@ -46,6 +47,7 @@ class File : public RefCounted {
   // kWrite follow from the access mode in `flags` (unless kPathOnly is given); `mode_bits` adds
   // what this kind of file can do beyond.
   File(Path path, int flags, uint32_t mode_bits, Ref<const Creds> creds);
+  explicit File(Blank);
   ~File() override;
 
   // The second half of open(2), with the caller at hand; gives the file that the caller gets,
@@ -124,6 +126,13 @@ class File : public RefCounted {
   Mutex<Rank::kFilePos>& pos_mutex() RETURNS_LOCK(pos_mu_) { return pos_mu_; }
   uint64_t& pos_locked() REQUIRES(pos_mu_) { return pos_; }
 
+  // The policy lets it only grow: O_APPEND stays, and it is not cut or mapped for writing.
+  void make_append_only() {
+    append_only_ = true;
+    flags_.fetch_or(O_APPEND, std::memory_order_relaxed);
+  }
+  bool append_only() const { return append_only_; }
+
   // Counts this file among the writers of its inode and mount (inode.h, mount.h) until it dies.
   // ETXTBSY while the inode is being executed.
   Result<void> hold_write_access();
@@ -146,7 +155,10 @@ class File : public RefCounted {
 
   uint64_t id() const { return id_; }  // Unique among all files ever opened.
 
-  USK_FIELDS(path_, mode_, flags_, creds_, pos_, owner_, holds_write_, id_)
+  USK_FIELDS(path_, mode_, flags_, creds_, id_, pos_, holds_write_, append_only_, owner_, async_,
+             directory_mark_)
+  // Subclasses with their own call this first.
+  OrFailure<void> restored(state::Restored&);
 
  protected:
   void set_mode(uint32_t mode) { mode_ = mode; }
@@ -157,10 +169,11 @@ class File : public RefCounted {
   uint32_t mode_;
   std::atomic<int> flags_;
   Ref<const Creds> creds_;
-  const uint64_t id_;
+  uint64_t id_;
   Mutex<Rank::kFilePos> pos_mu_;
   uint64_t pos_ GUARDED_BY(pos_mu_) = 0;
   bool holds_write_ = false;
+  bool append_only_ = false;
   Mutex<Rank::kLeaf> owner_mu_;
   Owner owner_ GUARDED_BY(owner_mu_);
   Ref<FileSignaller> async_ GUARDED_BY(owner_mu_);

@@ -29,7 +29,10 @@ uint32_t inotify_mask(uint32_t what) {
 }  // namespace
 
 void FileSignaller::notify(PollMask events) {
-  if (pending_.fetch_or(events) != 0) return;
+  if (pending_.fetch_or(events) == 0) list_again();
+}
+
+void FileSignaller::list_again() {
   Lock lock(list_mutex);
   list.push_back(Ref<FileSignaller>::share(this));
   any.store(true, std::memory_order_release);

@@ -13,6 +13,7 @@ namespace usk {
 class FileSystem : public RefCounted {
  public:
   explicit FileSystem(std::string type);
+  explicit FileSystem(Blank) : dev_(0) {}
   const std::string& type() const { return type_; }  // As /proc/mounts names it.
   Dev dev() const { return dev_; }                   // st_dev: major 0, a minor of its own.
   virtual Result<FsStat> statfs() = 0;
@@ -27,6 +28,8 @@ class FileSystem : public RefCounted {
   virtual Result<void> remount(std::string_view options) { return {}; }
   // Counts the mounts that show it; returns how many there are now.
   int count_mount(int delta) { return mounts_.fetch_add(delta) + delta; }
+
+  USK_FIELDS(type_, dev_, read_only_)
 
  private:
   std::string type_;

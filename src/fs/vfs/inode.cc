@@ -7,16 +7,26 @@
 #include "fs/vfs/locks.h"
 #include "fs/vfs/notify.h"
 #include "fs/vfs/permission.h"
+#include "fs/vfs/saving.h"
 
 namespace usk {
 
-struct Inode::Extras {
+struct Inode::Extras final : RefCounted {
   FileLocks locks;
   InodeMarks marks;
   Mutex<Rank::kLeaf> mu;
   Ref<RefCounted> attached GUARDED_BY(mu);
   std::atomic<bool> listed{false};  // In `lockable`.
+
+  // Marks are registered anew by whom they belong to.
+  USK_FIELDS(locks, attached)
+  OrFailure<void> restored(state::Restored&) {
+    locks.leases.count_loaded();
+    return {};
+  }
 };
+
+USK_SAVED(Inode::Extras, "fs/vfs/inode-extras")
 
 namespace {
 Mutex<Rank::kLeaf> lockable_mutex;
@@ -35,13 +45,15 @@ std::vector<Ref<Inode>> inodes_with_locks() {
 Inode::Inode(Ref<FileSystem> fs, Ino ino, uint32_t type)
     : fs_(std::move(fs)), ino_(ino), type_(type & S_IFMT) {}
 
+Inode::Inode(Blank) : ino_(0), type_(0) {}
+
 Inode::~Inode() {
   Extras* e = extras_.load();
   if (e && e->listed) {
     Lock lock(lockable_mutex);
     lockable.erase(this);
   }
-  delete e;
+  if (e) e->unref();
 }
 
 Result<void> Inode::permission(uint32_t may, const Creds& creds) {
@@ -54,8 +66,30 @@ Inode::Extras& Inode::extras() {
   if (e) return *e;
   auto* fresh = new Extras;
   if (extras_.compare_exchange_strong(e, fresh, std::memory_order_acq_rel)) return *fresh;
-  delete fresh;
+  fresh->unref();
   return *e;
+}
+
+Ref<RefCounted> Inode::saved_extras() const NO_THREAD_SAFETY_ANALYSIS {
+  Extras* e = extras_.load();
+  if (!e || (!e->attached && e->locks.empty())) return {};
+  return Ref<RefCounted>::share(e);
+}
+
+bool Inode::load_extras(const Ref<RefCounted>& loaded) {
+  if (!loaded) return true;
+  auto* e = dynamic_cast<Extras*>(loaded.get());
+  if (!e || e->listed.exchange(true) || extras_.load()) return false;
+  e->ref();
+  extras_ = e;
+  Lock lock(lockable_mutex);
+  lockable.insert(this);
+  return true;
+}
+
+OrFailure<void> Inode::restored(state::Restored&) {
+  if (!fs_) return fail("an inode of no file system");
+  return {};
 }
 
 FileLocks& Inode::locks() {

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/failure.h"
+#include "base/fields.h"
 #include "base/lock.h"
 #include "base/ref.h"
 #include "base/result.h"
@@ -27,9 +29,13 @@ class Inode : public RefCounted {
  public:
   // `type` is one of S_IF*; it never changes.
   Inode(Ref<FileSystem> fs, Ino ino, uint32_t type);
+  explicit Inode(Blank);
   ~Inode() override;
 
   FileSystem& fs() const { return *fs_; }
+  // Always, but of one that is being loaded.
+  bool has_fs() const { return bool(fs_); }
+  bool is_whole() const { return has_fs(); }
   Ino ino() const { return ino_; }
   uint32_t type() const { return type_; }
   bool is_dir() const { return S_ISDIR(type_); }
@@ -103,14 +109,29 @@ class Inode : public RefCounted {
   Ref<RefCounted> attach(Ref<RefCounted> object);
   void detach(const RefCounted* object);
 
+  template <class A>
+  void fields(A& ar) {
+    Ref<RefCounted> extras = saved_extras();
+    ar.all("fs_, ino_, type_, extras_", fs_, ino_, type_, extras);
+    if constexpr (A::kLoading) {
+      if (!load_extras(extras)) ar.fail("no locks");
+    }
+  }
+  // Subclasses with their own call this first.
+  OrFailure<void> restored(state::Restored&);
+
+  struct Extras;  // In inode.cc.
+
  private:
   Ref<FileSystem> fs_;
-  const Ino ino_;
-  const uint32_t type_;
+  Ino ino_;                      // Never changes.
+  uint32_t type_;                // Likewise.
   std::atomic<int> writers_{0};  // Below zero: so many execute it.
-  struct Extras;
   std::atomic<Extras*> extras_{nullptr};
   Extras& extras();
+  // What of them is state; null: nothing.
+  Ref<RefCounted> saved_extras() const;
+  bool load_extras(const Ref<RefCounted>& loaded);
 };
 
 }  // namespace usk

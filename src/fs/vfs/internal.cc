@@ -1,9 +1,12 @@
 #include "fs/vfs/internal.h"
 
-#include "fs/vfs/dentry.h"
+#include "fs/vfs/saving.h"
 #include "host/file.h"
 
 namespace usk {
+
+USK_SAVED(InternalInode, "fs/vfs/internal-inode")
+
 Result<FsStat> InternalFs::statfs() {
   FsStat st;
   st.type = magic_;
@@ -44,6 +47,7 @@ Ino InternalFs::next_ino() { return last_ino_.fetch_add(1, std::memory_order_rel
 
 Ref<Mount> InternalFs::mount() {
   std::call_once(mount_once_, [this] {
+    if (mount_) return;  // It was loaded.
     auto self = Ref<InternalFs>::share(this);
     auto root = make_ref<InternalInode>(self, next_ino(), S_IFDIR | 0555, Creds());
     mount_ = Mount::make({self, Dentry::make_root(std::move(root))}, 0, type());

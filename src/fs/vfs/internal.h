@@ -15,11 +15,12 @@ namespace usk {
 class InternalFs final : public FileSystem {
  public:
   InternalFs(std::string type, uint64_t magic) : FileSystem(std::move(type)), magic_(magic) {}
+  explicit InternalFs(Blank b) : FileSystem(b), magic_(0) {}
   Result<FsStat> statfs() override;
   // Where its files stand; attached to no namespace.
   Ref<Mount> mount();
   Ino next_ino();
-  USK_FIELDS(mount_, last_ino_)
+  USK_FIELDS_OF(FileSystem, magic_, mount_, last_ino_)
 
  private:
   uint64_t magic_;
@@ -34,11 +35,12 @@ class InternalInode : public Inode {
   InternalInode(Ref<InternalFs> fs, uint32_t mode, const Creds& owner)
       : InternalInode(fs, fs->next_ino(), mode, owner) {}
   InternalInode(Ref<FileSystem> fs, Ino ino, uint32_t mode, const Creds& owner);
+  explicit InternalInode(Blank b) : Inode(b) {}
 
   Result<Attr> getattr() override EXCLUDES(mu_);
   Result<void> setattr(const AttrChange& change) override EXCLUDES(mu_);
 
-  USK_FIELDS(attr_)
+  USK_FIELDS_OF(Inode, attr_)
 
  private:
   Mutex<Rank::kInode> mu_;

@@ -21,6 +21,16 @@ WaitQueue& Leases::queue() {
 
 bool Leases::any() { return count.load(std::memory_order_relaxed) > 0; }
 
+bool Leases::empty() {
+  Lock lock(mu_);
+  return leases_.empty();
+}
+
+void Leases::count_loaded() {
+  Lock lock(mu_);
+  count += int(leases_.size());
+}
+
 Result<void> Leases::set(uint64_t file_id, int type, Ref<FileSignaller> holder) {
   Ref<FileSignaller> dropped;
   {

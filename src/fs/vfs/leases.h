@@ -29,7 +29,11 @@ class Leases {
   // Whether there is any at all.
   static bool any();
 
+  bool empty() EXCLUDES(mu_);
+
   USK_FIELDS(leases_)
+  // They count among any().
+  void count_loaded() EXCLUDES(mu_);
 
  private:
   struct Lease {
@@ -37,7 +41,7 @@ class Leases {
     int type;
     int target;  // The type it is to have; less than `type` while it is being broken.
     Ref<FileSignaller> holder;
-    USK_FIELDS(file_id, type, target)
+    USK_FIELDS(file_id, type, target, holder)
   };
   Mutex<Rank::kLeaf> mu_;
   std::vector<Lease> leases_ GUARDED_BY(mu_);

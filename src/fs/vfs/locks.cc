@@ -149,6 +149,11 @@ void FileLocks::drop_file(uint64_t file_id) {
   if (Leases::any()) leases.drop_file(file_id);
 }
 
+bool FileLocks::empty() {
+  Lock lock(mu_);
+  return records_.empty() && flocks_.empty() && leases.empty();
+}
+
 std::vector<FileLocks::Shown> FileLocks::list() {
   std::vector<Shown> out;
   Lock lock(mu_);

@@ -20,6 +20,7 @@ class Inode;
 // Only compared, never followed.
 struct LockOwner {
   enum class Kind : uint8_t { kPosix, kOfd };
+  friend constexpr Kind saved_max(Kind) { return Kind::kOfd; }
   Kind kind = Kind::kPosix;
   uint64_t id = 0;  // FdTable's id or File::id().
   int pid = -1;     // l_pid of F_GETLK (a kernel pid); -1 for OFD locks.
@@ -65,6 +66,8 @@ class FileLocks {
     bool is_flock;
   };
   std::vector<Shown> list() EXCLUDES(mu_);
+
+  bool empty() EXCLUDES(mu_);
 
   USK_FIELDS(records_, flocks_, leases)
 

@@ -31,6 +31,7 @@ extern Mutex<Rank::kMounts> mount_tree_mutex;
 struct FsTree {
   Ref<FileSystem> fs;
   Ref<Dentry> root;
+  USK_FIELDS(fs, root)
 };
 
 // A tree of dentries seen at a place, with flags of its own. Mounts of one file system share it.
@@ -66,6 +67,9 @@ class Mount final : public RefCounted {
   // The mount that stands right on `dentry` of this mount, or null.
   Ref<Mount> mounted_on(const Dentry& dentry) const EXCLUDES(mount_tree_mutex);
 
+  // Whether it is the root of a tree that processes have, rather than attached nowhere.
+  bool is_in_a_tree() const EXCLUDES(mount_tree_mutex);
+
   // Unique among all mounts ever made, unlike what id() promises (statmount(2)).
   uint64_t unique_id() const { return (uint64_t(1) << 32) + uint64_t(id_); }
   // How it takes part in propagation: the ids of its peer group (shared), of the group it follows
@@ -78,13 +82,16 @@ class Mount final : public RefCounted {
       EXCLUDES(mount_tree_mutex);
 
   USK_FIELDS(id_, fs_, root_, source_, flags_, parent_, mountpoint_, peers_, master_, unbindable_,
-             locked_, locked_flags_)
+             locked_, locked_flags_, charge_)
+  OrFailure<void> restored(state::Restored&) EXCLUDES(mount_tree_mutex);
+  bool is_whole() const { return fs_ && root_ && !root_->is_negative(); }
 
  private:
   friend class MountNamespace;
   friend struct MountTree;
   friend struct UmountRules;
   friend struct PathText;
+  friend state::Access;
   Mount() = default;
 
   int id_ = 0;
@@ -115,13 +122,14 @@ struct ByMountId {
 class PeerGroup final : public RefCounted {
  public:
   PeerGroup();
+  explicit PeerGroup(Blank) : id_(0) {}
   int id() const { return id_; }
   std::set<Mount*, ByMountId> members GUARDED_BY(mount_tree_mutex);
   std::set<Mount*, ByMountId> slaves GUARDED_BY(mount_tree_mutex);
   USK_FIELDS(id_)
 
  private:
-  const int id_;
+  int id_;
 };
 
 // The topmost mount stacked at `path`: where a walk that reaches it arrives.
@@ -199,11 +207,13 @@ class MountNamespace final : public RefCounted {
   // Rises with each change: poll(2) of /proc/PID/mounts.
   uint64_t generation() const { return generation_.load(); }
 
-  USK_FIELDS(id_, owner_, detached_, root_, mounts_)
+  USK_FIELDS(id_, owner_, detached_, root_, mounts_, generation_)
+  OrFailure<void> restored(state::Restored&) EXCLUDES(mount_tree_mutex);
 
  private:
   friend struct MountTree;
   friend class Mount;
+  friend state::Access;
   MountNamespace() = default;
   void adopt_locked(const Ref<Mount>& mount) REQUIRES(mount_tree_mutex);
   void disown_locked(Mount& mount) REQUIRES(mount_tree_mutex);

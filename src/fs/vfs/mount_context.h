@@ -24,6 +24,8 @@ class MountContext final : public RefCounted {
   explicit MountContext(Ref<FileSystem> fs)
       : type_(fs->type()), state_(State::kReconfiguring), fs_(std::move(fs)) {}
 
+  explicit MountContext(Blank) {}
+
   // FSCONFIG_SET_FLAG (no value) and FSCONFIG_SET_STRING.
   Result<void> set(std::string_view key, const std::string* value, const Check& check)
       EXCLUDES(mu_);
@@ -44,10 +46,11 @@ class MountContext final : public RefCounted {
 
  private:
   enum class State { kCreating, kMade, kReconfiguring, kFailed };
+  friend constexpr State saved_max(State) { return State::kFailed; }
   static constexpr size_t kMaxMessages = 8, kMaxOptions = 4095;
   Result<void> complain(std::string text) REQUIRES(mu_);
 
-  const std::string type_;
+  std::string type_;
   Mutex<Rank::kFile> mu_;
   State state_ GUARDED_BY(mu_) = State::kCreating;
   Ref<FileSystem> fs_ GUARDED_BY(mu_);  // What is reconfigured.

@@ -44,6 +44,11 @@ Path MountNamespace::root() const {
   return top_of(Path(std::move(m), std::move(d)));
 }
 
+bool Mount::is_in_a_tree() const {
+  Lock lock(mount_tree_mutex);
+  return ns_ && !ns_->is_detached();
+}
+
 bool MountNamespace::contains(const Mount& mount) const {
   Lock lock(mount_tree_mutex);
   return mount.ns_ == this;

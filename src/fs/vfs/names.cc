@@ -48,8 +48,11 @@ Result<LastComponent> new_name(const WalkContext& ctx, const Path& at, std::stri
 
 // Makes a name by `make(dir inode)`, which gives the inode, when nothing is there.
 template <class Make>
-Result<Path> add_name(const WalkContext& ctx, const LastComponent& last, bool is_dir, Make make) {
+Result<Path> add_name(const WalkContext& ctx, const LastComponent& last, Category category,
+                      Make make) {
   const Path& dir = last.parent;
+  const bool is_dir = category == Category::kMkdir;
+  TRY(ask(category, dir, last.name));
   Path place;
   {
     Lock lock(dir.dentry->mutex());
@@ -70,15 +73,30 @@ Result<Path> add_name(const WalkContext& ctx, const LastComponent& last, bool is
 Result<void> mkdir(const WalkContext& ctx, const Path& at, std::string_view path, uint32_t mode) {
   const LastComponent last = TRY(new_name(ctx, at, path));
   mode = S_IFDIR | (mode & 01777 & ~ctx.umask);
-  TRY(add_name(ctx, last, true,
+  TRY(add_name(ctx, last, Category::kMkdir,
                [&](Inode& dir) { return dir.mknod(last.name, mode, 0, *ctx.creds); }));
   return {};
 }
+
+namespace {
+
+Category category_of(uint32_t type) {
+  switch (type) {
+    case S_IFIFO: return Category::kMkfifo;
+    case S_IFCHR: return Category::kMkcdev;
+    case S_IFBLK: return Category::kMkbdev;
+    case S_IFSOCK: return Category::kNetBind;
+    default: return Category::kCreate;
+  }
+}
+
+}  // namespace
 
 Result<void> mknod(const WalkContext& ctx, const Path& at, std::string_view path, uint32_t mode,
                    Dev rdev) {
   uint32_t type = mode & S_IFMT;
   if (type == 0) type = S_IFREG;
+  if (type == S_IFREG && installed_guard) mode &= ~installed_guard->umask();
   switch (type) {
     case S_IFREG:
     case S_IFIFO:
@@ -95,7 +113,7 @@ Result<void> mknod(const WalkContext& ctx, const Path& at, std::string_view path
   }
   const LastComponent last = TRY(new_name(ctx, at, path));
   mode = type | (mode & 07777 & ~ctx.umask);
-  TRY(add_name(ctx, last, false,
+  TRY(add_name(ctx, last, category_of(type),
                [&](Inode& dir) { return dir.mknod(last.name, mode, rdev, *ctx.creds); }));
   return {};
 }
@@ -104,7 +122,7 @@ Result<Path> make_socket(const WalkContext& ctx, const Path& at, std::string_vie
                          uint32_t mode) {
   const LastComponent last = TRY(new_name(ctx, at, path));
   mode = S_IFSOCK | (mode & 07777 & ~ctx.umask);
-  return add_name(ctx, last, false,
+  return add_name(ctx, last, Category::kNetBind,
                   [&](Inode& dir) { return dir.mknod(last.name, mode, 0, *ctx.creds); });
 }
 
@@ -113,7 +131,7 @@ Result<void> symlink(const WalkContext& ctx, std::string_view target, const Path
   if (target.empty()) return Err(ENOENT);
   if (target.size() >= kPathMax) return Err(ENAMETOOLONG);
   const LastComponent last = TRY(new_name(ctx, at, path));
-  TRY(add_name(ctx, last, false,
+  TRY(add_name(ctx, last, Category::kSymlink,
                [&](Inode& dir) { return dir.symlink(last.name, target, *ctx.creds); }));
   return {};
 }
@@ -139,7 +157,9 @@ Result<void> link(const WalkContext& ctx, const Path& from, const Path& at, std:
   if (from.mount != last.parent.mount) return Err(EXDEV);
   Inode& inode = from.inode();
   TRY(check_protected_hardlink(ctx, inode));
-  TRY(add_name(ctx, last, false, [&](Inode& dir) -> Result<Ref<Inode>> {
+  TRY(ask(Category::kRename, from));
+  if (installed_guard) TRY(installed_guard->move(from, last.parent, last.name));
+  TRY(add_name(ctx, last, Category::kRename, [&](Inode& dir) -> Result<Ref<Inode>> {
     if (&dir.fs() != &inode.fs()) return Err(EXDEV);
     if (inode.is_dir()) return Err(EPERM);
     if (TRY(inode.getattr()).nlink == 0 && !from.dentry->linkable()) return Err(ENOENT);
@@ -178,6 +198,7 @@ Result<bool> try_remove(const WalkContext& ctx, const LastComponent& last, bool 
 
 Result<void> remove_name(const WalkContext& ctx, const LastComponent& last, bool as_dir) {
   const Path& dir = last.parent;
+  TRY(ask(as_dir ? Category::kRmdir : Category::kDelete, dir, last.name));
   Ref<Dentry> victim, elsewhere;  // A mountpoint in other namespaces only.
   while (!TRY(try_remove(ctx, last, as_dir, elsewhere.get(), victim))) {
     if (is_mountpoint_in(*ctx.mounts, *victim)) return Err(EBUSY);
@@ -210,6 +231,7 @@ Result<void> rmdir(const WalkContext& ctx, const Path& at, std::string_view path
 
 Result<std::string> readlink(const WalkContext& ctx, const Path& link) {
   if (!link.inode().is_symlink()) return Err(EINVAL);
+  TRY(ask(Category::kReadlink, link));
   return link.inode().readlink();
 }
 

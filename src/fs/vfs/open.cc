@@ -47,7 +47,7 @@ Result<void> truncate_opened(File& file) {
 
 // The last steps, common to found and to fresh files.
 Result<Ref<File>> finish(const WalkContext& ctx, const Path& place, int flags, bool created,
-                         bool break_leases = false) {
+                         bool break_leases = false, bool append_only = false) {
   Inode& inode = place.inode();
   const bool writes = inode.is_regular() && (flags & O_ACCMODE) != O_RDONLY;
   const bool truncates = inode.is_regular() && (flags & O_TRUNC) && !created;
@@ -60,15 +60,44 @@ Result<Ref<File>> finish(const WalkContext& ctx, const Path& place, int flags, b
     inode.put_write_access();
   }
   Ref<File> file = TRY(inode.open(place, flags, ctx.creds));
+  if (append_only) file->make_append_only();
   if (writes) TRY(file->hold_write_access());
   if (truncates) TRY(truncate_opened(*file));
   notify_dentry(*place.dentry, IN_OPEN);
   return file;
 }
 
+// What the policy shows in the place of a file. What is behind it is not written, whatever the
+// mask.
+Result<Ref<File>> open_mask(const WalkContext& ctx, const std::string& mask, int flags) {
+  const Path shown = TRY(walk(ctx, ctx.mounts->root(), mask, kFollow));
+  flags &= ~O_TRUNC;
+  const bool stored = shown.inode().is_regular() || shown.inode().is_dir();
+  if (stored && (flags & O_ACCMODE) != O_RDONLY) return Err(EACCES);
+  if ((flags & O_DIRECTORY) && !shown.inode().is_dir()) return Err(ENOTDIR);
+  TRY(shown.inode().permission(wanted_access(flags), *ctx.creds));
+  return finish(ctx, shown, flags, false);
+}
+
+Result<Ref<File>> open_guarded(const WalkContext& ctx, const Path& place, int flags,
+                               bool break_leases) {
+  const Guard::Opened how = TRY(installed_guard->open(place, flags, false));
+  if (how.mask) return open_mask(ctx, *how.mask, flags);
+  if (how.append_only && (flags & O_ACCMODE) != O_RDONLY) {
+    flags = (flags & ~O_TRUNC) | O_APPEND;
+  }
+  const uint32_t may = wanted_access(flags);
+  TRY(check_kind(place, flags, may));
+  TRY(place.inode().permission(may, *ctx.creds));
+  return finish(ctx, place, flags, false, break_leases, how.append_only);
+}
+
 Result<Ref<File>> open_found(const WalkContext& ctx, const Path& place, int flags,
                              bool break_leases) {
-  if (flags & O_PATH) return make_ref<PathFile>(place, flags, ctx.creds);
+  if (flags & O_PATH) {
+    TRY(ask(Category::kStat, place));
+    return make_ref<PathFile>(place, flags, ctx.creds);
+  }
   if ((flags & O_DIRECTORY) && !place.inode().is_dir()) return Err(ENOTDIR);
   const uint32_t may = wanted_access(flags);
   TRY(check_kind(place, flags, may));
@@ -76,6 +105,7 @@ Result<Ref<File>> open_found(const WalkContext& ctx, const Path& place, int flag
   if (flags & O_NOATIME) {
     if (!owner_or_capable(*ctx.creds, TRY(place.inode().getattr()))) return Err(EPERM);
   }
+  if (installed_guard) return open_guarded(ctx, place, flags, break_leases);
   return finish(ctx, place, flags, false, break_leases);
 }
 
@@ -99,6 +129,7 @@ Result<Ref<Dentry>> create_locked(const WalkContext& ctx, const Path& dir, std::
                                   uint32_t mode) REQUIRES(dir.dentry->mutex()) {
   TRY(check_writable(dir));
   TRY(may_create(ctx, dir));
+  if (installed_guard) mode &= ~installed_guard->umask();
   mode = S_IFREG | (mode & 07777 & ~ctx.umask);
   Ref<Inode> inode = TRY(dir.inode().mknod(name, mode, 0, *ctx.creds));
   return dir.dentry->add_locked(name, std::move(inode));
@@ -111,13 +142,28 @@ struct Looked {
 };
 Result<Looked> look_or_create(const WalkContext& ctx, const Path& dir, const std::string& name,
                               const OpenHow& how) {
-  Lock lock(dir.dentry->mutex());
-  Ref<Dentry> d = TRY(dir.dentry->lookup_locked(name));
-  if (!d->is_negative()) {
-    if (how.flags & O_EXCL) return Err(EEXIST);
-    return Looked{std::move(d), false};
+  bool asked = !installed_guard;
+  while (true) {
+    {
+      Lock lock(dir.dentry->mutex());
+      Ref<Dentry> d = TRY(dir.dentry->lookup_locked(name));
+      if (!d->is_negative()) {
+        if (how.flags & O_EXCL) return Err(EEXIST);
+        return Looked{std::move(d), false};
+      }
+      if (asked) return Looked{TRY(create_locked(ctx, dir, name, how.mode)), true};
+    }
+    // Not under the lock: the policy looks at the whole path.
+    TRY(installed_guard->open_new(dir, name, how.flags));
+    asked = true;
   }
-  return Looked{TRY(create_locked(ctx, dir, name, how.mode)), true};
+}
+
+// Whether what was just made is for appending only.
+bool append_only_new(const Path& place) {
+  if (!installed_guard) return false;
+  const auto how = installed_guard->open(place, 0, true);
+  return how && how->append_only;
 }
 
 Result<Ref<File>> open_create(const WalkContext& ctx, const Path& at, std::string_view path,
@@ -137,7 +183,7 @@ Result<Ref<File>> open_create(const WalkContext& ctx, const Path& at, std::strin
     Path place(last.parent.mount, found.dentry);
     if (found.created) {
       notify_dir(last.parent.inode(), IN_CREATE, last.name);
-      return finish(ctx, place, how.flags, true);
+      return finish(ctx, place, how.flags, true, false, append_only_new(place));
     }
     if (found.dentry->inode()->is_symlink() && !found.dentry->is_mountpoint()) {
       if (how.flags & O_NOFOLLOW) return Err(ELOOP);
@@ -158,7 +204,9 @@ Result<Ref<File>> open_tmpfile(const WalkContext& ctx, const Path& at, std::stri
   const Path dir = TRY(walk(ctx, at, path, how.resolve | kFollow | kWantDirectory));
   TRY(check_writable(dir));
   TRY(may_create(ctx, dir));
-  const uint32_t mode = S_IFREG | (how.mode & 07777 & ~ctx.umask);
+  TRY(ask(Category::kMktemp, dir));
+  uint32_t mode = S_IFREG | (how.mode & 07777 & ~ctx.umask);
+  if (installed_guard) mode &= ~installed_guard->umask();
   Ref<Inode> inode = TRY(dir.inode().tmpfile(mode, *ctx.creds));
   const bool linkable = !(how.flags & O_EXCL);
   Path place(dir.mount, Dentry::make_nameless(dir.dentry, std::move(inode), linkable));

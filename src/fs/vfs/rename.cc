@@ -112,6 +112,19 @@ void tell(const Move& m) {
   notify_inode(*m.target->inode(), IN_MOVE_SELF);
 }
 
+// What the policy says of the names, and of what they would come to allow.
+Result<void> ask_to_move(const LastComponent& from, const LastComponent& to, uint32_t flags) {
+  TRY(ask(Category::kRename, from.parent, from.name));
+  TRY(ask(Category::kRename, to.parent, to.name));
+  if (flags & RENAME_WHITEOUT) TRY(ask(Category::kMkcdev, from.parent, from.name));
+  const Path source(from.parent.mount, TRY(from.parent.dentry->lookup(from.name)));
+  if (!source.dentry->is_negative()) TRY(installed_guard->move(source, to.parent, to.name));
+  if (!(flags & RENAME_EXCHANGE)) return {};
+  const Path target(to.parent.mount, TRY(to.parent.dentry->lookup(to.name)));
+  if (target.dentry->is_negative()) return {};
+  return installed_guard->move(target, from.parent, from.name);
+}
+
 Result<void> rename_in_order(Move& m) {
   Dentry& from_dir = *m.from.parent.dentry;
   Dentry& to_dir = *m.to.parent.dentry;
@@ -144,6 +157,7 @@ Result<void> rename(const WalkContext& ctx, const Path& from_at, std::string_vie
   if (from.parent.mount != to.parent.mount) return Err(EXDEV);
   if (from.kind != Kind::kName) return Err(EBUSY);
   if (to.kind != Kind::kName) return Err(flags & RENAME_NOREPLACE ? EEXIST : EBUSY);
+  if (installed_guard) TRY(ask_to_move(from, to, flags));
   Move m{ctx, from, to, flags, {}, {}};
   auto done = rename_in_order(m);
   if (failed_with(done, EBUSY) && m.source && m.target && mounted_elsewhere_only(m)) {

@@ -68,6 +68,7 @@ class Socket : public File {
         domain_(domain),
         type_(type),
         protocol_(protocol) {}
+  explicit Socket(Blank b) : File(b), domain_(0), type_(0), protocol_(0) {}
 
   int domain() const { return domain_; }
   int type() const { return type_; }  // SOCK_*, without flags.
@@ -112,7 +113,7 @@ class Socket : public File {
   Result<uint64_t> seek(int64_t, int) override { return Err(ESPIPE); }
   Result<void> truncate(uint64_t) override { return Err(EINVAL); }
 
-  USK_FIELDS(domain_, type_, protocol_)
+  USK_FIELDS_OF(File, domain_, type_, protocol_)
 
  private:
   int domain_, type_, protocol_;

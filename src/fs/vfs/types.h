@@ -28,6 +28,8 @@ struct Attr {
   uint32_t blksize = 4096;
   timespec atime{}, mtime{}, ctime{}, btime{};
   uint64_t attributes = 0;  // STATX_ATTR_*
+  USK_FIELDS(dev, ino, mode, nlink, uid, gid, rdev, size, blocks, blksize, atime, mtime, ctime,
+             btime, attributes)
 };
 
 // What setattr() is to change. `times_now` bits ask for the present time.

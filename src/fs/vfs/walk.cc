@@ -68,6 +68,7 @@ Result<void> Walker::run() {
 Result<void> Walker::component(std::string_view name) {
   if (name == ".") return {};
   if (name == "..") return dot_dot();
+  TRY(ask(Category::kWalk, at_, name));
   Ref<Dentry> found = TRY(child(name));
   if (found->is_negative()) return Err(ENOENT);
   if (found->inode()->is_symlink() && !found->is_mountpoint()) {
@@ -100,6 +101,7 @@ Result<Path> Walker::step(const Path& dir, Ref<Dentry> child) {
 }
 
 Result<void> Walker::dot_dot() {
+  if (installed_guard && installed_guard->denies_dot_dot()) return Err(EACCES);
   Path at = at_;
   while (true) {
     if (at == root()) {
@@ -191,6 +193,7 @@ Result<Path> Walker::finish() {
         place = at_;
         break;
       case LastComponent::Kind::kName: {
+        TRY(ask(Category::kWalk, at_, last_.name));
         Ref<Dentry> found = TRY(child(last_.name));
         if (found->is_negative()) return Err(ENOENT);
         const bool follows = (flags_ & kFollow) || last_.trailing_slash;

@@ -7,6 +7,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "creds/creds.h"
+#include "fs/vfs/guard.h"
 #include "fs/vfs/mount.h"
 #include "fs/vfs/path.h"
 
@@ -65,7 +66,8 @@ Result<LastComponent> walk_parent(const WalkContext& ctx, const Path& at, std::s
 // A walk in steps, for open(2) with O_CREAT, which looks at the last component itself.
 class Walker {
  public:
-  Walker(const WalkContext& ctx, uint32_t flags) : ctx_(ctx), flags_(flags) {}
+  Walker(const WalkContext& ctx, uint32_t flags)
+      : ctx_(ctx), flags_(installed_guard ? flags | installed_guard->walk_flags() : flags) {}
   // Resolves all but the last component of `path`, which outlives the walker; last() says what is
   // left.
   Result<void> to_last(const Path& at, std::string_view path);

@@ -57,6 +57,7 @@ Result<void> may_change(const WalkContext& ctx, const Path& place, std::string_v
 
 Result<std::string> getxattr(const WalkContext& ctx, const Path& place, std::string_view name) {
   TRY(check_name(name));
+  TRY(ask(Category::kRead, place));
   Inode& inode = place.inode();
   switch (space_of(name)) {
     case Space::kTrusted:
@@ -76,6 +77,7 @@ Result<void> setxattr(const WalkContext& ctx, const Path& place, std::string_vie
   if (flags & ~(XATTR_CREATE | XATTR_REPLACE)) return Err(EINVAL);
   if (value.size() > kMaxValue) return Err(E2BIG);
   TRY(check_name(name));
+  TRY(ask(Category::kChattr, place));
   TRY(may_change(ctx, place, name));
   TRY(place.inode().setxattr(name, value, flags));
   notify_dentry(*place.dentry, IN_ATTRIB);
@@ -83,6 +85,7 @@ Result<void> setxattr(const WalkContext& ctx, const Path& place, std::string_vie
 }
 
 Result<std::vector<std::string>> listxattr(const WalkContext& ctx, const Path& place) {
+  TRY(ask(Category::kRead, place));
   std::vector<std::string> names = TRY(place.inode().listxattr());
   if (!ctx.creds->capable_in_root(CAP_SYS_ADMIN)) {
     std::erase_if(names, [](const std::string& n) { return space_of(n) == Space::kTrusted; });
@@ -95,6 +98,7 @@ Result<std::vector<std::string>> listxattr(const WalkContext& ctx, const Path& p
 
 Result<void> removexattr(const WalkContext& ctx, const Path& place, std::string_view name) {
   TRY(check_name(name));
+  TRY(ask(Category::kChattr, place));
   TRY(may_change(ctx, place, name));
   TRY(place.inode().removexattr(name));
   notify_dentry(*place.dentry, IN_ATTRIB);

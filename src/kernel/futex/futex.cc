@@ -1,8 +1,11 @@
 #include "kernel/futex/futex.h"
 
+#include "fs/vfs/saving.h"
 #include "kernel/kernel.h"
 
 namespace usk {
+
+USK_SAVED(FutexWaiter, "kernel/futex_waiter")
 
 FutexTable& futexes() {
   static FutexTable table;
@@ -37,6 +40,43 @@ void FutexTable::enqueue(FutexWaiter& w) {
     w.entries[i].woken = false;
     queues_[w.entries[i].key].push_back({&w, i});
   }
+}
+
+void FutexTable::number() {
+  Lock lock(mu_);
+  for (auto& [key, queue] : queues_) {
+    uint64_t place = 0;
+    for (const Place& p : queue) p.waiter->entries[p.index].place = place++;
+  }
+}
+
+void FutexTable::enqueue_again(FutexWaiter& w) {
+  Lock lock(mu_);
+  for (size_t i = 0; i < w.entries.size(); i++) {
+    const auto& e = w.entries[i];
+    // Who was woken or handed the futex has left the queue already.
+    if (e.woken) continue;
+    auto& queue = queues_[e.key];
+    const auto behind = std::ranges::find_if(
+        queue, [&](const Place& p) { return p.waiter->entries[p.index].place > e.place; });
+    queue.insert(behind, {&w, i});
+  }
+}
+
+OrFailure<void> FutexWaiter::restored(state::Restored&) {
+  auto fits = [](const FutexKey& key, const Ref<RefCounted>& holder) {
+    return key.object && key.object == holder.get();
+  };
+  if (!task || task->futex.get() != this) return fail("a wait for a futex that nobody is in");
+  if (woken_index >= int(entries.size())) return fail("no such futex");
+  for (const Entry& e : entries) {
+    if (!fits(e.key, e.holder)) return fail("a futex without its memory");
+  }
+  if (requeue_to && !fits(requeue_to->key, requeue_to->holder)) {
+    return fail("a futex without its memory");
+  }
+  if (queued) futexes().enqueue_again(*this);
+  return {};
 }
 
 void FutexTable::dequeue(FutexWaiter& w) {
@@ -105,7 +145,7 @@ Result<Ref<Task>> FutexTable::first_to_requeue(const FutexKey& from, const Futex
   auto it = queues_.find(from);
   if (it == queues_.end()) return Ref<Task>();
   const FutexWaiter& w = *it->second.front().waiter;
-  if (!w.requeue_to || *w.requeue_to != to) return Err(EINVAL);
+  if (!w.requeue_to || w.requeue_to->key != to) return Err(EINVAL);
   return Ref<Task>::share(w.task);
 }
 

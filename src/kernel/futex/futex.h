@@ -12,22 +12,32 @@ namespace usk {
 // shared memory. Linux: a word of private memory is one futex to who says FUTEX_PRIVATE_FLAG and
 // another to who does not.
 struct FutexKey {
-  const void* object = nullptr;  // AddressSpace or Inode.
-  uint64_t offset = 0;           // Odd: shared, and an AddressSpace all the same.
+  const RefCounted* object = nullptr;  // AddressSpace or Inode.
+  uint64_t offset = 0;                 // Odd: shared, and an AddressSpace all the same.
   friend bool operator==(const FutexKey&, const FutexKey&) = default;
+  USK_FIELDS(object, offset)
+};
+
+struct ResolvedKey {
+  FutexKey key;
+  Ref<RefCounted> holder;  // Keeps key.object alive.
+  USK_FIELDS(key, holder)
 };
 
 // A task's place in futex queues: one for WAIT, several for futex_waitv(2). Kept over the sleep by
-// the call; derived on restore.
+// the call.
 struct FutexWaiter {
   struct Entry {
     FutexKey key;
     Ref<RefCounted> holder;  // Keeps key.object alive.
     uint32_t bitset = ~0u;
     bool woken = false;
+    uint64_t place = 0;  // In its queue, as FutexTable::number() has found it.
+    USK_FIELDS(key, holder, bitset, woken, place)
   };
+  FutexWaiter() = default;
   explicit FutexWaiter(Task& t) : task(&t) {}
-  Task* task;
+  Task* task = nullptr;
   std::vector<Entry> entries;
   bool queued = false;
   int woken_index = -1;
@@ -35,13 +45,12 @@ struct FutexWaiter {
   bool is_pi = false;
   bool got_pi = false;
   // FUTEX_WAIT_REQUEUE_PI: the PI futex that it is to be moved to.
-  std::optional<FutexKey> requeue_to;
+  std::optional<ResolvedKey> requeue_to;
+
+  OrFailure<void> restored(state::Restored&);
+  USK_FIELDS(task, entries, queued, woken_index, is_pi, got_pi, requeue_to)
 };
 
-struct ResolvedKey {
-  FutexKey key;
-  Ref<RefCounted> holder;
-};
 // EFAULT for an address that cannot be a shared futex.
 Result<ResolvedKey> futex_key(Task& t, uint64_t addr, bool shared);
 
@@ -68,6 +77,10 @@ class FutexTable {
   Task* hand_over(const FutexKey& key, bool& more) EXCLUDES(mu_);
   size_t waiters(const FutexKey& key) EXCLUDES(mu_);
   bool has_pi_waiter(const FutexKey& key) EXCLUDES(mu_);
+  // Before a checkpoint: tells each waiter where it stands.
+  void number() EXCLUDES(mu_);
+  // A waiter that was loaded goes to the place that it had among those that have come so far.
+  void enqueue_again(FutexWaiter& w) EXCLUDES(mu_);
 
  private:
   struct Hash {

@@ -53,6 +53,7 @@ class IpcObject : public RefCounted {
  public:
   IpcPerm perm;
   bool removed = false;
+  USK_FIELDS(perm, removed)
 };
 
 // Whether `want` (permission bits of any class, such as 0444 or the low bits of a get call's flags)
@@ -132,6 +133,19 @@ class IpcIds {
   }
 
   USK_FIELDS(slots_, next_, last_slot_, seq_)
+  // Rebuilds what is derived of a loaded one; false: it cannot be.
+  bool restore() {
+    if (next_ < 0 || next_ > kSlots || last_slot_ < -1 || last_slot_ >= kSlots || seq_ < 0)
+      return false;
+    for (int slot = 0; slot < next_; slot++) free_.insert(slot);
+    for (const auto& [slot, object] : slots_) {
+      if (!object || object->perm.id < 0 || object->perm.id % kSlots != slot) return false;
+      if (!free_.erase(slot)) return false;
+      const key_t key = object->perm.key;
+      if (key != IPC_PRIVATE && !by_key_.emplace(key, object.get()).second) return false;
+    }
+    return true;
+  }
 
  private:
   int free_slot(int from) const {

@@ -19,13 +19,15 @@ class IpcNamespace final : public PlainNamespace {
         msg(owner),
         memory_(memory),
         mqueue_(make_mqueue_mount(owner)) {}
+  explicit IpcNamespace(Blank b) : PlainNamespace(b), shm(b), sem(b), msg(b) {}
   const Ref<MemQuota>& memory() const { return memory_; }
   // POSIX message queues.
   const Ref<Mount>& mqueue() const { return mqueue_; }
   ShmTable shm;
   SemTable sem;
   MsgTable msg;
-  USK_FIELDS(shm, sem, msg, memory_, mqueue_)
+  USK_FIELDS_OF(PlainNamespace, shm, sem, msg, memory_, mqueue_)
+  OrFailure<void> restored(state::Restored&);
 
  private:
   Ref<MemQuota> memory_;

@@ -18,7 +18,7 @@ struct Message {
   int64_t type = 0;
   std::string text;
   Charge charge;
-  USK_FIELDS(type, text)
+  USK_FIELDS(type, text, charge)
 
   // With so many zero bytes of text, charged for: ENOMEM.
   static Result<Message> make(int64_t type, size_t size);
@@ -32,10 +32,11 @@ class MsgQueue final : public IpcObject {
   uint64_t bytes = 0, max_bytes = 0;
   int64_t sent_at = 0, received_at = 0, changed_at = 0;
   PidStamp last_sender, last_receiver;
-  std::list<MsgReceiver*> receivers;  // Waiting, in order of arrival. Derived.
+  std::list<MsgReceiver*> receivers;  // Waiting, in order of arrival.
   WaitQueue senders;                  // Woken when messages went.
-  USK_FIELDS(perm, messages, bytes, max_bytes, sent_at, received_at, changed_at, last_sender,
-             last_receiver)
+  USK_FIELDS_OF(IpcObject, messages, bytes, max_bytes, sent_at, received_at, changed_at,
+                last_sender, last_receiver, receivers)
+  OrFailure<void> restored(state::Restored&);
 };
 
 // What msgrcv(2) asks for.
@@ -45,6 +46,8 @@ struct MsgWish {
   size_t max = 0;
   bool truncates = false;  // MSG_NOERROR
   bool copies = false;     // MSG_COPY
+  friend constexpr Which saved_max(Which) { return Which::kNumber; }
+  USK_FIELDS(which, type, max, truncates, copies)
   static MsgWish make(int64_t type, size_t max, int flags);
   bool matches(const Message& m) const;
 };
@@ -53,11 +56,13 @@ struct MsgWish {
 class MsgReceiver final : public RefCounted {
  public:
   MsgReceiver(MsgWish w, PidStamp p) : wish(w), pid(std::move(p)) {}
-  const MsgWish wish;
-  const PidStamp pid;
+  explicit MsgReceiver(Blank) {}
+  MsgWish wish;
+  PidStamp pid;
   Ref<MsgQueue> queue;  // Null: not in line.
   std::optional<Result<Message>> outcome;
   WaitQueue done;
+  USK_FIELDS(wish, pid, queue, outcome)
 };
 
 struct MsgLimits {
@@ -69,6 +74,7 @@ struct MsgLimits {
 class MsgTable {
  public:
   explicit MsgTable(Ref<UserNamespace> owner) : owner_(std::move(owner)) {}
+  explicit MsgTable(Blank) {}
 
   Result<int> get(const IpcCaller& who, key_t key, int flags) EXCLUDES(mu_);
   // The queue, if the caller may use it so. EINVAL, EACCES.
@@ -105,14 +111,15 @@ class MsgTable {
   MsgLimits limits() EXCLUDES(mu_);
   void set_limits(const MsgLimits& limits) EXCLUDES(mu_);
 
-  USK_FIELDS(queues_, limits_)
+  USK_FIELDS(owner_, queues_, limits_)
+  OrFailure<void> restore() EXCLUDES(mu_);  // After a load.
 
  private:
   bool hand_over(MsgQueue& queue, Message& message) REQUIRES(mu_);
   Result<Message> receive_locked(const PidStamp& by, MsgQueue& queue, const MsgWish& wish)
       REQUIRES(mu_);
 
-  const Ref<UserNamespace> owner_;
+  Ref<UserNamespace> owner_;
   Mutex<Rank::kIpc> mu_;
   IpcIds<MsgQueue> queues_ GUARDED_BY(mu_);
   MsgLimits limits_ GUARDED_BY(mu_);

@@ -28,10 +28,11 @@ class SemArray final : public IpcObject {
   // By number of an undo list: what it gives back to each semaphore.
   std::map<uint64_t, std::vector<int>> undo;
   Charge charge;
-  std::list<SemWaiter*> waiting;  // In order of arrival. Derived.
+  std::list<SemWaiter*> waiting;  // In order of arrival.
   // Charges for so many semaphores and undo lists; ENOMEM.
   Result<void> recharge(size_t count, size_t undo_lists);
-  USK_FIELDS(perm, semaphores, operated_at, changed_at, undo)
+  USK_FIELDS_OF(IpcObject, semaphores, operated_at, changed_at, undo, charge, waiting)
+  OrFailure<void> restored(state::Restored&);
 };
 
 // One semop(2): the operations, and their result when they had to wait.
@@ -39,14 +40,17 @@ class SemWaiter final : public RefCounted {
  public:
   SemWaiter(std::vector<sembuf> o, PidStamp p, uint64_t u)
       : ops(std::move(o)), pid(std::move(p)), undo(u) {}
-  const std::vector<sembuf> ops;
-  const PidStamp pid;
-  const uint64_t undo;  // The caller's undo list; 0: no operation asks for one.
+  explicit SemWaiter(Blank) {}
+  std::vector<sembuf> ops;
+  PidStamp pid;
+  uint64_t undo = 0;    // The caller's undo list; 0: no operation asks for one.
   bool alters() const;  // Any operation but waiting for zero.
   size_t blocking = 0;  // The first operation that cannot be done now.
   Ref<SemArray> array;  // Null: not queued.
   std::optional<Result<void>> outcome;
   WaitQueue done;
+  USK_FIELDS(ops, pid, undo, blocking, array, outcome)
+  OrFailure<void> restored(state::Restored&);
 };
 
 struct SemLimits {
@@ -59,6 +63,7 @@ class SemTable {
  public:
   static constexpr int kMaxValue = 32767;  // SEMVMX, SEMAEM
   explicit SemTable(Ref<UserNamespace> owner) : owner_(std::move(owner)) {}
+  explicit SemTable(Blank) {}
 
   Result<int> get(const IpcCaller& who, key_t key, int count, int flags) EXCLUDES(mu_);
   // Performs the operations or queues them: EAGAIN while they wait, or where one has IPC_NOWAIT
@@ -97,7 +102,8 @@ class SemTable {
   SemLimits limits() EXCLUDES(mu_);
   void set_limits(const SemLimits& limits) EXCLUDES(mu_);
 
-  USK_FIELDS(sets_, total_, limits_)
+  USK_FIELDS(owner_, sets_, total_, limits_)
+  OrFailure<void> restore() EXCLUDES(mu_);  // After a load.
 
  private:
   // True: done. False: would have to wait at w.blocking.
@@ -106,7 +112,7 @@ class SemTable {
   bool settle_once(SemArray& array, bool altering) REQUIRES(mu_);
   Result<void> check_ops(const IpcCaller& who, SemArray& array, const SemWaiter& w) REQUIRES(mu_);
 
-  const Ref<UserNamespace> owner_;
+  Ref<UserNamespace> owner_;
   Mutex<Rank::kIpc> mu_;
   IpcIds<SemArray> sets_ GUARDED_BY(mu_);
   int64_t total_ GUARDED_BY(mu_) = 0;
@@ -118,14 +124,16 @@ class SemTable {
 class SemUndo final : public RefCounted {
  public:
   explicit SemUndo(Ref<IpcNamespace> ns);
+  explicit SemUndo(Blank);
   ~SemUndo() override;
   uint64_t number() const { return number_; }
   void mark_used() { used_ = true; }
   USK_FIELDS(ns_, number_, used_)
+  OrFailure<void> restored(state::Restored&);
 
  private:
   Ref<IpcNamespace> ns_;
-  const uint64_t number_;
+  uint64_t number_;
   std::atomic<bool> used_{false};
 };
 // The task's own list, made when it has none.

@@ -93,6 +93,8 @@ uint64_t next_undo_number() {
 
 SemUndo::SemUndo(Ref<IpcNamespace> ns) : ns_(std::move(ns)), number_(next_undo_number()) {}
 
+SemUndo::SemUndo(Blank) : number_(0) {}
+
 SemUndo::~SemUndo() {
   if (!used_) return;
   const Task* t = current_task();

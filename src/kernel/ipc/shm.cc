@@ -19,7 +19,9 @@ Result<Ref<ShmSegment>> ShmSegment::make(uint64_t size, Ref<MemQuota> memory, In
   return s;
 }
 
-ShmSegment::~ShmSegment() { memory_->uncharge_pages(pages()); }
+ShmSegment::~ShmSegment() {
+  if (memory_) memory_->uncharge_pages(pages());
+}
 
 uint64_t ShmSegment::resident_pages() {
   const auto attr = inode_->getattr();

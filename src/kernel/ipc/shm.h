@@ -24,11 +24,15 @@ class ShmSegment final : public IpcObject {
   uint64_t attached = 0;  // Areas of address spaces that map it. Derived.
   int64_t attached_at = 0, detached_at = 0, changed_at = 0;
   PidStamp creator, last;
-  USK_FIELDS(perm, attached_at, detached_at, changed_at, creator, last, size_, inode_, memory_)
+  USK_FIELDS_OF(IpcObject, attached_at, detached_at, changed_at, creator, last, size_, inode_,
+                memory_)
+  OrFailure<void> restored(state::Restored&);
 
  private:
+  friend state::Access;
+  explicit ShmSegment(Blank) : size_(0) {}
   ShmSegment(uint64_t size, Ref<MemQuota> memory) : size_(size), memory_(std::move(memory)) {}
-  const uint64_t size_;
+  uint64_t size_;
   Ref<MemInode> inode_;
   Ref<MemQuota> memory_;
 };
@@ -38,10 +42,12 @@ class ShmFile final : public MemFile {
  public:
   ShmFile(Ref<IpcNamespace> ns, Ref<ShmSegment> segment, Path path, int flags,
           Ref<const Creds> creds);
+  explicit ShmFile(Blank b);
   ~ShmFile() override;
   uint64_t segment_size() const override { return segment_->size(); }
   void count_areas(int64_t delta) override;
-  USK_FIELDS(ns_, segment_)
+  USK_FIELDS_OF(File, ns_, segment_)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   Ref<IpcNamespace> ns_;
@@ -59,6 +65,8 @@ class ShmTable {
  public:
   ShmTable(Ref<UserNamespace> owner, Ref<MemQuota> memory)
       : owner_(std::move(owner)), memory_(std::move(memory)) {}
+
+  explicit ShmTable(Blank) {}
 
   // `room`: whether a new segment of that size may be reserved.
   Result<int> get(const IpcCaller& who, key_t key, uint64_t size, int flags, Result<void> room)
@@ -94,13 +102,14 @@ class ShmTable {
   ShmLimits limits() EXCLUDES(mu_);
   void set_limits(const ShmLimits& limits) EXCLUDES(mu_);
 
-  USK_FIELDS(segments_, pages_, limits_)
+  USK_FIELDS(owner_, memory_, segments_, pages_, limits_)
+  OrFailure<void> restore() EXCLUDES(mu_);  // After a load.
 
  private:
   Ref<ShmSegment> destroy(ShmSegment& segment) REQUIRES(mu_);
 
-  const Ref<UserNamespace> owner_;
-  const Ref<MemQuota> memory_;
+  Ref<UserNamespace> owner_;
+  Ref<MemQuota> memory_;
   Mutex<Rank::kIpc> mu_;
   IpcIds<ShmSegment> segments_ GUARDED_BY(mu_);
   uint64_t pages_ GUARDED_BY(mu_) = 0;

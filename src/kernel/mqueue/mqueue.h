@@ -21,7 +21,7 @@ struct MqMessage {
   uint32_t priority = 0;
   std::string text;
   Charge charge;
-  USK_FIELDS(priority, text)
+  USK_FIELDS(priority, text, charge)
 };
 
 // A place in a queue's line of receivers, which ends with a message.
@@ -30,6 +30,7 @@ class MqReceiver final : public RefCounted {
   std::optional<MqMessage> message;
   bool in_line = false;
   WaitQueue done;
+  USK_FIELDS(message, in_line)
 };
 
 // What mq_notify(2) registers: whom to tell once of a message in an empty queue.
@@ -49,6 +50,7 @@ struct MqLimits {
 class MqueueInode final : public MemInode {
  public:
   MqueueInode(Ref<MemFs> fs, Ino ino, const NodeInit& init, MqLimits limits, uint64_t room);
+  explicit MqueueInode(Blank b) : MemInode(b), room_(0) {}
   ~MqueueInode() override;
   Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override;
 
@@ -66,7 +68,8 @@ class MqueueInode final : public MemInode {
   // The text of the file.
   std::string describe(const PidNamespace& reader) EXCLUDES(mu_);
 
-  USK_FIELDS(limits_, room_, messages_, bytes_, count_, notify_)
+  USK_FIELDS_OF(MemInode, limits_, room_, messages_, bytes_, count_, line_, notify_)
+  OrFailure<void> restored(state::Restored& r) EXCLUDES(mu_);
 
  protected:
   void fill_size(Attr& attr) override REQUIRES(mu_) { attr.size = 80; }
@@ -74,11 +77,11 @@ class MqueueInode final : public MemInode {
  private:
   void tell(Task& sender) REQUIRES(mu_);
 
-  const MqLimits limits_;
-  const uint64_t room_;  // Counted for its maker.
+  MqLimits limits_;
+  uint64_t room_;  // Counted for its maker.
   std::map<uint32_t, std::deque<MqMessage>, std::greater<>> messages_ GUARDED_BY(mu_);
   uint64_t bytes_ GUARDED_BY(mu_) = 0, count_ GUARDED_BY(mu_) = 0;
-  std::list<MqReceiver*> line_ GUARDED_BY(mu_);  // Derived.
+  std::list<MqReceiver*> line_ GUARDED_BY(mu_);  // Who waits, in order of arrival.
   std::optional<MqNotify> notify_ GUARDED_BY(mu_);
   WaitQueue queue_;
 };
@@ -87,6 +90,9 @@ class MqueueFile final : public File {
  public:
   MqueueFile(Path path, int flags, Ref<const Creds> creds)
       : File(std::move(path), flags, kSeek | kPread | kCanPoll, std::move(creds)) {}
+  explicit MqueueFile(Blank b) : File(b) {}
+  USK_FIELDS_OF(File)
+  OrFailure<void> restored(state::Restored& r);
   MqueueInode& mqueue() const { return static_cast<MqueueInode&>(inode()); }
   Result<size_t> read(IoOut& dst, uint64_t& pos) override;
   PollMask poll() override { return mqueue().poll(); }
@@ -104,18 +110,19 @@ struct MqSysctls {
 class MqueueFs final : public MemFs {
  public:
   explicit MqueueFs(Ref<UserNamespace> owner);
+  explicit MqueueFs(Blank b) : MemFs(b) {}
   // A queue, with the limits that were asked for; only regular files can be made.
   Result<Ref<MemInode>> make_node(NodeInit init) override;
   // For the next queue that is made; called, as that is, under the root's lock.
   void ask(std::optional<MqLimits> limits) { asked_ = limits; }
   MqSysctls sysctls() EXCLUDES(mu_);
   void set_sysctls(const MqSysctls& s) EXCLUDES(mu_);
-  USK_FIELDS(owner_, sysctls_)
+  USK_FIELDS_OF(MemFs, owner_, sysctls_)
 
  private:
   Result<MqLimits> choose_limits(const Creds& creds) EXCLUDES(mu_);
 
-  const Ref<UserNamespace> owner_;
+  Ref<UserNamespace> owner_;
   std::optional<MqLimits> asked_;
   Mutex<Rank::kLeaf> mu_;
   MqSysctls sysctls_ GUARDED_BY(mu_);

@@ -6,6 +6,7 @@
 #include "fs/vfs/dentry.h"
 #include "fs/vfs/mount.h"
 #include "fs/vfs/notify.h"
+#include "fs/vfs/saving.h"
 #include "fs/vfs/vfs_ops.h"
 #include "kernel/mqueue/mqueue.h"
 #include "kernel/task/task.h"
@@ -50,6 +51,7 @@ uint64_t room_of(const MqLimits& l) {
 class MqueueDir final : public MemDir {
  public:
   using MemDir::MemDir;
+  USK_FIELDS_OF(MemDir)
   Result<void> rename(std::string_view, Inode&, Inode&, std::string_view, Inode*,
                       uint32_t) override {
     return Err(EPERM);
@@ -69,6 +71,34 @@ Result<void> check_name(const std::string& name) {
 }
 
 }  // namespace
+
+USK_SAVED(MqueueDir, "kernel/mqueue/dir")
+USK_SAVED(MqueueInode, "kernel/mqueue/inode")
+USK_SAVED(MqueueFile, "kernel/mqueue/file")
+USK_SAVED(MqueueFs, "kernel/mqueue/mqueue-fs")
+USK_SAVED(MqReceiver, "kernel/mqueue/receiver")
+
+OrFailure<void> MqueueInode::restored(state::Restored& r) {
+  TRY(MemInode::restored(r));
+  Lock lock(mu_);
+  uint64_t bytes = 0, count = 0;
+  for (const auto& [priority, messages] : messages_) {
+    if (messages.empty()) return fail("a priority without messages");
+    for (const MqMessage& m : messages) bytes += m.text.size();
+    count += messages.size();
+  }
+  if (bytes != bytes_ || count != count_) return fail("another number of messages");
+  for (const MqReceiver* waiting : line_) {
+    if (!waiting || !waiting->in_line) return fail("a receiver that is not in line");
+  }
+  if (!user_room().charge(attr_.uid, room_, UINT64_MAX)) return fail("too many queues");
+  return {};
+}
+
+OrFailure<void> MqueueFile::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  return check_inode<MqueueInode>(*this);
+}
 
 MqueueInode::MqueueInode(Ref<MemFs> fs, Ino ino, const NodeInit& init, MqLimits limits,
                          uint64_t room)
@@ -152,6 +182,10 @@ Result<Ref<Dentry>> look_or_make(const WalkContext& ctx, const Path& root, const
 Result<Ref<File>> open_mqueue(const WalkContext& ctx, const Ref<Mount>& mount, const MqOpen& how) {
   TRY(check_name(how.name));
   const Path root(mount, mount->root());
+  if (installed_guard && (how.flags & O_CREAT)) {
+    const Ref<Dentry> there = TRY(root.dentry->lookup(how.name));
+    if (there->is_negative()) TRY(installed_guard->open_new(root, how.name, how.flags));
+  }
   bool made = false;
   Ref<Dentry> found = TRY(look_or_make(ctx, root, how, made));
   const int flags = how.flags & (O_ACCMODE | O_NONBLOCK);

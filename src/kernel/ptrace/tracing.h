@@ -47,8 +47,8 @@ struct Tracing {
   std::vector<Task*> tracees;
 
   bool wants(int event) const { return options & 1u << event; }
-  USK_FIELDS(seized, options, calls, step, stop, unreported, resume_signal, message, trap_stop,
-             trap_notify)
+  USK_FIELDS(tracer, tracer_creds, seized, options, calls, step, stop, unreported, signal_shown,
+             signal_scope, resume_signal, message, trap_stop, trap_notify, tracees)
 };
 
 }  // namespace usk

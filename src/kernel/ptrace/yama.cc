@@ -1,5 +1,7 @@
 #include "kernel/ptrace/yama.h"
 
+#include <algorithm>
+
 #include <linux/capability.h>
 
 #include "kernel/kernel.h"
@@ -47,6 +49,12 @@ bool Yama::allows_attach(const Task& tracer, const Task& target) const {
     if (g == tracer.group.get()) return true;
   }
   return is_exempt(tracer, target);
+}
+
+Yama::Exceptions Yama::exceptions_in_order() const {
+  Exceptions all(exceptions_.begin(), exceptions_.end());
+  std::ranges::sort(all, {}, [](const auto& e) { return e.first->pid->serial(); });
+  return all;
 }
 
 bool may_attach(const Task& tracer, const Task& target) {

@@ -25,6 +25,18 @@ class Yama {
   int scope_ = 0;
   // By tracee; null: anybody.
   std::map<const ThreadGroup*, const ThreadGroup*> exceptions_ GUARDED_BY(task_mutex);
+
+ public:
+  template <class A>
+  void fields(A& ar) NO_THREAD_SAFETY_ANALYSIS {
+    Exceptions exceptions = exceptions_in_order();
+    ar.all("scope_, exceptions", scope_, exceptions);
+    if constexpr (A::kLoading) exceptions_ = {exceptions.begin(), exceptions.end()};
+  }
+
+ private:
+  using Exceptions = std::vector<std::pair<const ThreadGroup*, const ThreadGroup*>>;
+  Exceptions exceptions_in_order() const REQUIRES(task_mutex);
 };
 
 // PTRACE_MODE_ATTACH_REALCREDS: what attaching asks for, Yama's say included.

@@ -26,6 +26,18 @@ std::string_view state_name(RunState s) {
   return {};
 }
 
+bool RunState::set_named(std::string_view name) {
+  static constexpr std::pair<std::string_view, StateId> kStates[] = {
+#define RUN_STATE(Name) {Name::kName, StateId::k##Name},
+#include "kernel/run/states.def"
+#undef RUN_STATE
+  };
+  for (auto& [known, id] : kStates) {
+    if (known == name) return id_ = id, true;
+  }
+  return false;
+}
+
 bool is_edge(StopOrder order, std::string_view from, std::string_view to) {
   const std::string_view name = order == StopOrder::k48 ? "4.8" : "3.5";
   return std::any_of(kEdges.begin(), kEdges.end(), [&](const Edge& e) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <concepts>
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -30,6 +31,9 @@ enum class StateId : uint8_t {
 #include "kernel/run/states.def"
 #undef RUN_STATE
 
+class RunState;
+std::string_view state_name(RunState s);
+
 // One of them. A number, since no state has members: what a task remembers is in its frame.
 class RunState {
  public:
@@ -43,13 +47,20 @@ class RunState {
   constexpr bool is() const {
     return id_ == S::kId;
   }
-  USK_FIELDS(id_)
+  // By name: states come and go.
+  template <class A>
+  void fields(A& ar) {
+    std::string name(state_name(*this));
+    ar.all("name", name);
+    if constexpr (A::kLoading) {
+      if (!set_named(name)) ar.fail("no such run state");
+    }
+  }
 
  private:
+  bool set_named(std::string_view name);
   StateId id_;
 };
-
-std::string_view state_name(RunState s);
 
 // The task waits for a wake-up in its new state.
 struct Park {

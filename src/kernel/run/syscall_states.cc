@@ -26,6 +26,7 @@ int restart_code(OnSignal on_signal) {
 
 Step Syscall::run(Task& t) {
   add_to<uint64_t>(t.kernel.counters.syscalls, 1);
+  if (t.kernel.hooks.on_call) t.kernel.hooks.on_call();
   // What a tracer at an enter-stop sees as the result so far.
   t.cpu->set_result(-ENOSYS);
   if (t.frame.begun) return SyscallEnter{};
@@ -120,13 +121,16 @@ Step waits_in_guest(Task& t, const GuestWait& wait) {
 
 Step SyscallInvoke::run(Task& t) {
   SyscallResult r = t.kernel.hooks.invoke(t, t.frame);
-  t.frame.first = false;
+  const bool first = std::exchange(t.frame.first, false);
   if (!r) {
     t.waits().clear();
     t.frame.result = -int64_t(r.error());
     return SyscallExit{};
   }
-  if (auto* block = std::get_if<Block>(&r->v_)) return blocked(t, *block);
+  if (auto* block = std::get_if<Block>(&r->v_)) {
+    if (first && t.kernel.hooks.on_block) t.kernel.hooks.on_block();
+    return blocked(t, *block);
+  }
   if (auto* wait = std::get_if<GuestWait>(&r->v_)) return waits_in_guest(t, *wait);
   t.waits().clear();
   if (auto* value = std::get_if<int64_t>(&r->v_)) {

@@ -1,8 +1,13 @@
 #include "kernel/seccomp/filter.h"
 
+#include "fs/vfs/saving.h"
 #include "kernel/seccomp/decisions.h"
 
+static auto saved_parts(sock_filter& v) { return std::tie(v.code, v.jt, v.jf, v.k); }
+
 namespace usk::seccomp {
+
+USK_SAVED(Filter, "kernel/seccomp/filter")
 namespace {
 
 // Linux: 256 KB of instructions for all filters of a task, each of which counts four more.
@@ -17,6 +22,27 @@ Result<Ref<Filter>> Filter::make(Program program, uint32_t flags) {
   const size_t size = sizeof(Filter) + sizeof(Decisions) + sizeof(NotifyQueue);
   if (!charge.set(size + program.size() * sizeof(sock_filter))) return Err(ENOMEM);
   return make_ref<Filter>(std::move(program), flags, std::move(charge));
+}
+
+OrFailure<Ref<Filter>> Filter::make_saved(state::Fields& in) {
+  auto filter = make(TRY(in.value<Program>("program")),
+                     TRY(in.value<bool>("log")) ? SECCOMP_FILTER_FLAG_LOG : 0);
+  if (!filter) return fail("a filter that cannot be installed");
+  return std::move(*filter);
+}
+
+// What it knows of its chain, whose length is limited.
+OrFailure<void> Filter::restored(state::Restored&) {
+  std::vector<Filter*> chain;
+  for (Filter* f = this; f; f = f->prev_.get()) {
+    chain.push_back(f);
+    if (chain.size() > kMaxTotalLength) return fail("filters in a circle");
+  }
+  for (auto f = chain.rbegin(); f != chain.rend(); ++f) {
+    const Ref<Filter> before = (*f)->prev_;
+    if (!(*f)->put_before(before)) return fail("more filters than a task may have");
+  }
+  return {};
 }
 
 Filter::Filter(Program program, uint32_t flags, Charge charge)

@@ -29,6 +29,8 @@ class Filter final : public RefCounted {
   static Result<Ref<Filter>> make(Program program, uint32_t flags);
   Filter(Program program, uint32_t flags, Charge charge);
   ~Filter() override;
+  static OrFailure<Ref<Filter>> make_saved(state::Fields& in);
+  OrFailure<void> restored(state::Restored&);
 
   // The limit on all of a task's filters is passed: ENOMEM.
   Result<void> put_before(const Ref<Filter>& newest);
@@ -60,7 +62,7 @@ class Filter final : public RefCounted {
   const bool log_;
   const bool reads_ip_;
   const size_t counted_length_;
-  const Ref<NotifyQueue> notify_queue_;
+  Ref<NotifyQueue> notify_queue_;
   const Charge charge_;
   Ref<Filter> prev_;
   // Of the whole chain.

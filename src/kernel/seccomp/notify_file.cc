@@ -7,10 +7,13 @@
 #include <cstring>
 #include <vector>
 
+#include "fs/vfs/saving.h"
 #include "kernel/task/close.h"
 #include "kernel/task/task.h"
 
 namespace usk::seccomp {
+
+USK_SAVED(NotifyFile, "kernel/seccomp/notify_file")
 namespace {
 
 constexpr uint32_t kReceive = SECCOMP_IOCTL_NOTIF_RECV, kSend = SECCOMP_IOCTL_NOTIF_SEND,

@@ -1,7 +1,14 @@
 #include "kernel/seccomp/notify_queue.h"
 
+#include "fs/vfs/saving.h"
 #include "host/random.h"
 #include "kernel/task/task.h"
+
+// Members by name, for state/writer.h.
+static auto saved_parts(seccomp_data& v) {
+  return std::tie(v.nr, v.arch, v.instruction_pointer, v.args);
+}
+static auto saved_parts(seccomp_notif_resp& v) { return std::tie(v.id, v.val, v.error, v.flags); }
 
 namespace usk::seccomp {
 namespace {
@@ -16,6 +23,14 @@ uint64_t first_id() {
 }
 
 }  // namespace
+
+USK_SAVED(Notification, "kernel/seccomp/notification")
+USK_SAVED(NotifyQueue, "kernel/seccomp/notify_queue")
+
+OrFailure<Ref<Notification>> Notification::make_saved(state::Fields& in) {
+  return make_ref<Notification>(TRY(in.value<uint64_t>("id")), *TRY(in.ref<Task>("task")),
+                                TRY(in.value<seccomp_data>("data")));
+}
 
 NotifyQueue::NotifyQueue(bool wait_killable)
     : wait_killable_(wait_killable), next_id_(first_id()) {}

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "base/failure.h"
 #include "base/fields.h"
 #include "base/ref.h"
 #include "base/result.h"
@@ -25,15 +26,21 @@ class Notification final : public RefCounted {
  public:
   Notification(uint64_t id, Task& task, const seccomp_data& data)
       : id(id), task(task), data(data) {}
+  static OrFailure<Ref<Notification>> make_saved(state::Fields& in);
   const uint64_t id;
   Task& task;  // Waits in SyscallUserNotif for as long as this is in a queue.
   const seccomp_data data;
   WaitQueue answered;
-  USK_FIELDS(state_, reply_)
+  template <class A>
+  void fields(A& ar) NO_THREAD_SAFETY_ANALYSIS {
+    Task* const of = &task;
+    ar.all("id, task, data, state_, reply_", id, of, data, state_, reply_);
+  }
 
  private:
   friend class NotifyQueue;
   enum class State { kNew, kTaken, kAnswered };
+  friend constexpr State saved_max(State) { return State::kAnswered; }
   // Guarded by the queue's lock.
   State state_ = State::kNew;
   seccomp_notif_resp reply_{};
@@ -44,6 +51,7 @@ class Notification final : public RefCounted {
 class NotifyQueue final : public RefCounted {
  public:
   explicit NotifyQueue(bool wait_killable);
+  explicit NotifyQueue(Blank) {}
 
   // --- By the task that makes the call.
   // Null: nobody listens any more.
@@ -79,20 +87,20 @@ class NotifyQueue final : public RefCounted {
   // No task has the filter any more.
   void hang_up();
 
-  USK_FIELDS(wait_killable_, open_, hung_up_, to_take_, flags_, next_id_)
+  USK_FIELDS(wait_killable_, open_, hung_up_, to_take_, flags_, next_id_, waiting_)
 
  private:
   using Map = std::map<uint64_t, Ref<Notification>>;
   Notification* find(uint64_t id) REQUIRES(mu_);
 
-  const bool wait_killable_;
+  bool wait_killable_ = false;
   Mutex<Rank::kFile> mu_;
   bool open_ GUARDED_BY(mu_) = true;
   std::atomic<bool> hung_up_{false};
   // Posts that nobody has come for. Linux: those withdrawn meanwhile count, too.
   uint64_t to_take_ GUARDED_BY(mu_) = 0;
   uint32_t flags_ GUARDED_BY(mu_) = 0;
-  uint64_t next_id_ GUARDED_BY(mu_);
+  uint64_t next_id_ GUARDED_BY(mu_) = 0;
   Map waiting_ GUARDED_BY(mu_);  // In order: ids only grow.
   WaitQueue queue_;
 };

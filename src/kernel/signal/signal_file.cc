@@ -1,5 +1,7 @@
 #include "kernel/signal/signal_file.h"
 
+#include "fs/vfs/saving.h"
+
 #include <fmt/format.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -7,6 +9,8 @@
 #include <algorithm>
 
 namespace usk {
+
+USK_SAVED(SignalFile, "kernel/signal_file")
 
 SignalFile::SignalFile(Task& maker, SignalSet mask, bool nonblocking)
     : AnonFile("[signalfd]", O_RDWR | (nonblocking ? O_NONBLOCK : 0), maker.creds),

@@ -12,6 +12,7 @@ namespace usk {
 class SignalFile final : public AnonFile {
  public:
   SignalFile(Task& maker, SignalSet mask, bool nonblocking);
+  explicit SignalFile(Blank b) : AnonFile(b), relay_(make_ref<Relay>()) {}
   ~SignalFile() override;
   Result<size_t> read(IoOut& dst, uint64_t& pos) override EXCLUDES(task_mutex);
   PollMask poll() override EXCLUDES(task_mutex);
@@ -31,7 +32,10 @@ class SignalFile final : public AnonFile {
   Ref<Relay> relay_;
   // Whose signals the relay listens to: every task that asked for queue().
   std::vector<Ref<Task>> heard_ GUARDED_BY(task_mutex);
-  SignalSet mask_ GUARDED_BY(task_mutex);
+  SignalSet mask_ GUARDED_BY(task_mutex) = 0;
+
+ public:
+  USK_FIELDS_OF(AnonFile, maker_, mask_)
 };
 
 }  // namespace usk

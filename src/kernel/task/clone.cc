@@ -168,6 +168,7 @@ void discard(Ref<Task> child) {
 
 Result<Ref<Task>> make_child(Task& t, const CloneRequest& q, Resources r) {
   const bool thread = q.flags & CLONE_THREAD;
+  if (installed_guard) TRY(installed_guard->new_task());
   Ref<Task> child;
   {
     Lock lock(task_mutex);

@@ -15,6 +15,8 @@ struct ExecImage {
   Ref<const Creds> creds;  // After set-user-ID bits and capabilities were looked at.
   bool secure = false;     // AT_SECURE: privileges were gained.
   bool keeps_personality = true;
+  std::unique_ptr<platform::ThreadState> saved_cpu;  // As Task::saved_cpu.
+  USK_FIELDS(mm, comm, creds, secure, keeps_personality, saved_cpu)
 };
 
 // Ends the other threads of the group, then the run state SyscallAfterExecStop commits the image.

@@ -12,6 +12,7 @@ class FsState final : public RefCounted {
  public:
   FsState(Path root, Path cwd, uint32_t umask)
       : root_(std::move(root)), cwd_(std::move(cwd)), umask_(umask) {}
+  explicit FsState(Blank) {}
   Path root() const EXCLUDES(mu_) {
     Lock lock(mu_);
     return root_;
@@ -44,7 +45,7 @@ class FsState final : public RefCounted {
   mutable Mutex<Rank::kLeaf> mu_;
   Path root_ GUARDED_BY(mu_);
   Path cwd_ GUARDED_BY(mu_);
-  uint32_t umask_ GUARDED_BY(mu_);
+  uint32_t umask_ GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace usk

@@ -5,10 +5,14 @@
 #include <sched.h>
 
 #include "fs/vfs/caller.h"
+#include "fs/vfs/saving.h"
+#include "kernel/ipc/ipc_namespace.h"
 #include "kernel/task/access.h"
 #include "kernel/task/pid_file.h"
 
 namespace usk {
+
+USK_SAVED(NamespaceFile, "kernel/task/namespace-file")
 
 uint64_t NamespaceRef::id() const {
   if (mounts) return mounts->id();
@@ -16,6 +20,28 @@ uint64_t NamespaceRef::id() const {
   if (plain) return plain->id();
   if (pid) return pid->id();
   return user ? user->id() : 0;
+}
+
+OrFailure<void> NamespaceRef::check() const {
+  bool there = false;
+  switch (type) {
+    case CLONE_NEWNS: there = bool(mounts); break;
+    case CLONE_NEWUTS: there = bool(uts); break;
+    case CLONE_NEWPID: there = bool(pid); break;
+    case CLONE_NEWUSER: there = bool(user); break;
+    case CLONE_NEWIPC: there = bool(ref_cast<IpcNamespace>(plain)); break;
+    case CLONE_NEWNET:
+    case CLONE_NEWCGROUP:
+    case 0x80 /* CLONE_NEWTIME */: there = bool(plain); break;
+    default: break;
+  }
+  if (!there) return fail("a namespace that is not there");
+  return {};
+}
+
+OrFailure<void> NamespaceFile::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  return ns_.check();
 }
 
 Ref<UserNamespace> NamespaceRef::owner() const {

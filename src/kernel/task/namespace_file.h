@@ -13,6 +13,9 @@ struct NamespaceRef {
   Ref<PlainNamespace> plain;  // net, ipc, cgroup, time
   Ref<PidNamespace> pid;
   Ref<UserNamespace> user;
+  USK_FIELDS(type, mounts, uts, plain, pid, user)
+  // Of a loaded one: that it refers to a namespace of its type.
+  OrFailure<void> check() const;
   uint64_t id() const;
   Ref<UserNamespace> owner() const;
 };
@@ -24,8 +27,11 @@ class NamespaceFile : public File {
  public:
   NamespaceFile(Path path, int flags, Ref<const Creds> creds, NamespaceRef ns)
       : File(std::move(path), flags, kRead, std::move(creds)), ns_(std::move(ns)) {}
+  explicit NamespaceFile(Blank b) : File(b) {}
   const NamespaceRef& ns() const { return ns_; }
   Result<int64_t> ioctl(Caller& caller, uint32_t cmd, uint64_t arg) override;
+  USK_FIELDS_OF(File, ns_)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   NamespaceRef ns_;

@@ -18,6 +18,7 @@ class UtsNamespace final : public RefCounted {
         id_(next_namespace_id()),
         host_(std::move(host)),
         domain_(std::move(domain)) {}
+  explicit UtsNamespace(Blank) {}
   const Ref<UserNamespace>& owner() const { return owner_; }
   uint64_t id() const { return id_; }
   std::string host() const EXCLUDES(mu_) {
@@ -40,7 +41,7 @@ class UtsNamespace final : public RefCounted {
 
  private:
   Ref<UserNamespace> owner_;
-  const uint64_t id_;
+  uint64_t id_ = 0;
   mutable Mutex<Rank::kLeaf> mu_;
   std::string host_ GUARDED_BY(mu_), domain_ GUARDED_BY(mu_);
 };
@@ -50,13 +51,14 @@ class PlainNamespace : public RefCounted {
  public:
   explicit PlainNamespace(Ref<UserNamespace> owner)
       : owner_(std::move(owner)), id_(next_namespace_id()) {}
+  explicit PlainNamespace(Blank) {}
   const Ref<UserNamespace>& owner() const { return owner_; }
   uint64_t id() const { return id_; }
   USK_FIELDS(owner_, id_)
 
  private:
   Ref<UserNamespace> owner_;
-  const uint64_t id_;
+  uint64_t id_ = 0;
 };
 
 // Linux's nsproxy, by value: a task's own copy.

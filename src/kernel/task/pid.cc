@@ -1,10 +1,15 @@
 #include "kernel/task/pid.h"
 
 #include "base/id_counter.h"
+#include "fs/vfs/saving.h"
+#include "kernel/kernel.h"
 
 namespace usk {
 
 Mutex<Rank::kTaskSet> task_mutex;
+
+USK_SAVED(Pid, "kernel/pid")
+USK_SAVED(PidNamespace, "kernel/pid_namespace")
 
 PidNamespace::PidNamespace(Ref<PidNamespace> parent, Ref<UserNamespace> owner)
     : parent_(std::move(parent)),
@@ -76,6 +81,15 @@ Pid::~Pid() NO_THREAD_SAFETY_ANALYSIS {
   for (Number& n : numbers_) {
     if (n.ns && n.nr) n.ns->pids_.erase(n.nr);
   }
+}
+
+OrFailure<void> Pid::restored(state::Restored&) NO_THREAD_SAFETY_ANALYSIS {
+  for (const Number& n : numbers_) {
+    if (!n.ns || n.nr <= 0) return fail("a process id without a namespace");
+    if (!n.ns->pids_.emplace(n.nr, this).second) return fail("a process id that is used twice");
+  }
+  if (numbers_.empty()) return fail("a process id without a number");
+  return {};
 }
 
 int Pid::nr_in(const PidNamespace& ns) const {

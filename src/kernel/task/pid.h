@@ -3,6 +3,7 @@
 #include <map>
 #include <vector>
 
+#include "base/failure.h"
 #include "base/fields.h"
 #include "base/ref.h"
 #include "base/result.h"
@@ -24,6 +25,7 @@ class PidNamespace final : public RefCounted {
  public:
   static constexpr int kMaxLevel = 32;
   PidNamespace(Ref<PidNamespace> parent, Ref<UserNamespace> owner);
+  explicit PidNamespace(Blank) {}
 
   const Ref<PidNamespace>& parent() const { return parent_; }
   const Ref<UserNamespace>& owner() const { return owner_; }
@@ -41,7 +43,7 @@ class PidNamespace final : public RefCounted {
   int last_pid() const { return last_; }
   void set_last_pid(int nr) { last_ = nr; }
 
-  USK_FIELDS(parent_, owner_, level_, id_, last_, dead, pid_max)
+  USK_FIELDS(parent_, owner_, level_, id_, last_, init, dead, pid_max)
 
  private:
   friend class Pid;
@@ -50,7 +52,7 @@ class PidNamespace final : public RefCounted {
   Ref<PidNamespace> parent_;
   Ref<UserNamespace> owner_;
   int level_ = 0;
-  const uint64_t id_;
+  uint64_t id_ = 0;
   int last_ = 0;
   std::map<int, Pid*> pids_ GUARDED_BY(task_mutex);
 };
@@ -64,6 +66,8 @@ class Pid final : public RefCounted {
   // numbers are used up, ENOMEM when the namespace is dead, EEXIST for a wanted one in use.
   static Result<Ref<Pid>> make(Ref<PidNamespace> ns, const std::vector<int>& wanted)
       REQUIRES(task_mutex);
+  Pid() : serial_(next_serial()) {}
+  explicit Pid(Blank) {}
   ~Pid() override;
 
   uint64_t serial() const { return serial_; }  // Never used again, unlike the numbers.
@@ -90,10 +94,12 @@ class Pid final : public RefCounted {
   };
   static uint64_t next_serial();
   std::vector<Number> numbers_;  // By level of namespace.
-  const uint64_t serial_ = next_serial();
+  uint64_t serial_ = 0;
 
  public:
-  USK_FIELDS(numbers_)
+  // The numbers are taken in their namespaces.
+  OrFailure<void> restored(state::Restored&);
+  USK_FIELDS(numbers_, serial_, task, group)
 };
 
 }  // namespace usk

@@ -5,9 +5,12 @@
 
 #include <algorithm>
 
+#include "fs/vfs/saving.h"
 #include "kernel/task/thread_group.h"
 
 namespace usk {
+
+USK_SAVED(PidFile, "kernel/pid_file")
 
 PidFile::~PidFile() {
   Lock lock(task_mutex);  // The last count of a pid gives its number back.

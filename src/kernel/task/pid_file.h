@@ -17,7 +17,8 @@ class PidFile final : public AnonFile {
   std::string fdinfo() const override EXCLUDES(task_mutex);
   Pid& pid() const { return *pid_; }
   const Ref<Pid>& pid_ref() const { return pid_; }
-  USK_FIELDS(pid_)
+  explicit PidFile(Blank b) : AnonFile(b) {}
+  USK_FIELDS_OF(AnonFile, pid_)
 
  private:
   Ref<Pid> pid_;

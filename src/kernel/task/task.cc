@@ -2,9 +2,24 @@
 
 #include <cstring>
 
+#include "fs/vfs/saving.h"
+#include "kernel/futex/futex.h"
 #include "kernel/kernel.h"
+#include "kernel/task/exec.h"
 
 namespace usk {
+
+USK_SAVED(Task, "kernel/task")
+USK_SAVED(FsState, "kernel/fs_state")
+USK_SAVED(UtsNamespace, "kernel/uts_namespace")
+USK_SAVED(PlainNamespace, "kernel/namespace")
+USK_SAVED(platform::ThreadState, "platform/thread_state")
+USK_SAVED(ExecImage, "kernel/exec_image")
+
+OrFailure<Ref<Task>> Task::make_saved(state::Fields& in) {
+  return make_ref<Task>(*TRY(in.services().get<Kernel>()), TRY(in.ref<Pid>("pid")),
+                        TRY(in.ref<ThreadGroup>("group")));
+}
 
 void SyscallFrame::begin(uint64_t number, const std::array<uint64_t, 6>& arguments) {
   nr = number;

@@ -47,7 +47,8 @@ struct SyscallFrame {
   bool vsyscall = false;  // Made by a jump into the vsyscall page.
   // Another call begins. What the one before it held on to was let go by SyscallExit.
   void begin(uint64_t number, const std::array<uint64_t, 6>& arguments);
-  USK_FIELDS(nr, args, first, begun, deadline, progress, result, vsyscall)
+  USK_FIELDS(nr, args, first, begun, deadline, progress, pins, extra, result, registers_set,
+             vsyscall)
 };
 
 // What restart_syscall(2) goes on with.
@@ -88,6 +89,8 @@ class Task final : public RefCounted {
   SyscallFrame frame;
   RestartBlock restart;
   std::unique_ptr<platform::Thread> cpu;
+  // What `cpu` is to begin with, in a state that is saved or restored; else null.
+  std::unique_ptr<platform::ThreadState> saved_cpu;
   Ref<TimerClient> park_timer;  // Armed while parked with a deadline.
 
   // --- Resources, replaced by unshare(2), setns(2) and execve(2). Readers on other threads
@@ -116,8 +119,9 @@ class Task final : public RefCounted {
   SignalSet hidden_signals GUARDED_BY(task_mutex) = 0;  // A tracer does not get to see those.
   // The last fault, for a handler's frame: cr2, the processor's error code and trap number (both
   // 0 where the platform cannot tell).
-  struct {
+  struct Fault {
     uint64_t address = 0, error = 0, number = 0;
+    USK_FIELDS(address, error, number)
   } fault;
   // Something of a signal, stop or kill is to be looked at before guest code runs on.
   std::atomic<bool> interrupted{false};
@@ -217,10 +221,16 @@ class Task final : public RefCounted {
   void recalc_interrupted() REQUIRES(task_mutex);
   bool fatal_signal_pending() REQUIRES(task_mutex);
 
-  USK_FIELDS(pid, group, state, frame, restart, mm, fds, fs, creds, ns, comm, blocked, saved_mask,
-             pending, alt_stack, in_group_stop, tracing, exiting, exit_status, exit_signal,
-             parent_death_signal, clear_child_tid, robust_list, rseq, personality, nice, policy,
-             realtime_priority, timer_slack_ns, start_ns, usage, sem_undo, seccomp, dispatch)
+  static OrFailure<Ref<Task>> make_saved(state::Fields& in);
+  USK_FIELDS(pid, group, state, trap, frame, restart, saved_cpu, mm, fds, fs, creds, ns, comm,
+             seccomp, dispatch, blocked, saved_mask, awaited, pending, forced_signals,
+             hidden_signals, fault, interrupted, alt_stack, in_group_stop, group_stop_pending,
+             group_stop_counted, group_stop_signal, stop_dequeued, tracing, traced, debug,
+             vfork_child, vfork_pid, vfork_parent, exec_image, exiting, killed_by_exec,
+             zaps_namespace, exit_status, dead, exit_signal, parent_death_signal, parent_thread,
+             clear_child_tid, robust_list, rseq, personality, nice, policy, realtime_priority,
+             reset_on_fork, timer_slack_ns, io_priority, affinity, start_ns, usage, sem_undo, futex,
+             where)
 
  private:
   WaitSet waits_;

@@ -2,9 +2,16 @@
 
 #include <algorithm>
 
+#include "fs/vfs/saving.h"
 #include "kernel/kernel.h"
+#include "kernel/time/posix_timers.h"
 
 namespace usk {
+
+USK_SAVED(Session, "kernel/session")
+USK_SAVED(ProcessGroup, "kernel/process_group")
+USK_SAVED(ThreadGroup, "kernel/thread_group")
+USK_SAVED(SignalHandlers, "kernel/signal_handlers")
 
 Usage& Usage::operator+=(const Usage& o) {
   user_ns += o.user_ns, system_ns += o.system_ns;
@@ -49,6 +56,30 @@ ThreadGroup::ThreadGroup(Kernel& k, Ref<Pid> p) : kernel(k), pid(std::move(p)) {
 }
 
 ThreadGroup::~ThreadGroup() = default;
+
+OrFailure<Ref<Session>> Session::make_saved(state::Fields& in) {
+  return make_ref<Session>(TRY(in.ref<Pid>("id")));
+}
+
+OrFailure<Ref<ProcessGroup>> ProcessGroup::make_saved(state::Fields& in) {
+  return make_ref<ProcessGroup>(TRY(in.ref<Pid>("id")), TRY(in.ref<Session>("session")));
+}
+
+OrFailure<Ref<ThreadGroup>> ThreadGroup::make_saved(state::Fields& in) {
+  return make_ref<ThreadGroup>(*TRY(in.services().get<Kernel>()), TRY(in.ref<Pid>("pid")));
+}
+
+OrFailure<void> ThreadGroup::restored(state::Restored&) {
+  Lock lock(task_mutex);
+  for (ThreadGroup* child : children) {
+    if (!child || child->parent != this) return fail("a child of another process");
+    child->ref();  // Released when it is reaped.
+  }
+  if (reaped) return {};
+  if (!leader || !process_group || !handlers) return fail("a process without its parts");
+  process_group->members.insert(this);
+  return {};
+}
 
 bool ThreadGroup::reaps_children() {
   const SignalAction& a = handlers->of(SIGCHLD);

@@ -35,11 +35,12 @@ struct Usage {
 class Session final : public RefCounted {
  public:
   explicit Session(Ref<Pid> id);
+  static OrFailure<Ref<Session>> make_saved(state::Fields& in);
   ~Session() override;
   const Ref<Pid> id;
   ThreadGroup* leader GUARDED_BY(task_mutex) = nullptr;
   Ref<Terminal> terminal GUARDED_BY(task_mutex);
-  USK_FIELDS(terminal)
+  USK_FIELDS(id, leader, terminal)
 
  private:
   void set_in_pid(Session* s);
@@ -48,14 +49,16 @@ class Session final : public RefCounted {
 class ProcessGroup final : public RefCounted {
  public:
   ProcessGroup(Ref<Pid> id, Ref<Session> session);
+  static OrFailure<Ref<ProcessGroup>> make_saved(state::Fields& in);
   ~ProcessGroup() override;
   const Ref<Pid> id;
   const Ref<Session> session;
-  std::set<ThreadGroup*> members GUARDED_BY(task_mutex);
+  std::set<ThreadGroup*> members GUARDED_BY(task_mutex);  // ThreadGroup::restored() adds them.
   // No member has a parent in another group of the same session: POSIX's orphaned group.
   // `leaving` is looked at as if it were gone already.
   bool is_orphaned(const ThreadGroup* leaving = nullptr) const REQUIRES(task_mutex);
   bool has_stopped_member() const REQUIRES(task_mutex);
+  USK_FIELDS(id, session)
 
  private:
   void set_in_pid(ProcessGroup* g);
@@ -65,6 +68,8 @@ class ThreadGroup final : public RefCounted {
  public:
   ThreadGroup(Kernel& kernel, Ref<Pid> pid);
   ~ThreadGroup() override;
+  static OrFailure<Ref<ThreadGroup>> make_saved(state::Fields& in);
+  OrFailure<void> restored(state::Restored&);
 
   Kernel& kernel;
   const Ref<Pid> pid;  // Its tgid.
@@ -113,9 +118,10 @@ class ThreadGroup final : public RefCounted {
   // Signals SIGCHLD's default and SA_NOCLDWAIT: whether children reap themselves.
   bool reaps_children() REQUIRES(task_mutex);
 
-  USK_FIELDS(is_subreaper, execed, exiting, exit_status, zombie, stopped, stop_signal,
+  USK_FIELDS(pid, tasks, leader, live, parent, children, process_group, is_subreaper, execed,
+             exiting, exit_status, zombie, reaped, exec_task, stopped, stop_signal, threads_to_stop,
              stop_unreported, continued_unreported, pending, handlers, limits, dead_threads,
-             reaped_children, oom_score_adj, start_ns)
+             reaped_children, oom_score_adj, start_ns, timers)
 };
 
 }  // namespace usk

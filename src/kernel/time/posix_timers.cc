@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "fs/vfs/saving.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/exit.h"
@@ -29,6 +30,16 @@ struct PosixTimers::Timer {
   int pending_overruns = 0;
   int last_overrun = 0;
   bool deleted = false;
+  template <class A>
+  void fields(A& ar) {
+    uint64_t value = reinterpret_cast<uint64_t>(event.sigev_value.sival_ptr);
+    ar.all(
+        "id, clock, signal, notify, value, target, next, interval, pending_overruns, "
+        "last_overrun, deleted",
+        id, clock, event.sigev_signo, event.sigev_notify, value, target, next, interval,
+        pending_overruns, last_overrun, deleted);
+    if constexpr (A::kLoading) event.sigev_value.sival_ptr = reinterpret_cast<void*>(value);
+  }
 };
 
 class PosixTimers::Alarm final : public TimerClient {
@@ -265,6 +276,32 @@ void PosixTimers::clear() {
   }
   if (cpu_limit_) kernel_.time.disarm(*cpu_limit_->alarm);
   cpu_limit_.reset();
+}
+
+using SavedTimer = PosixTimers::Timer;
+USK_SAVED(PosixTimers, "kernel/posix_timers")
+USK_SAVED(SavedTimer, "kernel/posix_timer")
+
+OrFailure<std::unique_ptr<PosixTimers>> PosixTimers::make_saved(state::Fields& in) {
+  return std::make_unique<PosixTimers>(*TRY(in.services().get<Kernel>()),
+                                       *TRY(in.ref<ThreadGroup>("group")));
+}
+
+OrFailure<void> PosixTimers::restored(state::Restored&) {
+  if (group_.timers.get() != this) return fail("timers of another process");
+  auto start = [this](const std::shared_ptr<Timer>& timer) NO_THREAD_SAFETY_ANALYSIS {
+    if (!timer) return;
+    timer->alarm = make_ref<Alarm>(group_.timers, timer);
+    arm(*timer);
+  };
+  Lock lock(mu_);
+  for (auto& [id, timer] : timers_) {
+    if (!timer) return fail("no timer where one is named");
+    start(timer);
+  }
+  for (auto& timer : intervals_) start(timer);
+  start(cpu_limit_);
+  return {};
 }
 
 }  // namespace usk

@@ -22,6 +22,9 @@ class PosixTimers {
  public:
   PosixTimers(Kernel& kernel, ThreadGroup& group);
   ~PosixTimers();
+  static OrFailure<std::unique_ptr<PosixTimers>> make_saved(state::Fields& in);
+  // Arms them again.
+  OrFailure<void> restored(state::Restored&);
 
   // setitimer(2): which is ITIMER_REAL, ITIMER_VIRTUAL or ITIMER_PROF. Returns the old setting.
   TimerSetting set_interval_timer(int which, TimerSetting setting) EXCLUDES(mu_);
@@ -45,8 +48,9 @@ class PosixTimers {
   void reset_for_exec() EXCLUDES(mu_);
   void clear() EXCLUDES(mu_);
 
- private:
   struct Timer;
+
+ private:
   class Alarm;
   int64_t now(const Timer& timer) const;
   void arm(Timer& timer) REQUIRES(mu_);
@@ -64,6 +68,14 @@ class PosixTimers {
   std::shared_ptr<Timer> cpu_limit_ GUARDED_BY(mu_);
   uint64_t hard_cpu_limit_ GUARDED_BY(mu_) = UINT64_MAX;  // Seconds.
   int next_id_ GUARDED_BY(mu_) = 0;
+
+ public:
+  template <class A>
+  void fields(A& ar) NO_THREAD_SAFETY_ANALYSIS {
+    ThreadGroup* const group = &group_;
+    ar.all("group, timers_, intervals_, cpu_limit_, hard_cpu_limit_, next_id_", group, timers_,
+           intervals_, cpu_limit_, hard_cpu_limit_, next_id_);
+  }
 };
 
 }  // namespace usk

@@ -47,6 +47,11 @@ void Timekeeper::set_realtime(int64_t ns) {
   set_queue_.wake(POLLIN);
 }
 
+void Timekeeper::begin_at(int64_t monotonic_ns) {
+  monotonic_offset_ = monotonic_ns - host::monotonic_now();
+  page_.set_offsets(realtime_offset_, monotonic_offset_);
+}
+
 bool Timekeeper::take_expired_locked(Heap& heap, int64_t now, std::vector<Ref<TimerClient>>& out) {
   bool any = false;
   while (!heap.empty() && heap.begin()->first <= now) {

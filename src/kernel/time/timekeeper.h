@@ -23,6 +23,8 @@ class Timekeeper final : public TimerService {
 
   int64_t monotonic() { return now(CLOCK_MONOTONIC); }
   void set_realtime(int64_t ns) EXCLUDES(mu_);
+  // CLOCK_MONOTONIC is that now.
+  void begin_at(int64_t monotonic_ns);
   // Calls what has expired; returns the next deadline on the host's monotonic clock.
   Deadline expire() EXCLUDES(mu_);
 
@@ -32,7 +34,13 @@ class Timekeeper final : public TimerService {
 
   TimePage& page() { return page_; }
 
-  USK_FIELDS(monotonic_offset_, realtime_offset_)
+  // CLOCK_MONOTONIC goes on from where it was.
+  template <class A>
+  void fields(A& ar) {
+    int64_t monotonic = now(CLOCK_MONOTONIC);
+    ar.all("monotonic, realtime_offset_", monotonic, realtime_offset_);
+    if constexpr (A::kLoading) begin_at(monotonic);
+  }
 
  private:
   static Deadline moved(Deadline d, int64_t by) {

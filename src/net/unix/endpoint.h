@@ -17,6 +17,7 @@ class UnixEndpoint final : public RefCounted {
   static constexpr size_t kMaxDatagrams = 512;  // Linux: net.unix.max_dgram_qlen
 
   UnixEndpoint(int type, Ref<UnixNamespace> names);
+  explicit UnixEndpoint(Blank) : type_(0) {}
 
   int type() const { return type_; }
   bool is_connected_type() const { return type_ != SOCK_DGRAM; }
@@ -70,11 +71,14 @@ class UnixEndpoint final : public RefCounted {
   std::vector<Ref<File>> queued_files() EXCLUDES(mu_);
   void drop_queue() EXCLUDES(mu_);
 
-  USK_FIELDS(type_, names_, options_, state_, shutdown_, error_, address_, named_by_listener_,
-             bound_path_, peer_, peer_creds_, messages_, accept_queue_, backlog_, send_used_)
+  USK_FIELDS(type_, names_, options_, state_, shutdown_, closed_, error_, address_,
+             named_by_listener_, bound_path_, peer_, peer_creds_, messages_, accept_queue_,
+             backlog_, send_used_)
+  OrFailure<void> restored(state::Restored&) EXCLUDES(mu_);
 
  private:
   enum class State : uint8_t { kUnconnected, kConnecting, kConnected, kListening };
+  friend constexpr State saved_max(State) { return State::kListening; }
   enum : uint8_t { kNoReceive = 1, kNoSend = 2 };
 
   Result<void> check_unbound() EXCLUDES(mu_);

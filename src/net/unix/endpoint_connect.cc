@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "fs/vfs/inode.h"
+#include "fs/vfs/saving.h"
 #include "net/unix/endpoint.h"
 #include "net/unix/in_flight.h"
 
@@ -12,6 +13,28 @@ constexpr PollMask kAll =
     POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR | POLLHUP | POLLRDHUP;
 
 }  // namespace
+
+USK_SAVED(UnixEndpoint, "net/unix/endpoint")
+
+OrFailure<void> UnixEndpoint::restored(state::Restored&) {
+  Lock lock(mu_);
+  if (!names_) return fail("a socket of no namespace");
+  if (type_ != SOCK_STREAM && type_ != SOCK_DGRAM && type_ != SOCK_SEQPACKET) {
+    return fail("a socket of another type");
+  }
+  for (const Ref<UnixEndpoint>& waiting : accept_queue_) {
+    if (!waiting) return fail("a connection of nobody");
+  }
+  for (const UnixMessage& m : messages_) {
+    if (m.begin > m.data.size() || !m.sender) return fail("a message that cannot be");
+    for (const Ref<File>& file : m.files) {
+      if (!file) return fail("a message with no file");
+    }
+    if (!in_flight::reserve(m.files.size())) return fail("too many files in flight");
+    in_flight::queued(m.files);
+  }
+  return {};
+}
 
 UnixEndpoint::UnixEndpoint(int type, Ref<UnixNamespace> names)
     : type_(type), names_(std::move(names)) {}

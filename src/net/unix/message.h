@@ -24,7 +24,7 @@ struct UnixMessage {
   size_t size() const { return data.size() - begin; }
   // Linux: about what a socket buffer of `n` bytes takes.
   static size_t cost(size_t n) { return 768 + (n > 128 ? n : 0); }
-  USK_FIELDS(data, begin, from, creds, files, sender, charged)
+  USK_FIELDS(data, begin, from, creds, files, sender, charged, memory)
 };
 
 }  // namespace usk

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/vfs/saving.h"
 #include "net/unix/endpoint.h"
 
 namespace usk {
@@ -19,6 +20,22 @@ Known& known() {
 }
 
 }  // namespace
+
+USK_SAVED(UnixNamespace, "net/unix/namespace")
+
+OrFailure<void> UnixNamespace::restored(state::Restored&) {
+  {
+    Lock lock(mu_);
+    for (const auto& [name, endpoint] : bound_) {
+      if (!endpoint) return fail("a name of nobody");
+    }
+  }
+  if (network_id_ == 0) return {};
+  Known& k = known();
+  Lock lock(k.mu);
+  k.by_id[network_id_] = this;
+  return {};
+}
 
 Ref<UnixNamespace> UnixNamespace::of(uint64_t network_id) {
   auto fresh = make_ref<UnixNamespace>();

@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "base/failure.h"
 #include "base/fields.h"
 #include "base/lock.h"
 #include "base/ref.h"
@@ -28,6 +29,7 @@ class UnixNamespace final : public RefCounted {
   Result<Ref<UnixEndpoint>> find(int type, const std::string& name) EXCLUDES(mu_);
 
   USK_FIELDS(network_id_, bound_, next_)
+  OrFailure<void> restored(state::Restored&) EXCLUDES(mu_);
 
  private:
   uint64_t network_id_ = 0;  // 0: of no network namespace.

@@ -1,5 +1,7 @@
 #include "net/unix/unix_socket.h"
 
+#include "fs/vfs/guard.h"
+
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
@@ -7,16 +9,22 @@
 #include <sys/un.h>
 
 #include "fs/vfs/internal.h"
+#include "fs/vfs/saving.h"
 #include "net/unix/in_flight.h"
 #include "net/unix/socket_list.h"
+#include "state/singletons.h"
 
 namespace usk {
 namespace {
 
-Path socket_path(const Creds& creds) {
+InternalFs& sockfs() {
   // Never destroyed: files may outlive statics.
-  static const auto& fs = *new Ref(make_ref<InternalFs>("sockfs", SOCKFS_MAGIC));
-  auto inode = make_ref<InternalInode>(fs, S_IFSOCK | 0777, creds);
+  static InternalFs& fs = *make_ref<InternalFs>("sockfs", SOCKFS_MAGIC).release();
+  return fs;
+}
+
+Path socket_path(const Creds& creds) {
+  auto inode = make_ref<InternalInode>(Ref<InternalFs>::share(&sockfs()), S_IFSOCK | 0777, creds);
   std::string name = fmt::format("socket:[{}]", inode->ino());
   return internal_path(std::move(inode), std::move(name));
 }
@@ -62,6 +70,9 @@ Result<std::string_view> name_of(const SocketAddress& address) {
 }
 
 bool is_abstract(std::string_view name) { return name[0] == '\0'; }
+Result<void> ask_abstract(Category what, std::string_view name) {
+  return ask(what, "@" + std::string(name.substr(1)));
+}
 std::string_view as_path(std::string_view name) { return name.substr(0, name.find('\0')); }
 
 SocketAddress shown(SocketAddress address) {
@@ -71,6 +82,16 @@ SocketAddress shown(SocketAddress address) {
 }
 
 }  // namespace
+
+USK_SINGLETON(sockfs, "sockfs")
+USK_SAVED(UnixSocket, "net/unix/socket")
+
+OrFailure<void> UnixSocket::restored(state::Restored& r) {
+  TRY(File::restored(r));
+  if (!endpoint_ || !names_) return fail("a socket of nothing");
+  list_socket(*this, true);
+  return {};
+}
 
 UnixSocket::UnixSocket(Ref<UnixEndpoint> endpoint, int flags, Ref<const Creds> creds,
                        SocketCreds maker)
@@ -108,10 +129,14 @@ Result<std::pair<Ref<Socket>, Ref<Socket>>> UnixSocket::make_pair(Caller& caller
 
 Result<void> UnixSocket::bind(Caller&, SocketNames& names, const SocketAddress& address) {
   if (address.bytes.size() == sizeof(sa_family_t) && address.family() == AF_UNIX) {
+    TRY(ask(Category::kNetBind, "!unnamed"));
     return endpoint_->autobind();
   }
   const std::string_view name = TRY(name_of(address));
-  if (is_abstract(name)) return endpoint_->bind_abstract(std::string(name.substr(1)));
+  if (is_abstract(name)) {
+    TRY(ask_abstract(Category::kNetBind, name));
+    return endpoint_->bind_abstract(std::string(name.substr(1)));
+  }
   return endpoint_->bind_path(names, as_path(name));
 }
 
@@ -121,7 +146,10 @@ Result<void> UnixSocket::listen(Caller& caller, int backlog) {
 
 Result<Ref<UnixEndpoint>> UnixSocket::find(SocketNames& names, const SocketAddress& address) {
   const std::string_view name = TRY(name_of(address));
-  if (is_abstract(name)) return names_->find(type(), std::string(name.substr(1)));
+  if (is_abstract(name)) {
+    TRY(ask_abstract(Category::kNetConnect, name));
+    return names_->find(type(), std::string(name.substr(1)));
+  }
   const Path place = TRY(names.find_socket_node(as_path(name)));
   if (!S_ISSOCK(place.inode().type())) return Err(ECONNREFUSED);
   auto found = ref_cast<UnixEndpoint>(place.inode().attached());

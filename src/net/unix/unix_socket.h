@@ -18,6 +18,7 @@ class UnixSocket final : public Socket {
                                                                Ref<UnixNamespace> names, int type,
                                                                int protocol, int flags);
   UnixSocket(Ref<UnixEndpoint> endpoint, int flags, Ref<const Creds> creds, SocketCreds maker);
+  explicit UnixSocket(Blank b) : Socket(b) {}
   ~UnixSocket() override;
 
   UnixEndpoint& endpoint() const { return *endpoint_; }
@@ -45,7 +46,8 @@ class UnixSocket final : public Socket {
   WaitQueue& queue() override { return endpoint_->queue(); }
   Result<int64_t> ioctl(Caller& caller, uint32_t cmd, uint64_t arg) override;
 
-  USK_FIELDS(endpoint_, names_, maker_)
+  USK_FIELDS_OF(Socket, endpoint_, names_, maker_)
+  OrFailure<void> restored(state::Restored& r);
 
  private:
   Result<Ref<UnixEndpoint>> find(SocketNames& names, const SocketAddress& address);

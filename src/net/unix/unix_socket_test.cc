@@ -7,6 +7,7 @@
 #include "base/fake_timers.h"
 #include "fs/vfs/file_testing.h"
 #include "fs/vfs/internal.h"
+#include "fs/vfs/saving_testing.h"
 #include "net/unix/in_flight.h"
 
 namespace usk {
@@ -614,6 +615,77 @@ TEST_F(UnixSocketTest, OutOfBandIsRefused) {
   EXPECT_TRUE(failed_with(caller_.ioctl(*a, 0x5401, n), ENOTTY));
   auto l = listener("@inq");
   EXPECT_TRUE(failed_with(caller_.ioctl(*l, SIOCINQ, n), EINVAL));
+}
+
+// --- Saved and loaded.
+
+Ref<SavedProcess> process_with(std::vector<Ref<File>> files) {
+  auto p = make_ref<SavedProcess>();
+  p->files = std::move(files);
+  return p;
+}
+
+Ref<Socket> socket_of(const Ref<SavedProcess>& p, size_t n) {
+  return ref_cast<Socket>(p->files[n]);
+}
+
+TEST_F(UnixSocketTest, QueuesAreSavedWithFilesInFlight) {
+  auto [a, b] = make_pair();
+  auto [c, d] = make_pair();
+  ASSERT_TRUE(send(a, "first"));
+  ASSERT_TRUE(send_files(a, {c}, "second"));
+  ASSERT_TRUE(send(c, "to d"));
+  c.reset();  // It is in the queue alone.
+  auto copy = save_and_load_files(process_with({a, b, d}));
+  ASSERT_TRUE(copy);
+  Ref<Socket> same_b = socket_of(copy, 1), same_d = socket_of(copy, 2);
+  EXPECT_EQ(text(same_b, 5), "first");
+  auto got = receive(same_b);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->data, "second");
+  ASSERT_EQ(got->info.control.files.size(), 1u);
+  EXPECT_EQ(text(same_d), "to d");
+  auto same_c = ref_cast<Socket>(got->info.control.files[0]);
+  ASSERT_TRUE(send(same_c, "again"));
+  EXPECT_EQ(text(same_d), "again");
+  // The end of one is still the end for its peer.
+  same_d.reset();
+  copy->files.clear();
+  EXPECT_TRUE(failed_with(send(same_c, "x"), EPIPE));
+  EXPECT_EQ(text(b, 5), "first");
+  EXPECT_TRUE(receive(b));
+}
+
+TEST_F(UnixSocketTest, ListenersAreSavedWithTheirBacklog) {
+  auto l = listener("@saved");
+  auto waiting = make();
+  ASSERT_TRUE(connect(waiting, "@saved"));
+  ASSERT_TRUE(send(waiting, "early"));
+  auto copy = save_and_load_files(process_with({l, waiting}));
+  ASSERT_TRUE(copy);
+  auto accepted = socket_of(copy, 0)->accept(caller_, O_NONBLOCK);
+  ASSERT_TRUE(accepted);
+  EXPECT_EQ(text(*accepted), "early");
+  // The name leads to the copy in its own namespace.
+  auto names = static_cast<UnixSocket&>(*copy->files[0]).endpoint().names();
+  EXPECT_NE(names, namespace_);
+  Ref<Socket> later = *UnixSocket::make(caller_, names, SOCK_STREAM, 0, O_NONBLOCK);
+  EXPECT_TRUE(connect(later, "@saved"));
+  EXPECT_TRUE(socket_of(copy, 0)->accept(caller_, 0));
+  EXPECT_EQ(socket_of(copy, 0)->local_address()->bytes, address("@saved").bytes);
+}
+
+TEST_F(UnixSocketTest, CirclesInFlightAreSaved) {
+  auto [a, b] = make_pair();
+  ASSERT_TRUE(send_files(a, {b}));
+  ASSERT_TRUE(send_files(b, {a}));
+  const size_t before = in_flight::count();
+  auto copy = save_and_load_files(process_with({a, b}));
+  ASSERT_TRUE(copy);
+  EXPECT_EQ(in_flight::count(), 2 * before);
+  copy.reset();
+  make().reset();  // Collects.
+  EXPECT_EQ(in_flight::count(), before);
 }
 
 }  // namespace

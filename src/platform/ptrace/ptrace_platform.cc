@@ -8,10 +8,12 @@
 
 #include "base/log.h"
 #include "host/bpf.h"
+#include "host/confinement.h"
 #include "host/file_io.h"
 #include "host/poll.h"
 #include "host/process.h"
 #include "host/vdso.h"
+#include "platform/ptrace/stub_filter.h"
 #include "platform/stub/layout.h"
 
 extern "C" const std::byte usk_stub_image_begin[], usk_stub_image_end[];
@@ -38,6 +40,11 @@ constexpr uint64_t kThreadFlags =
 
 }  // namespace
 
+std::vector<sock_filter> ptrace_stub_filter() {
+  return stub_filter(USK_STUB_BASE, USK_STUB_COMMANDS, kStubCalls);
+}
+uint64_t ptrace_stub_code() { return USK_STUB_BASE; }
+
 CallStop call_stop_of_host() {
   return kernel_release() < 4008 ? CallStop::kSignal : CallStop::kSysemu;
 }
@@ -53,6 +60,7 @@ OrFailure<std::unique_ptr<Platform>> PtracePlatform::make(CallStop call_stop) {
 PtracePlatform::~PtracePlatform() = default;
 
 OrFailure<void> PtracePlatform::start_zygote() {
+  if (host::is_confined()) return fail("a confined process starts no program");
   auto image = memory_file("usk-stub", /*executable=*/true);
   if (!image) return fail("cannot make a memory file for the stub process");
   const std::span bytes(usk_stub_image_begin, usk_stub_image_end);
@@ -82,7 +90,7 @@ OrFailure<void> PtracePlatform::start_zygote() {
 }
 
 OrFailure<void> PtracePlatform::install_filter() {
-  const auto filter = stub_filter(USK_STUB_BASE, USK_STUB_COMMANDS, kStubCalls);
+  const auto filter = ptrace_stub_filter();
   struct {
     uint16_t length;
     uint64_t filter;

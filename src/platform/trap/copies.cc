@@ -85,6 +85,7 @@ Result<NewSpace> TrapPlatform::take_spare() {
   Copy c = std::move(*spare_);
   spare_.reset();
   if (zygote_->state() == TrapThread::State::kRunning && !await(*zygote_)) return Err(EAGAIN);
+  if (zygote_->state() == TrapThread::State::kLost) return Err(EAGAIN);
   const int64_t pid = zygote_->first_result();
   return finish_copy(*zygote_, std::move(c), pid > 0 ? Result<int64_t>(pid) : Err(EAGAIN));
 }

@@ -18,6 +18,7 @@
 #include <random>
 #include <set>
 
+#include "host/filter_machine.h"
 #include "host/poll.h"
 #include "platform/trap/layout.h"
 #include "platform/trap/trap_platform.h"
@@ -26,52 +27,6 @@ namespace usk::platform {
 namespace {
 
 using Filter = std::vector<sock_filter>;
-
-// What a classic BPF program answers: the instructions that seccomp(2) takes.
-class Machine {
- public:
-  explicit Machine(const Filter& filter) : filter_(filter) {}
-
-  std::optional<uint32_t> run(const seccomp_data& data) {
-    uint32_t a = 0, x = 0, memory[BPF_MEMWORDS] = {};
-    for (size_t pc = 0; pc < filter_.size(); pc++) {
-      const sock_filter& i = filter_[pc];
-      if (BPF_CLASS(i.code) == BPF_JMP) {
-        pc += jump(i, a, x);
-        continue;
-      }
-      switch (i.code) {
-        case BPF_LD | BPF_W | BPF_ABS:
-          if (i.k % 4 || i.k > sizeof data - 4) return std::nullopt;
-          memcpy(&a, reinterpret_cast<const char*>(&data) + i.k, 4);
-          break;
-        case BPF_LD | BPF_IMM: a = i.k; break;
-        case BPF_LD | BPF_MEM: a = memory[i.k % BPF_MEMWORDS]; break;
-        case BPF_ST: memory[i.k % BPF_MEMWORDS] = a; break;
-        case BPF_MISC | BPF_TAX: x = a; break;
-        case BPF_MISC | BPF_TXA: a = x; break;
-        case BPF_ALU | BPF_ADD | BPF_X: a += x; break;
-        case BPF_ALU | BPF_AND | BPF_K: a &= i.k; break;
-        case BPF_RET | BPF_K: return i.k;
-        default: return std::nullopt;
-      }
-    }
-    return std::nullopt;
-  }
-
- private:
-  static size_t jump(const sock_filter& i, uint32_t a, uint32_t x) {
-    const uint32_t k = BPF_SRC(i.code) == BPF_X ? x : i.k;
-    switch (BPF_OP(i.code)) {
-      case BPF_JA: return i.k;
-      case BPF_JEQ: return a == k ? i.jt : i.jf;
-      case BPF_JGT: return a > k ? i.jt : i.jf;
-      case BPF_JGE: return a >= k ? i.jt : i.jf;
-      default: return a & k ? i.jt : i.jf;  // BPF_JSET
-    }
-  }
-  const Filter& filter_;
-};
 
 using Args = std::array<uint64_t, 6>;
 constexpr uint32_t kAllow = SECCOMP_RET_ALLOW, kAsk = SECCOMP_RET_USER_NOTIF,
@@ -202,7 +157,7 @@ class FilterTest : public testing::Test {
                    uint32_t arch = AUDIT_ARCH_X86_64) {
     seccomp_data d{.nr = int(nr), .arch = arch, .instruction_pointer = ip, .args = {}};
     std::copy(args.begin(), args.end(), d.args);
-    auto v = Machine(filter_).run(d);
+    auto v = host::run_filter(filter_, d);
     EXPECT_TRUE(v.has_value()) << "no verdict for call " << nr;
     return v.value_or(SECCOMP_RET_ALLOW);
   }

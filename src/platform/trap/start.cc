@@ -8,6 +8,7 @@
 
 #include "arch/x86_64/xstate.h"
 #include "host/auxv.h"
+#include "host/confinement.h"
 #include "host/cpu.h"
 #include "host/file_io.h"
 #include "host/machine.h"
@@ -16,6 +17,7 @@
 #include "host/shared_memory.h"
 #include "host/trap_filter.h"
 #include "host/vdso.h"
+#include "platform/trap/stub_filter.h"
 #include "platform/trap/trap_platform.h"
 
 extern "C" const std::byte usk_blob_begin[], usk_blob_end[];
@@ -43,6 +45,19 @@ constexpr int64_t kStartNs = 10'000'000'000;
 
 }  // namespace
 
+StubFilter trap_stub_filter() {
+  return {trap_filter({.code = USK_BLOB_BASE,
+                       .code_end = USK_BLOB_END,
+                       .guest_start = kGuestStart,
+                       .guest_end = kGuestEnd,
+                       .files = USK_STUB_FILES,
+                       .files_end = USK_STUB_FILES_END,
+                       .areas = USK_AREAS,
+                       .allowed = kAllowed,
+                       .asked = kAsked}),
+          USK_BLOB_BASE};
+}
+
 OrFailure<std::unique_ptr<Platform>> TrapPlatform::make() {
   if (!(host::auxiliary(AT_HWCAP2) & kFsgsbase)) {
     return fail("the processor or the host's kernel lacks FSGSBASE instructions");
@@ -60,15 +75,7 @@ OrFailure<std::unique_ptr<Platform>> TrapPlatform::make() {
 
 // The program for seccomp(2), as it lies in the zygote's buffer.
 OrFailure<void> TrapPlatform::write_filter(uint32_t index) {
-  const auto filter = trap_filter({.code = USK_BLOB_BASE,
-                                   .code_end = USK_BLOB_END,
-                                   .guest_start = kGuestStart,
-                                   .guest_end = kGuestEnd,
-                                   .files = USK_STUB_FILES,
-                                   .files_end = USK_STUB_FILES_END,
-                                   .areas = USK_AREAS,
-                                   .allowed = kAllowed,
-                                   .asked = kAsked});
+  const auto filter = trap_stub_filter().program;
   constexpr uint64_t kAt = USK_AREAS + USK_AREA_BUFFER;
   const struct {
     uint16_t length;
@@ -129,6 +136,7 @@ OrFailure<void> TrapPlatform::empty_zygote(TrapThread& zygote) {
 }
 
 OrFailure<void> TrapPlatform::start_zygote() {
+  if (host::is_confined()) return fail("a confined process starts no program");
   auto image = memory_file("usk-stub", /*executable=*/true);
   const std::span bytes(usk_blob_begin, usk_blob_end);
   if (!image) return fail("cannot make a memory file for the stub process");

@@ -316,6 +316,11 @@ void TrapThread::write_commands() {
 }
 
 void TrapThread::order(Order o) {
+  // Its process may have ended while others of it were settled. Who waits for commands sees that.
+  if (state_ == State::kLost) {
+    if (o != Order::kCommands && o != Order::kExit) platform_.report(*this);
+    return;
+  }
   write_commands();
   state_ = State::kRunning;
   runs_++;
@@ -509,6 +514,8 @@ int64_t TrapThread::start_calls(std::span<const StubCall> calls, int64_t deadlin
     const int64_t result = a.commands[calls.size() - 1].result;
     if (result < 0) return result;
     host::wait_word(a.done, sequence_ - 1, 100'000);
+    platform_.reap();
+    if (space_->lost()) return -ESRCH;
   }
   return a.commands[calls.size() - 1].result;
 }

@@ -82,6 +82,8 @@ class TrapPlatform final : public Platform {
     std::vector<std::pair<uint32_t, uint32_t>> blocks;  // Block, areas in use.
   };
   void end_process(pid_t pid, Ending what);
+  // Takes note of the processes that have ended.
+  void reap();
 
  private:
   explicit TrapPlatform(AreaPool areas);
@@ -127,7 +129,6 @@ class TrapPlatform final : public Platform {
   bool let_child_map(const host::Listener::Notice& n);
   void look_after_kicked();
   void look_for_strays(int64_t now);
-  void reap();
   void process_ended(pid_t pid);
 
   AreaPool areas_;

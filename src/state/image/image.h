@@ -2,8 +2,11 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/failure.h"
 #include "host/host_fd.h"
@@ -61,6 +64,12 @@ class ImageWriter {
   // Fails at once if `dir` exists and is not an image.
   static OrFailure<ImageWriter> create(const std::string& dir);
   static ImageWriter in_memory();
+  // What one process writes and another puts in place: the writer of the directory makes the files,
+  // the other one fills them (finish() its last), then place().
+  using Files = std::vector<std::pair<std::string, Ref<HostFd>>>;
+  OrFailure<Files> make_files(std::span<const std::string_view> parts);
+  static ImageWriter into(Files files);
+  OrFailure<void> place(bool sync = true);
   ~ImageWriter();
   ImageWriter(ImageWriter&&) noexcept = default;
 
@@ -73,11 +82,13 @@ class ImageWriter {
 
  private:
   ImageWriter() = default;
+  OrFailure<Ref<HostFd>> make_file(const std::string& name);
   OrFailure<void> put_manifest(const std::string& text, bool sync);
   OrFailure<void> put_in_place(bool sync);
 
   std::string name_, temporary_;  // In parent_.
-  Ref<HostFd> parent_, dir_;      // Null: in memory.
+  Ref<HostFd> parent_, dir_;      // Null: in memory, or into_.
+  std::optional<Files> into_;
   std::vector<std::unique_ptr<PartWriter>> parts_;
 };
 

@@ -72,18 +72,48 @@ ImageWriter::~ImageWriter() {
   if (parent_ && !temporary_.empty()) remove_image(*parent_, temporary_);
 }
 
-OrFailure<PartWriter*> ImageWriter::begin(std::string name) {
-  if (!is_part_name(name)) return fail(name + ": not a name for a part");
-  Ref<HostFd> file;
+OrFailure<Ref<HostFd>> ImageWriter::make_file(const std::string& name) {
+  if (into_) {
+    for (const auto& [given, file] : *into_) {
+      if (given == name) return file;
+    }
+    return fail("image part " + name + ": no file was given for it");
+  }
   if (dir_) {
     auto opened = host::open_beneath(*dir_, name, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (!opened) return cannot("image part " + name, opened.error());
-    file = *opened;
-  } else {
-    auto opened = host::memory_file(name.c_str());
-    if (!opened) return cannot("image part " + name, opened.error());
-    file = make_ref<HostFd>(std::move(*opened));
+    return *opened;
   }
+  auto opened = host::memory_file(name.c_str());
+  if (!opened) return cannot("image part " + name, opened.error());
+  return make_ref<HostFd>(std::move(*opened));
+}
+
+OrFailure<ImageWriter::Files> ImageWriter::make_files(std::span<const std::string_view> parts) {
+  Files files;
+  for (const std::string_view part : parts) {
+    files.emplace_back(part, TRY(make_file(std::string(part))));
+  }
+  files.emplace_back("manifest", TRY(make_file("manifest")));
+  return files;
+}
+
+ImageWriter ImageWriter::into(Files files) {
+  ImageWriter w;
+  w.into_ = std::move(files);
+  return w;
+}
+
+OrFailure<void> ImageWriter::place(bool sync) {
+  if (sync) {
+    if (auto done = host::fsync(*dir_, false); !done) return cannot(temporary_, done.error());
+  }
+  return put_in_place(sync);
+}
+
+OrFailure<PartWriter*> ImageWriter::begin(std::string name) {
+  if (!is_part_name(name)) return fail(name + ": not a name for a part");
+  Ref<HostFd> file = TRY(make_file(name));
   parts_.emplace_back(new PartWriter(std::move(name), std::move(file)));
   return parts_.back().get();
 }
@@ -99,33 +129,29 @@ OrFailure<Image> ImageWriter::finish(Manifest manifest, bool sync) {
   for (const auto& part : parts_) {
     manifest.parts.push_back({part->name_, part->size_, part->checksum_.value()});
     image.files_[part->name_] = part->file_;
-    if (!dir_ || !sync) continue;
+    if (!sync || (!dir_ && !into_)) continue;
     if (auto done = host::fsync(*part->file_, false); !done) {
       return cannot("image part " + part->name_, done.error());
     }
   }
-  if (dir_) {
-    TRY(put_manifest(manifest.to_text(), sync));
-    TRY(put_in_place(sync));
-  }
+  if (dir_ || into_) TRY(put_manifest(manifest.to_text(), sync));
+  if (dir_) TRY(place(sync));
   image.manifest_ = std::move(manifest);
   return image;
 }
 
 OrFailure<void> ImageWriter::put_manifest(const std::string& text, bool sync) {
-  auto file = host::open_beneath(*dir_, "manifest", O_WRONLY | O_CREAT | O_EXCL, 0600);
-  if (!file) return cannot("the manifest", file.error());
+  const Ref<HostFd> file = TRY(make_file("manifest"));
   auto rest = std::as_bytes(std::span(text));
   uint64_t offset = 0;
   while (!rest.empty()) {
-    const auto n = host::pwrite(**file, rest, offset);
+    const auto n = host::pwrite(*file, rest, offset);
     if (!n) return cannot("the manifest", n.error());
     rest = rest.subspan(*n);
     offset += *n;
   }
   if (!sync) return {};
-  if (auto done = host::fsync(**file, false); !done) return cannot("the manifest", done.error());
-  if (auto done = host::fsync(*dir_, false); !done) return cannot(temporary_, done.error());
+  if (auto done = host::fsync(*file, false); !done) return cannot("the manifest", done.error());
   return {};
 }
 

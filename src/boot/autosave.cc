@@ -1,0 +1,31 @@
+#include "boot/autosave.h"
+
+#include <fmt/format.h>
+
+namespace usk {
+
+OrFailure<AutosavePlan> AutosavePlan::parse(const std::string& text) {
+  AutosavePlan plan;
+  if (text == "every-block") return plan;
+  plan.when_ = When::kSyscall;
+  if (text == "every-syscall") return plan;
+  constexpr std::string_view kRandom = "random:";
+  if (!text.starts_with(kRandom)) {
+    return fail(
+        fmt::format("--test-autosave={}: give every-block, every-syscall or random:SEED", text));
+  }
+  plan.when_ = When::kRandom;
+  plan.random_.seed(uint32_t(std::strtoul(text.c_str() + kRandom.size(), nullptr, 10)));
+  return plan;
+}
+
+void AutosavePlan::call_begins() {
+  constexpr uint32_t kOneOf = 16;
+  if (when_ == When::kSyscall || (when_ == When::kRandom && random_() % kOneOf == 0)) due_ = true;
+}
+
+void AutosavePlan::call_blocks() {
+  if (when_ == When::kBlock) due_ = true;
+}
+
+}  // namespace usk

@@ -1,0 +1,31 @@
+// --test-autosave: the sandbox is saved, ended and restored in a new process again and again, which
+// nothing inside may notice. The conformance test of checkpoints.
+#pragma once
+#include <cstdint>
+#include <random>
+#include <string>
+
+#include "base/failure.h"
+
+namespace usk {
+
+// When to save: "every-block" (a call has begun to wait), "every-syscall" (a call begins),
+// "random:SEED" (one of about sixteen calls).
+class AutosavePlan {
+ public:
+  static OrFailure<AutosavePlan> parse(const std::string& text);
+  // By the kernel, of each call. The sandbox is to be saved before tasks go on.
+  void call_begins();
+  void call_blocks();
+  bool is_due() const { return due_; }
+
+ private:
+  enum class When { kBlock, kSyscall, kRandom } when_ = When::kBlock;
+  std::minstd_rand random_;
+  bool due_ = false;
+};
+
+// The exit code of a process that has saved its sandbox and is to be followed by another.
+constexpr int kSavedExit = 250;
+
+}  // namespace usk

@@ -1,0 +1,42 @@
+// A whole sandbox as an image: usk checkpoint, usk restore.
+#pragma once
+#include "boot/config.h"
+#include "fs/vfs/walk.h"
+#include "kernel/kernel.h"
+#include "state/image/image.h"
+
+namespace usk {
+
+// What of a sandbox is saved beside its kernel. Only pointers and numbers of the guest's.
+struct SandboxState {
+  Ref<ThreadGroup> main;  // The command, whose end is the sandbox's.
+  Path root;              // Where commands from outside start, as whom and with which mounts.
+  Ref<const Creds> creds;
+  Ref<MountNamespace> mounts;
+  USK_FIELDS(main, root, creds, mounts)
+};
+
+// The parts of an image; descriptors of its files, the manifest's last, as they are handed from one
+// process to another.
+inline constexpr std::string_view kImageParts[] = {"state", "memory", "config", "contents",
+                                                   "contents-table"};
+state::ImageWriter::Files given_files(const std::vector<int>& fds);
+
+// Writes an image of the sandbox, which is paused meanwhile and as it was afterwards.
+OrFailure<void> write_image(Kernel& kernel, const SandboxState& sandbox,
+                            const SandboxConfig& config, uint64_t generation,
+                            state::ImageWriter image, bool sync);
+
+// How the sandbox was made, as far as it still matters: the part "config".
+OrFailure<SandboxConfig> read_config(const state::Image& image);
+
+// What takes the place of the descriptors that the saved sandbox had been given.
+struct RestoreServices {
+  std::shared_ptr<HostPoller> poller;
+  bool allow_changed = false;
+};
+// Fills a kernel that has no tasks yet. They run on from where they were.
+OrFailure<SandboxState> read_image(Kernel& kernel, const state::Image& image,
+                                   const RestoreServices& services);
+
+}  // namespace usk

@@ -1,0 +1,132 @@
+// An address space in a checkpoint.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "fs/vfs/saving.h"
+#include "mm/address_space.h"
+
+namespace usk {
+
+using platform::kGuestEnd;
+using platform::kGuestStart;
+using platform::kPageSize;
+
+USK_SAVED(AddressSpace, "mm/address_space")
+USK_SAVED(ExecutableHold, "mm/executable_hold")
+
+namespace {
+
+constexpr size_t kPiece = 1 << 20;
+
+bool is_zero(std::span<const std::byte> bytes) {
+  return bytes[0] == std::byte(0) && memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+std::unexpected<Failure> cannot_map(const Vma& v, Errno e) {
+  return fail(fmt::format("memory at {:#x}: {}", v.start, strerror(int(e))));
+}
+
+bool is_possible(const Vma& v, uint64_t after) {
+  return v.start >= std::max(after, kGuestStart) && v.start < v.end && v.end <= kGuestEnd &&
+         v.start % kPageSize == 0 && v.end % kPageSize == 0 && v.offset % kPageSize == 0;
+}
+
+}  // namespace
+
+OrFailure<Ref<ExecutableHold>> ExecutableHold::make_saved(state::Fields& in) {
+  return Ref<ExecutableHold>::adopt(new ExecutableHold(TRY(in.ref<File>("file"))));
+}
+
+OrFailure<void> ExecutableHold::restored(state::Restored&) {
+  if (file_->inode().deny_write_access()) return {};
+  return fail("a program that is executed and open for writing");
+}
+
+// Whole pages in order; zeros between them end a piece.
+OrFailure<void> AddressSpace::save_run(const Vma& v, uint64_t start, uint64_t end,
+                                       const PageSink& sink) {
+  std::vector<std::byte> buffer(std::min<uint64_t>(end - start, kPiece));
+  while (start < end) {
+    const std::span piece = std::span(buffer).first(std::min<uint64_t>(end - start, kPiece));
+    const auto n = read_forced(start, piece);
+    if (!n || *n != piece.size()) return cannot_map(v, n ? Errno(EFAULT) : n.error());
+    size_t from = 0;
+    for (size_t at = 0; at <= piece.size(); at += kPageSize) {
+      const bool ends = at == piece.size();
+      if (!ends && (v.file || !is_zero(piece.subspan(at, kPageSize)))) continue;
+      if (at > from) TRY(sink(start + from, piece.subspan(from, at - from)));
+      from = at + kPageSize;
+    }
+    start += piece.size();
+  }
+  return {};
+}
+
+OrFailure<void> AddressSpace::save_pages(const PageSink& sink) {
+  for (const Vma& v : areas()) {
+    if (v.has(Vma::kShared) || v.is_time_page()) continue;
+    for (uint64_t at = v.start; at < v.end;) {
+      const auto run = space_->next_pages(at, v.end, platform::Space::Pages::kOwn);
+      if (!run) return cannot_map(v, run.error());
+      TRY(save_run(v, run->start, run->end, sink));
+      at = run->end;
+    }
+  }
+  return {};
+}
+
+OrFailure<void> AddressSpace::map_again(Vma& v, platform::Thread& by,
+                                        const Ref<HostFd>& time_page) {
+  if (v.is_time_page()) {
+    v.backing = time_page;
+  } else if (v.file) {
+    const int flags = v.has(Vma::kShared) ? MAP_SHARED : MAP_PRIVATE;
+    auto backing = v.file->mmap(v.offset, v.length(), v.prot, flags);
+    if (!backing) return cannot_map(v, backing.error());
+    if (!backing->fd) return fail(fmt::format("memory at {:#x}: its file is no file", v.start));
+    v.backing = std::move(backing->fd);
+    v.backing_offset = backing->offset;
+    if (v.has(Vma::kShared) && !(v.max_prot & PROT_WRITE)) {
+      auto readonly = v.backing->readonly();
+      if (!readonly) return cannot_map(v, readonly.error());
+      v.backing = std::move(*readonly);
+    }
+  }
+  if (auto mapped = map_area(by, v, 0); !mapped) return cannot_map(v, mapped.error());
+  static constexpr std::pair<uint32_t, int> kTold[] = {{Vma::kDontFork, MADV_DONTFORK},
+                                                       {Vma::kWipeOnFork, MADV_WIPEONFORK},
+                                                       {Vma::kHuge, MADV_HUGEPAGE},
+                                                       {Vma::kNoHuge, MADV_NOHUGEPAGE}};
+  for (auto [flag, advice] : kTold) {
+    if (!v.has(flag)) continue;
+    auto told = space_->advise(by, v.start, v.length(), advice);
+    if (!told) return cannot_map(v, told.error());
+  }
+  return {};
+}
+
+OrFailure<void> AddressSpace::attach(Ref<platform::Space> space, platform::Thread& by,
+                                     const Ref<HostFd>& time_page) {
+  set_space(std::move(space));
+  Hold lock(*this);
+  const uint64_t peak = peak_;
+  Areas areas = std::exchange(areas_, {});
+  if (areas.size() > kMaxAreas) return fail("too many areas of memory");
+  uint64_t after = 0;
+  for (auto& [start, v] : areas) {
+    if (start != v.start || !is_possible(v, after)) {
+      return fail(fmt::format("memory at {:#x}: no such area is possible", start));
+    }
+    after = v.end;
+    TRY(map_again(v, by, time_page));
+    account(v, true);
+    count_area(v, 1);
+    areas_.emplace(start, std::move(v));
+  }
+  peak_ = std::max(peak, totals_.total);
+  return {};
+}
+
+}  // namespace usk

@@ -1,0 +1,124 @@
+"""usk checkpoint and usk restore.
+
+Each case has a runtime directory of its own. What a sandbox counts must go on where it was.
+"""
+import pathlib
+import shutil
+import tempfile
+import time
+
+import hosts
+from hosts import LIMIT_SECONDS
+
+CASES = {}
+
+# Counts lines, through a pipe of two processes, and sleeps in between.
+COUNTER = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done | while read n; do echo got $n; done"
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def jobs(build, options):
+    return hosts.case_jobs("checkpoint", CASES, build, options)
+
+
+def started(host, *flags):
+    process = host.start("run", "--name", "box", *flags, "--", "sh", "-c", COUNTER)
+    assert process.stdout.readline() == "got 1\n"
+    return process
+
+
+def restored(host, image, *flags, lines=3):
+    process = host.start("restore", *flags, image)
+    return process, [process.stdout.readline() for _ in range(lines)]
+
+
+def numbers(lines):
+    return [int(line.removeprefix("got ")) for line in lines]
+
+
+@case
+def counting_goes_on(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        image = f"{scratch}/image"
+        process = started(host)
+        time.sleep(0.3)
+        host.usk("checkpoint", "box", "-o", image)
+        assert process.wait(LIMIT_SECONDS) == 137
+        last = numbers(process.stdout.read().splitlines())[-1]
+        _, lines = restored(host, image)
+        assert numbers(lines) == [last + 1, last + 2, last + 3], (last, lines)
+
+
+@case
+def the_original_may_run_on(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        image = f"{scratch}/image"
+        process = started(host)
+        host.usk("checkpoint", "box", "-o", image, "--leave-running")
+        before = numbers([process.stdout.readline()])[0]
+        assert numbers([process.stdout.readline()])[0] == before + 1
+        for name in ("copy1", "copy2"):
+            _, lines = restored(host, image, "--name", name)
+            first = numbers(lines)[0]
+            assert numbers(lines) == [first, first + 1, first + 2] and first <= before + 1, lines
+
+
+@case
+def an_image_runs_on_either_platform(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        image = f"{scratch}/image"
+        for one, other in (("trap", "ptrace"), ("ptrace", "trap")):
+            process = started(host, "--platform", one)
+            host.usk("checkpoint", "box", "-o", image)
+            process.wait(LIMIT_SECONDS)
+            last = numbers(process.stdout.read().splitlines() or ["got 1"])[-1]
+            copy, lines = restored(host, image, "--platform", other)
+            assert numbers(lines) == [last + 1, last + 2, last + 3], (one, last, lines)
+            copy.kill()
+            copy.wait()
+            shutil.rmtree(image)
+
+
+@case
+def damage_is_refused(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        image = pathlib.Path(scratch) / "image"
+        started(host)
+        host.usk("checkpoint", "box", "-o", str(image))
+        host.usk("checkpoint", "verify", str(image))
+        for part in ("state", "config", "manifest"):
+            whole = (image / part).read_bytes()
+            damaged = bytearray(whole)
+            damaged[len(damaged) // 2] ^= 1
+            for bytes_ in (bytes(damaged), whole[:-2]):
+                (image / part).write_bytes(bytes_)
+                _, errors = host.usk("restore", str(image), code=125)
+                assert errors.count("\n") == 1 and part in errors, errors
+            (image / part).write_bytes(whole)
+        host.usk("checkpoint", "verify", str(image))
+
+
+@case
+def what_is_no_image_stays(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        started(host)
+        keep = pathlib.Path(scratch) / "keep"
+        keep.write_text("mine")
+        _, errors = host.usk("checkpoint", "box", "-o", scratch, code=125)
+        assert errors.count("\n") == 1 and keep.read_text() == "mine", errors
+        assert sorted(p.name for p in pathlib.Path(scratch).parent.glob(f"{pathlib.Path(scratch).name}*")) == [
+            pathlib.Path(scratch).name]
+
+
+@case
+def an_image_is_small(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        image = pathlib.Path(scratch) / "image"
+        host.sandbox("sleep", "100")
+        host.usk("checkpoint", "box", "-o", str(image))
+        size = sum(p.stat().st_size for p in image.iterdir())
+        assert size <= 300 << 10, size
