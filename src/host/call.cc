@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <utility>
 

@@ -10,7 +10,7 @@ namespace usk::host {
 
 void fill_random(std::span<std::byte> out) {
   while (!out.empty()) {
-    const ssize_t n = guarded(SYS_getrandom, out.data(), out.size(), 0);
+    const long n = guarded(SYS_getrandom, out.data(), out.size(), 0);
     if (n < 0 && errno == EINTR) continue;
     CHECK(n > 0);
     out = out.subspan(size_t(n));
