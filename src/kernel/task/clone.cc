@@ -242,7 +242,7 @@ void publish(Task& t, const CloneRequest& q, Ref<Task> child) REQUIRES(task_mute
   if (!(q.flags & CLONE_THREAD)) {
     child->pid->group = &g;
     g.leader = child.get();
-    child->parent_thread = &t;
+    child->parent_thread = q.flags & CLONE_PARENT ? t.group->leader->parent_thread : &t;
     join_tree(t, g, q.flags);
     PidNamespace& ns = child->pid_ns();
     if (!ns.init) ns.init = &g;
