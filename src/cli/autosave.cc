@@ -20,11 +20,15 @@ class Directory {
     std::string base;
     if (!host::environment("TMPDIR", base)) base = "/tmp";
     path_ = fmt::format("{}/usk-autosave-{}", base, host::own_pid());
-    std::filesystem::create_directories(path_, error_);
+    is_ours_ = std::filesystem::create_directory(path_, error_);
   }
   ~Directory() {
     std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
+    if (is_ours_) std::filesystem::remove_all(path_, ignored);
+  }
+  OrFailure<void> check() const {
+    if (is_ours_) return {};
+    return fail(fmt::format("{}: {}", path_, error_ ? error_.message() : "it exists"));
   }
   std::string image(int number) const { return fmt::format("{}/{}", path_, number); }
   void remove(int number) const {
@@ -35,6 +39,7 @@ class Directory {
  private:
   std::string path_;
   std::error_code error_;
+  bool is_ours_ = false;
 };
 
 OrFailure<int> run_once(std::vector<std::string> arguments, const std::string& plan,
@@ -57,6 +62,7 @@ OrFailure<int> run_once(std::vector<std::string> arguments, const std::string& p
 
 int run_with_autosave(std::vector<std::string> arguments, const std::string& plan) {
   const Directory directory;
+  if (auto made = directory.check(); !made) return report(made.error());
   for (int i = 0;; i++) {
     const auto code = run_once(arguments, plan, directory.image(i));
     if (!code) return report(code.error());

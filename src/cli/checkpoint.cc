@@ -12,7 +12,7 @@ namespace {
 
 struct Asked {
   std::string sandbox, directory;
-  bool leave_running = false, json = false, allow_changed = false;
+  bool leave_running = false, allow_changed = false;
   SandboxConfig config;
 };
 

@@ -9,16 +9,14 @@
 //     With terminal {rows, columns} there is one descriptor, a socket that carries what is typed
 //     and shown on a new terminal, and closes behind the last that was shown; resize {rows,
 //     columns} changes its size.
-//   why {last}            {denials}: the last of them, each with its text for a person and its
-//   entry find {pid}            {pid} of the process that debug and trace would be about (0: the
-//   command) debug {pid} and one descriptor, a socket: {debugging}, and gdb's protocol is served on
-//   it until
+//   why {last}            {denials}: the last of them, each with its text and its entry
+//   find {pid}            {pid} of the process that debug and trace would be about (0: the command)
+//   debug {pid} and one descriptor, a socket: {debugging}, and gdb's protocol is served on it until
 //     either side ends that: {ended}
 //   trace {pid, calls} and one descriptor, a socket: {tracing}; its lines go there. `calls` are
 //     names; none: all. pid 0: all processes.
 //   checkpoint {leave_running, parts} and a descriptor for each part and the manifest: {} once the
-//     image is whole. Unless it is left running,
-//     the sandbox ends as by kill 9.
+//     image is whole. Unless it is left running, the sandbox ends as by kill 9.
 //   Debugging and tracing end with the connection.
 // "exit" is an exit code as a shell shows it.
 #pragma once

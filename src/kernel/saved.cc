@@ -66,12 +66,17 @@ OrFailure<void> take_processors(const std::vector<Ref<Task>>& tasks) {
   return {};
 }
 
-void drop_processors(const std::vector<Ref<Task>>& tasks) {
-  for (const Ref<Task>& t : tasks) {
-    t->saved_cpu.reset();
-    if (t->exec_image) t->exec_image->saved_cpu.reset();
+// They belong to the state that is being saved, whether that succeeds or not: a task that is saved
+// again later may have ended meanwhile.
+struct DropProcessors {
+  const std::vector<Ref<Task>>& tasks;
+  ~DropProcessors() {
+    for (const Ref<Task>& t : tasks) {
+      t->saved_cpu.reset();
+      if (t->exec_image) t->exec_image->saved_cpu.reset();
+    }
   }
-}
+};
 
 OrFailure<SavedMemory> save_memory(const Ref<AddressSpace>& mm, PageStore& store) {
   SavedMemory saved{mm, {}};
@@ -206,6 +211,7 @@ void pause_tasks(Kernel& kernel) {
 OrFailure<void> save_kernel(Kernel& kernel, state::Writer& to, PageStore& pages) {
   const std::vector<Ref<Task>> tasks = tasks_in_order(kernel);
   std::vector<SavedMemory> memory;
+  const DropProcessors drop{tasks};
   TRY(take_processors(tasks));
   for (const Ref<AddressSpace>& mm : spaces_of(tasks)) {
     memory.push_back(TRY(save_memory(mm, pages)));
@@ -215,7 +221,6 @@ OrFailure<void> save_kernel(Kernel& kernel, state::Writer& to, PageStore& pages)
   to.root("memory", memory);
   to.root("kernel", kernel);
   to.root("numbers given", IdCounter::all());
-  drop_processors(tasks);
   return {};
 }
 
