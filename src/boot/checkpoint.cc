@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <string.h>
 
+#include "boot/image_job.h"
 #include "boot/image_parts.h"
 #include "boot/stdio.h"
 #include "control/message.h"
@@ -14,11 +15,6 @@
 
 namespace usk {
 namespace {
-
-constexpr const char* kBuild = "usk 0.1";
-constexpr const char* kStatePart = "state";
-constexpr const char* kMemoryPart = "memory";
-constexpr const char* kConfigPart = "config";
 
 Json to_json(const std::vector<MountSpec>& mounts) {
   Json all = Json::array();
@@ -40,71 +36,21 @@ std::vector<MountSpec> mounts_of(const Json& config) {
   return mounts;
 }
 
-Json to_json(const SandboxConfig& c) {
-  return {{"command", c.command},
-          {"env", c.env},
-          {"cwd", c.cwd},
-          {"user", c.user},
-          {"hostname", c.hostname},
-          {"root", c.root},
-          {"mounts", to_json(c.mounts)},
-          {"memory", c.memory},
-          {"pids", c.pids},
-          {"seccomp_stop_order", c.old_seccomp_order ? "3.5" : "4.8"}};
-}
-
-class MemoryWriter final : public PageStore {
- public:
-  explicit MemoryWriter(state::PartWriter& part) : part_(part) {}
-  OrFailure<uint64_t> append(std::span<const std::byte> pages) override {
-    const uint64_t at = part_.size();
-    TRY(part_.append(pages));
-    return at;
-  }
-  OrFailure<void> read(uint64_t, std::span<std::byte>) override {
-    return fail("an image that is being written");
-  }
-
- private:
-  state::PartWriter& part_;
-};
-
-class MemoryReader final : public PageStore {
- public:
-  explicit MemoryReader(Ref<HostFd> part) : part_(std::move(part)) {}
-  OrFailure<uint64_t> append(std::span<const std::byte>) override {
-    return fail("an image that is only read");
-  }
-  OrFailure<void> read(uint64_t at, std::span<std::byte> to) override {
-    for (size_t done = 0; done < to.size();) {
-      const auto n = host::pread(*part_, to.subspan(done), at + done);
-      if (!n) return fail(fmt::format("image part {}: {}", kMemoryPart, strerror(int(n.error()))));
-      if (*n == 0) return fail(fmt::format("image part {}: it ends too early", kMemoryPart));
-      done += *n;
-    }
-    return {};
-  }
-
- private:
-  Ref<HostFd> part_;
-};
-
-OrFailure<void> write_parts(Kernel& kernel, const SandboxState& sandbox,
-                            const SandboxConfig& config, state::ImageWriter& image) {
-  state::Writer writer(kBuild);
-  state::ContentsWriter contents;
-  writer.services().add(&contents);
-  state::save_singletons(writer);
-  MemoryWriter pages(*TRY(image.begin(kMemoryPart)));
-  TRY(save_kernel(kernel, writer, pages));
-  writer.root("sandbox", sandbox);
-  const std::string text = TRY(writer.finish());
-  TRY(image.add(kStatePart, text));
-  TRY(image.add(kConfigPart, to_text(to_json(config), 1)));
-  return contents.write(image);
-}
-
 }  // namespace
+
+std::string to_text(const SandboxConfig& c) {
+  return to_text(Json{{"command", c.command},
+                      {"env", c.env},
+                      {"cwd", c.cwd},
+                      {"user", c.user},
+                      {"hostname", c.hostname},
+                      {"root", c.root},
+                      {"mounts", to_json(c.mounts)},
+                      {"memory", c.memory},
+                      {"pids", c.pids},
+                      {"seccomp_stop_order", c.old_seccomp_order ? "3.5" : "4.8"}},
+                 1);
+}
 
 state::ImageWriter::Files given_files(const std::vector<int>& fds) {
   state::ImageWriter::Files files;
@@ -118,17 +64,10 @@ state::ImageWriter::Files given_files(const std::vector<int>& fds) {
 OrFailure<void> write_image(Kernel& kernel, const SandboxState& sandbox,
                             const SandboxConfig& config, uint64_t generation,
                             state::ImageWriter image, bool sync) {
-  pause_tasks(kernel);
-  TRY(write_parts(kernel, sandbox, config, image));
-  state::Manifest manifest;
-  manifest.build = kBuild;
-  manifest.platform = kernel.platform().name();
-  manifest.cpu_features = processor_features();
-  manifest.monotonic_ns = kernel.time.monotonic();
-  manifest.realtime_ns = kernel.time.now(CLOCK_REALTIME);
-  manifest.generation = generation;
-  TRY(image.finish(std::move(manifest), sync));
-  return {};
+  auto job = TRY(ImageJob::begin(kernel, sandbox, config, generation, std::move(image)));
+  while (TRY(job->step())) {
+  }
+  return job->finish(sync);
 }
 
 OrFailure<SandboxConfig> read_config(const state::Image& image) {
@@ -173,7 +112,7 @@ OrFailure<SandboxState> read_image(Kernel& kernel, const state::Image& image,
   if (auto r = state::load_singletons(loader); !r) return in_state(r.error());
   if (auto r = loader.root("kernel", kernel); !r) return in_state(r.error());
   if (auto r = loader.root("sandbox", sandbox); !r) return in_state(r.error());
-  MemoryReader pages(TRY(image.file(kMemoryPart)));
+  const SavedPages pages{TRY(image.file(kMemoryPart)), image.manifest().find(kMemoryPart)->size};
   if (auto r = take_loaded_tasks(kernel, loader, pages); !r) return in_state(r.error());
   if (!sandbox.main || !sandbox.root || !sandbox.creds || !sandbox.mounts) {
     return fail(fmt::format("image part {}: no command", kStatePart));

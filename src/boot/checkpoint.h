@@ -22,12 +22,18 @@ inline constexpr std::string_view kImageParts[] = {"state", "memory", "config", 
                                                    "contents-table"};
 state::ImageWriter::Files given_files(const std::vector<int>& fds);
 
-// Writes an image of the sandbox, which is paused meanwhile and as it was afterwards.
+inline constexpr const char* kStatePart = "state";
+inline constexpr const char* kMemoryPart = "memory";
+inline constexpr const char* kConfigPart = "config";
+
+// Writes an image of the sandbox, which is paused meanwhile and as it was afterwards. One behind
+// which it runs on: image_job.h.
 OrFailure<void> write_image(Kernel& kernel, const SandboxState& sandbox,
                             const SandboxConfig& config, uint64_t generation,
                             state::ImageWriter image, bool sync);
 
 // How the sandbox was made, as far as it still matters: the part "config".
+std::string to_text(const SandboxConfig& config);
 OrFailure<SandboxConfig> read_config(const state::Image& image);
 
 // What takes the place of the descriptors that the saved sandbox had been given.

@@ -317,18 +317,70 @@ OrFailure<void> Sandbox::start_control() {
   control_ = TRY(ControlServer::make(
       *kernel_, *watcher_, std::move(entry_), main_,
       [this](ExecRequest q) { return exec(std::move(q)); },
-      [this](CheckpointRequest q) { return checkpoint(q); }));
+      [this](CheckpointRequest q, std::function<void(OrFailure<void>)> done) {
+        return begin_checkpoint(std::move(q), std::move(done));
+      }));
   return {};
 }
 
-OrFailure<void> Sandbox::checkpoint(CheckpointRequest request) {
+OrFailure<std::unique_ptr<ImageJob>> Sandbox::begin_image(state::ImageWriter::Files files,
+                                                          bool runs_on) {
   // What is restored must not be without it.
   if (enforcer_) return fail("a sandbox with a policy cannot be saved");
   const SandboxState state{main_, root_.root, root_.creds, root_.mounts};
-  auto image = state::ImageWriter::into(std::move(request.files));
-  TRY(write_image(*kernel_, state, config_, generation_, std::move(image), request.sync));
-  ends_ = !request.leave_running;
-  return {};
+  return ImageJob::begin(*kernel_, state, config_, generation_,
+                         state::ImageWriter::into(std::move(files)), runs_on);
+}
+
+OrFailure<void> Sandbox::checkpoint(CheckpointRequest request) {
+  auto job = TRY(begin_image(std::move(request.files), /*runs_on=*/false));
+  while (TRY(job->step())) {
+  }
+  return job->finish(request.sync);
+}
+
+// One that is written while the sandbox runs on.
+class Sandbox::Checkpoint final : public CheckpointJob {
+ public:
+  Checkpoint(Kernel& kernel, std::unique_ptr<ImageJob> image,
+             std::function<void(OrFailure<void>)> done)
+      : kernel_(kernel), image_(std::move(image)), done_(std::move(done)) {
+    kernel_.background = [this] { return step(); };
+  }
+  ~Checkpoint() override {
+    if (image_) kernel_.background = nullptr;
+  }
+
+ private:
+  bool step() {
+    const auto more = image_->step();
+    if (more && *more) return true;
+    // The directory's owner brings it to the disk: that would take our time.
+    OrFailure<void> whole = more ? image_->finish(/*sync=*/false) : std::unexpected(more.error());
+    image_.reset();
+    done_(std::move(whole));
+    return false;
+  }
+
+  Kernel& kernel_;
+  std::unique_ptr<ImageJob> image_;  // Null: done.
+  const std::function<void(OrFailure<void>)> done_;
+};
+
+std::unique_ptr<CheckpointJob> Sandbox::begin_checkpoint(
+    CheckpointRequest request, std::function<void(OrFailure<void>)> done) {
+  if (kernel_->background) {
+    done(fail("the sandbox is being saved already"));
+  } else if (!request.leave_running) {
+    auto saved = checkpoint(std::move(request));
+    ends_ = saved.has_value();
+    done(std::move(saved));
+  } else if (auto job = begin_image(std::move(request.files), /*runs_on=*/true)) {
+    return std::make_unique<Checkpoint>(*kernel_, std::move(*job), std::move(done));
+  } else {
+    done(std::unexpected(job.error()));
+  }
+  return nullptr;
 }
 
 bool Sandbox::autosave() {

@@ -6,6 +6,7 @@
 #include "boot/autosave.h"
 #include "boot/checkpoint.h"
 #include "boot/config.h"
+#include "boot/image_job.h"
 #include "boot/start.h"
 #include "control/server.h"
 #include "enforce/enforcer.h"
@@ -34,7 +35,12 @@ class Sandbox {
   OrFailure<void> assemble_from(const state::Image& image, bool allow_changed);
   // What both need before there are tasks.
   OrFailure<void> make_kernel();
+  // Either while all stand still, or behind them.
   OrFailure<void> checkpoint(CheckpointRequest request);
+  class Checkpoint;
+  std::unique_ptr<CheckpointJob> begin_checkpoint(CheckpointRequest request,
+                                                  std::function<void(OrFailure<void>)> done);
+  OrFailure<std::unique_ptr<ImageJob>> begin_image(state::ImageWriter::Files files, bool runs_on);
   OrFailure<void> plan_autosave();
   // Whether the sandbox was saved, or could not be.
   bool autosave();

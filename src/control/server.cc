@@ -52,6 +52,7 @@ struct ControlServer::Client {
   Ref<ThreadGroup> program;      // What it started.
   Ref<RemoteTerminal> terminal;  // ... and on what.
   std::unique_ptr<Link> link;    // Debugging or tracing.
+  std::unique_ptr<CheckpointJob> checkpoint;
 };
 
 ControlServer::ControlServer(Kernel& kernel, Watcher& watcher, std::unique_ptr<Registration> entry,
@@ -322,9 +323,9 @@ void ControlServer::run_checkpoint(Client& c, const Json& request) {
   }
   const auto leave = request.find("leave_running");
   q.leave_running = leave != request.end() && *leave == true;
-  auto done = checkpoint_(std::move(q));
-  if (!done) return reply(c, error_reply(done.error()));
-  reply(c, Json::object());
+  c.checkpoint = checkpoint_(std::move(q), [this, p = &c](OrFailure<void> done) {
+    reply(*p, done ? Json::object() : error_reply(done.error()));
+  });
 }
 
 void ControlServer::report_exits() {

@@ -53,7 +53,14 @@ struct CheckpointRequest {
   bool leave_running = false;
   bool sync = true;  // The image is to be on the disk.
 };
-using CheckpointHook = std::function<OrFailure<void>(CheckpointRequest)>;
+// An image that is being written; whoever drops it gives it up.
+class CheckpointJob {
+ public:
+  virtual ~CheckpointJob() = default;
+};
+// `done` is called once, possibly at once, unless the job is dropped before.
+using CheckpointHook = std::function<std::unique_ptr<CheckpointJob>(
+    CheckpointRequest, std::function<void(OrFailure<void>)> done)>;
 using ExecHook = std::function<OrFailure<ExecStarted>(ExecRequest)>;
 
 class ControlServer {

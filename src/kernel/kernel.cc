@@ -121,7 +121,8 @@ void Kernel::run(const std::function<bool()>& done) {
     if (memory_watch_) {
       next.ns = std::min(next.ns, memory_watch_->look(advanced || scheduler.guest_runs()).ns);
     }
-    if (!scheduler.idle()) next = {0};
+    if (background && !background()) background = nullptr;
+    if (!scheduler.idle() || background) next = {0};
     const bool readable = platform_->poll(
         poller ? poller->fd() : -1, next,
         [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });

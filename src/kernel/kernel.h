@@ -84,6 +84,8 @@ class Kernel {
   Scheduler scheduler;
   Timekeeper time;
   SyscallHooks hooks;
+  // Work that waits for nothing: a little of it between all else, again for as long as it says so.
+  std::function<bool()> background;
   HostPoller* poller = nullptr;  // Host descriptors that files and commands wait for.
 
   CoreSettings core;

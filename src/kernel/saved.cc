@@ -12,10 +12,6 @@
 namespace usk {
 namespace {
 
-struct PageRun {
-  uint64_t addr = 0, length = 0, at = 0;  // In memory, and in the store.
-  USK_FIELDS(addr, length, at)
-};
 struct SavedMemory {
   Ref<AddressSpace> mm;
   std::vector<PageRun> runs;
@@ -78,53 +74,27 @@ struct DropProcessors {
   }
 };
 
-OrFailure<SavedMemory> save_memory(const Ref<AddressSpace>& mm, PageStore& store) {
-  SavedMemory saved{mm, {}};
-  TRY(mm->save_pages([&](uint64_t addr, std::span<const std::byte> pages) -> OrFailure<void> {
-    const uint64_t at = TRY(store.append(pages));
-    if (!saved.runs.empty()) {
-      PageRun& last = saved.runs.back();
-      if (last.addr + last.length == addr && last.at + last.length == at) {
-        last.length += pages.size();
-        return {};
-      }
-    }
-    saved.runs.push_back({addr, pages.size(), at});
-    return {};
-  }));
-  return saved;
-}
-
-OrFailure<void> load_pages(const SavedMemory& saved, PageStore& store) {
-  constexpr uint64_t kPiece = 1 << 20;
-  std::vector<std::byte> buffer(kPiece);
-  for (const PageRun& run : saved.runs) {
-    if (run.length > UINT64_MAX - run.addr || run.length > UINT64_MAX - run.at) {
-      return fail("pages where there is no memory");
-    }
-    for (uint64_t done = 0; done < run.length;) {
-      const std::span piece = std::span(buffer).first(std::min(run.length - done, kPiece));
-      TRY(store.read(run.at + done, piece));
-      const auto n = saved.mm->space().write_forced(run.addr + done, piece);
-      if (!n || *n != piece.size()) {
-        return fail(fmt::format("memory at {:#x} cannot be filled", run.addr + done));
-      }
-      done += piece.size();
-    }
+// A thread of the space that is stopped.
+platform::Thread* thread_of(const std::vector<Ref<Task>>& tasks, const Ref<AddressSpace>& mm) {
+  for (const Ref<Task>& t : tasks) {
+    if (t->mm == mm && t->cpu) return t->cpu.get();
+    if (t->exec_image && t->exec_image->mm == mm) return t->exec_image->cpu.get();
   }
-  return {};
+  return nullptr;
 }
 
 // The threads of the spaces that were made for a restored kernel.
 class Spaces {
  public:
-  Spaces(Kernel& kernel, PageStore& store) : kernel_(kernel), store_(store) {}
+  Spaces(Kernel& kernel, const SavedPages& pages) : kernel_(kernel), pages_(pages) {}
 
   OrFailure<void> make(const SavedMemory& saved) {
     auto fresh = kernel_.platform().new_space();
     if (!fresh) return fail(reason("a space for a process", fresh.error()));
     TRY(saved.mm->attach(fresh->space, *fresh->thread, kernel_.time.page().memory()));
-    TRY(load_pages(saved, store_));
+    for (const PageRun& run : saved.runs) {
+      TRY(saved.mm->load_pages(*fresh->thread, pages_.file, pages_.size, run));
+    }
     first_[saved.mm.get()] = {std::move(fresh->thread), nullptr};
     return {};
   }
@@ -155,7 +125,7 @@ class Spaces {
     platform::Thread* used;
   };
   Kernel& kernel_;
-  PageStore& store_;
+  const SavedPages& pages_;
   std::map<AddressSpace*, Threads> first_;
 };
 
@@ -208,25 +178,33 @@ void pause_tasks(Kernel& kernel) {
   kernel.wait_for_guests();
 }
 
-OrFailure<void> save_kernel(Kernel& kernel, state::Writer& to, PageStore& pages) {
+OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer& to,
+                                                   bool runs_on) {
   const std::vector<Ref<Task>> tasks = tasks_in_order(kernel);
   std::vector<SavedMemory> memory;
+  std::vector<MemorySnapshot> snapshots;
+  uint64_t at = 0;
   const DropProcessors drop{tasks};
   TRY(take_processors(tasks));
   for (const Ref<AddressSpace>& mm : spaces_of(tasks)) {
-    memory.push_back(TRY(save_memory(mm, pages)));
+    MemorySnapshot snapshot = TRY(MemorySnapshot::take(mm, at));
+    at = snapshot.end();
+    memory.push_back({mm, snapshot.runs()});
+    platform::Thread* by = runs_on ? thread_of(tasks, mm) : nullptr;
+    if (by) TRY(snapshot.detach(kernel.platform(), *by));
+    snapshots.push_back(std::move(snapshot));
   }
   futexes().number();
   to.root("tasks", tasks);
   to.root("memory", memory);
   to.root("kernel", kernel);
   to.root("numbers given", IdCounter::all());
-  return {};
+  return snapshots;
 }
 
 void prepare_to_load(Kernel& kernel, state::Loader& from) { from.services().add(&kernel); }
 
-OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, PageStore& pages) {
+OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, const SavedPages& pages) {
   std::vector<Ref<Task>> tasks;
   std::vector<SavedMemory> memory;
   TRY(from.root("tasks", tasks));

@@ -257,7 +257,7 @@ bool AddressSpace::grow_stack(platform::Thread& by, uint64_t addr, const MemoryL
   return true;
 }
 
-Ref<AddressSpace> AddressSpace::fork(Ref<platform::Space> space, platform::Thread& child) {
+Result<Ref<AddressSpace>> AddressSpace::fork(Ref<platform::Space> space, platform::Thread& child) {
   auto copy = make_ref<AddressSpace>(std::move(space));
   copy->layout = layout;
   copy->auxv = auxv;
@@ -269,10 +269,14 @@ Ref<AddressSpace> AddressSpace::fork(Ref<platform::Space> space, platform::Threa
   copy->membarrier_registered = membarrier_registered;
   std::vector<std::pair<Ref<File>, uint64_t>> shared;
   std::vector<Ref<File>> attached;
+  std::vector<RangeSet::Range> left_out;
   {
     LockBoth lock(mu_, copy->mu_);
     for (auto& [start, vma] : areas_) {
-      if (vma.has(Vma::kDontFork)) continue;  // The host left it out, too.
+      if (vma.has(Vma::kDontFork)) {  // The host left it out, too.
+        left_out.push_back({vma.start, vma.end});
+        continue;
+      }
       Vma v = vma;
       v.flags &= ~Vma::kLocked;  // mlock(2): locks are not inherited.
       count(copy->totals_, v, true);
@@ -280,12 +284,18 @@ Ref<AddressSpace> AddressSpace::fork(Ref<platform::Space> space, platform::Threa
       if (v.is_attachment()) attached.push_back(v.file);
       copy->areas_.emplace(start, std::move(v));
     }
+    copy->of_image_ = of_image_;
     copy->brk_ = brk_;
     restore_text_in(copy->space());
     copy->peak_ = copy->totals_.total;
   }
   for (auto& [file, pages] : shared) file->count_writable_mapping(int64_t(pages));
   for (auto& file : attached) file->count_areas(1);
+  Hold lock(*copy);
+  for (const auto& r : left_out) copy->of_image_.erase(r.start, r.end);
+  for (auto& [start, vma] : copy->areas_) {
+    if (vma.has(Vma::kWipeOnFork)) TRY(copy->forget_image(child, vma.start, vma.end));
+  }
   return copy;
 }
 

@@ -8,6 +8,7 @@
 #include "base/failure.h"
 #include "base/lock.h"
 #include "base/result.h"
+#include "mm/range_set.h"
 #include "mm/vma.h"
 #include "platform/platform.h"
 
@@ -27,6 +28,12 @@ class ExecutableHold final : public RefCounted {
   static OrFailure<Ref<ExecutableHold>> make_saved(state::Fields& in);
   OrFailure<void> restored(state::Restored&);
   USK_FIELDS(file_)
+};
+
+// Pages in memory, and where they lie in an image.
+struct PageRun {
+  uint64_t addr = 0, length = 0, at = 0;
+  USK_FIELDS(addr, length, at)
 };
 
 // The limits that an operation is checked against, in bytes (getrlimit(2)).
@@ -80,6 +87,9 @@ class AddressSpace final : public RefCounted {
       EXCLUDES(mu_);
   Result<void> sync(platform::Thread& by, uint64_t addr, uint64_t length, int flags) EXCLUDES(mu_);
   Result<std::vector<uint8_t>> residency(uint64_t addr, uint64_t length) EXCLUDES(mu_);
+  // As Space::next_pages(); pages of an image count as written to.
+  Result<platform::Space::PageRun> next_pages(uint64_t start, uint64_t end,
+                                              platform::Space::Pages which) EXCLUDES(mu_);
   Result<void> set_locked(uint64_t addr, uint64_t length, bool locked, const MemoryLimits& limits)
       EXCLUDES(mu_);
   Result<void> set_all_locked(bool locked, bool future, const MemoryLimits& limits) EXCLUDES(mu_);
@@ -89,7 +99,7 @@ class AddressSpace final : public RefCounted {
   bool grow_stack(platform::Thread& by, uint64_t addr, const MemoryLimits& limits) EXCLUDES(mu_);
 
   // The child's map after the platform copied the space; `child` is its thread.
-  Ref<AddressSpace> fork(Ref<platform::Space> space, platform::Thread& child) EXCLUDES(mu_);
+  Result<Ref<AddressSpace>> fork(Ref<platform::Space> space, platform::Thread& child) EXCLUDES(mu_);
 
   // Whether all of [addr, addr + length) is mapped for writing.
   bool is_writable(uint64_t addr, uint64_t length) EXCLUDES(mu_);
@@ -131,11 +141,13 @@ class AddressSpace final : public RefCounted {
   Result<size_t> read_forced(uint64_t addr, std::span<std::byte> dst) EXCLUDES(mu_);
   Result<size_t> write_forced(uint64_t addr, std::span<const std::byte> src) EXCLUDES(mu_);
 
-  // --- Checkpoints.
-  // The pages that are no other object's, in pieces and in order; what is zero and would be so
-  // anyway is left out. Of a space whose threads are all stopped.
-  using PageSink = std::function<OrFailure<void>(uint64_t addr, std::span<const std::byte> bytes)>;
-  OrFailure<void> save_pages(const PageSink& sink) EXCLUDES(mu_);
+  // --- Checkpoints (snapshot.h). Of a space whose threads are all stopped.
+  // A copy for nobody but a reader: areas are in it that fork(2) leaves out.
+  Result<platform::NewSpace> copy(platform::Platform& platform, platform::Thread& by) EXCLUDES(mu_);
+  // Fills [addr, addr + length) with what lies at `at` in a file of an image, of `size` bytes. Much
+  // of it is only read when it is touched: nobody may change the file.
+  OrFailure<void> load_pages(platform::Thread& by, const Ref<HostFd>& file, uint64_t size,
+                             const PageRun& run) EXCLUDES(mu_);
   // Of an object that was loaded: gives it an empty space, in which its areas are mapped by `by`,
   // without the pages of save_pages(). `time_page`: what [vvar] shows.
   OrFailure<void> attach(Ref<platform::Space> space, platform::Thread& by,
@@ -198,8 +210,19 @@ class AddressSpace final : public RefCounted {
   void account(const Vma& v, bool add) REQUIRES(mu_);
   void count_area(const Vma& v, int64_t delta) REQUIRES(mu_);
   void restore_text_in(platform::Space& copy) REQUIRES(mu_);
+  // Before areas in [start, end) lose their pages or change in a way that a file's cannot: the part
+  // that an image's pages are seen in becomes empty memory.
+  Result<void> forget_image(platform::Thread& by, uint64_t start, uint64_t end) REQUIRES(mu_);
+  // Moves the pages of [from, from + length), and what is known of them.
+  Result<void> move_range(platform::Thread& by, const Vma& old, uint64_t length, uint64_t to,
+                          int flags) REQUIRES(mu_);
+  Result<void> tell_host(platform::Thread& by, uint64_t start, uint64_t end, int advice)
+      REQUIRES(mu_);
   void set_space(Ref<platform::Space> space);
-  OrFailure<void> save_run(const Vma& v, uint64_t start, uint64_t end, const PageSink& sink);
+  // What the host is to know of the area's flags.
+  Result<void> tell_flags(platform::Thread& by, const Vma& v) REQUIRES(mu_);
+  OrFailure<void> load_part(platform::Thread& by, const Vma& v, const Ref<HostFd>& file,
+                            const PageRun& part) REQUIRES(mu_);
   OrFailure<void> map_again(Vma& v, platform::Thread& by, const Ref<HostFd>& time_page)
       REQUIRES(mu_);
 
@@ -208,6 +231,9 @@ class AddressSpace final : public RefCounted {
   Areas areas_ GUARDED_BY(mu_);  // By start.
   uint64_t brk_ GUARDED_BY(mu_) = 0;
   bool lock_future_ GUARDED_BY(mu_) = false;  // mlockall(MCL_FUTURE)
+  // Private anonymous memory that the host has as a private mapping of an image's file, so that its
+  // pages are read when they are touched first. All else sees no difference.
+  RangeSet of_image_ GUARDED_BY(mu_);
   std::vector<Vma> dropped_ GUARDED_BY(mu_);  // See Hold.
   // Shared, writable pages of files that came or went: told to the files by Hold.
   std::vector<std::pair<Ref<File>, int64_t>> writable_deltas_ GUARDED_BY(mu_);

@@ -97,10 +97,37 @@ Result<void> AddressSpace::protect(platform::Thread& by, uint64_t addr, uint64_t
   return {};
 }
 
+// Of pages of an image, fork() sees to it: the host would not do it with a file's.
+Result<void> AddressSpace::tell_host(platform::Thread& by, uint64_t start, uint64_t end,
+                                     int advice) {
+  if (advice == MADV_WIPEONFORK) {
+    for (const auto& r : of_image_.within(start, end)) {
+      if (start < r.start) TRY(space_->advise(by, start, r.start - start, advice));
+      start = r.end;
+    }
+  }
+  if (start == end) return {};
+  return space_->advise(by, start, end - start, advice);
+}
+
+Result<void> AddressSpace::forget_image(platform::Thread& by, uint64_t start, uint64_t end) {
+  for (const auto& r : of_image_.within(start, end)) {
+    for (auto it = first_ending_after(r.start); it != areas_.end() && it->first < r.end; ++it) {
+      Vma part = it->second;
+      part.start = std::max(part.start, r.start);
+      part.end = std::min(part.end, r.end);
+      TRY(map_area(by, part, 0));
+      TRY(tell_flags(by, part));
+    }
+    of_image_.erase(r.start, r.end);
+  }
+  return {};
+}
+
 Result<void> AddressSpace::advise(platform::Thread& by, uint64_t addr, uint64_t length,
                                   int advice) {
   uint32_t set = 0, clear = 0;
-  bool tell_host = true;
+  bool says_host = true;
   switch (advice) {
     case MADV_NORMAL:
     case MADV_RANDOM:
@@ -121,8 +148,8 @@ Result<void> AddressSpace::advise(platform::Thread& by, uint64_t addr, uint64_t 
     case MADV_DOFORK: clear = Vma::kDontFork; break;
     case MADV_WIPEONFORK: set = Vma::kWipeOnFork; break;
     case MADV_KEEPONFORK: clear = Vma::kWipeOnFork; break;
-    case MADV_DONTDUMP: set = Vma::kDontDump, tell_host = false; break;
-    case MADV_DODUMP: clear = Vma::kDontDump, tell_host = false; break;
+    case MADV_DONTDUMP: set = Vma::kDontDump, says_host = false; break;
+    case MADV_DODUMP: clear = Vma::kDontDump, says_host = false; break;
     default: return Err(EINVAL);
   }
   const uint64_t end = TRY(range_end(addr, length, EINVAL));
@@ -136,7 +163,9 @@ Result<void> AddressSpace::advise(platform::Thread& by, uint64_t addr, uint64_t 
     if (advice == MADV_FREE && (v.file || v.has(Vma::kShared))) return Err(EINVAL);
     if (advice == MADV_WIPEONFORK && (v.file || v.has(Vma::kShared))) return Err(EINVAL);
     const uint64_t from = std::max(addr, v.start), to = std::min(end, v.end);
-    if (tell_host) TRY(space_->advise(by, from, to - from, advice));
+    if (advice == MADV_REMOVE && !v.file) return Err(EINVAL);
+    if (discards) TRY(forget_image(by, from, to));
+    if (says_host) TRY(tell_host(by, from, to, advice));
   }
   if (set || clear) {
     split_at(addr);
@@ -176,7 +205,22 @@ Result<std::vector<uint8_t>> AddressSpace::residency(uint64_t addr, uint64_t len
   if (!range_is_mapped(addr, end)) return Err(ENOMEM);
   std::vector<uint8_t> pages((end - addr) / kPageSize);
   TRY(space_->residency(addr, pages));
+  for (const auto& r : of_image_.within(addr, end)) {
+    std::fill(pages.begin() + long((r.start - addr) / kPageSize),
+              pages.begin() + long((r.end - addr) / kPageSize), uint8_t(1));
+  }
   return pages;
+}
+
+Result<platform::Space::PageRun> AddressSpace::next_pages(uint64_t start, uint64_t end,
+                                                          platform::Space::Pages which) {
+  Hold lock(*this);
+  auto run = TRY(space_->next_pages(start, end, which));
+  const RangeSet::Range of_image = of_image_.first(start, end);
+  if (of_image.start == end) return run;
+  if (of_image.start <= run.start) return platform::Space::PageRun{of_image.start, of_image.end};
+  run.end = std::min(run.end, of_image.start);
+  return run;
 }
 
 Result<void> AddressSpace::set_locked(uint64_t addr, uint64_t length, bool locked,

@@ -145,6 +145,7 @@ Result<uint64_t> AddressSpace::map(platform::Thread& by, const MapRequest& r,
   vma.end = addr + length;
   TRY(check_growth(length, vma, limits));
   TRY(map_area(by, vma, r.flags & (MAP_POPULATE | MAP_NONBLOCK)));
+  of_image_.erase(addr, addr + length);
   erase_range(addr, addr + length);
   insert(std::move(vma));
   return addr;
@@ -152,6 +153,7 @@ Result<uint64_t> AddressSpace::map(platform::Thread& by, const MapRequest& r,
 
 Result<void> AddressSpace::unmap_locked(platform::Thread& by, uint64_t start, uint64_t end) {
   TRY(space_->unmap(by, start, end - start));
+  of_image_.erase(start, end);
   erase_range(start, end);
   return {};
 }

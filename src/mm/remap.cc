@@ -10,13 +10,13 @@ using platform::kPageSize;
 namespace {
 
 // The host may keep as several areas what is one here: then move the halves.
-Result<void> move_pages(platform::Space& space, platform::Thread& by, uint64_t from,
-                        uint64_t length, uint64_t to, int flags) {
+Result<void> move_on_host(platform::Space& space, platform::Thread& by, uint64_t from,
+                          uint64_t length, uint64_t to, int flags) {
   auto r = space.move(by, from, length, to, length, flags);
   if (r || !failed_with(r, EFAULT) || length <= kPageSize) return r;
   const uint64_t half = page_up(length / 2);
-  TRY(move_pages(space, by, from, half, to, flags));
-  return move_pages(space, by, from + half, length - half, to + half, flags);
+  TRY(move_on_host(space, by, from, half, to, flags));
+  return move_on_host(space, by, from + half, length - half, to + half, flags);
 }
 
 // Whether `b` goes on where `a` ends, in the file as in memory.
@@ -48,12 +48,37 @@ Result<uint64_t> AddressSpace::grow_area(platform::Thread& by, const Vma& old, u
   return move_area(by, old, new_length, *to, flags);
 }
 
+Result<void> AddressSpace::move_range(platform::Thread& by, const Vma& old, uint64_t length,
+                                      uint64_t to, int flags) {
+  const uint64_t end = old.start + length;
+  uint64_t at = old.start;
+  auto move_up_to = [&](uint64_t next) -> Result<void> {
+    if (at < next) TRY(move_on_host(*space_, by, at, next - at, to + (at - old.start), flags));
+    at = next;
+    return {};
+  };
+  const std::vector<RangeSet::Range> of_image = of_image_.within(old.start, end);
+  for (const auto& r : of_image) {
+    TRY(move_up_to(r.start));
+    TRY(move_up_to(r.end));
+  }
+  TRY(move_up_to(end));
+  of_image_.erase(to, to + length);
+  for (const auto& r : of_image) {
+    of_image_.add(to + (r.start - old.start), to + (r.end - old.start));
+  }
+  // A file's pages would be seen again at the old place.
+  if (flags & MREMAP_DONTUNMAP) return forget_image(by, old.start, end);
+  of_image_.erase(old.start, end);
+  return {};
+}
+
 Result<uint64_t> AddressSpace::move_area(platform::Thread& by, const Vma& old, uint64_t new_length,
                                          uint64_t to, int flags) {
   const uint64_t moved = std::min(old.length(), new_length);
   const int host_flags = MREMAP_MAYMOVE | MREMAP_FIXED | (flags & MREMAP_DONTUNMAP);
   if (areas_.size() >= kMaxAreas) return Err(ENOMEM);
-  TRY(move_pages(*space_, by, old.start, moved, to, host_flags));
+  TRY(move_range(by, old, moved, to, host_flags));
   Vma v = old;
   v.start = to;
   v.end = to + new_length;
@@ -63,10 +88,12 @@ Result<uint64_t> AddressSpace::move_area(platform::Thread& by, const Vma& old, u
     tail.offset += moved;
     tail.backing_offset += moved;
     TRY(map_area(by, tail, 0));
+    of_image_.erase(tail.start, tail.end);
   }
   erase_range(to, to + new_length);
   if (!(flags & MREMAP_DONTUNMAP)) {
     if (old.length() > moved) (void)space_->unmap(by, old.start + moved, old.length() - moved);
+    of_image_.erase(old.start, old.end);
     erase_range(old.start, old.end);
   }
   if (!v.is_attachment()) {

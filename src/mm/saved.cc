@@ -18,12 +18,6 @@ USK_SAVED(ExecutableHold, "mm/executable_hold")
 
 namespace {
 
-constexpr size_t kPiece = 1 << 20;
-
-bool is_zero(std::span<const std::byte> bytes) {
-  return bytes[0] == std::byte(0) && memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
-
 std::unexpected<Failure> cannot_map(const Vma& v, Errno e) {
   return fail(fmt::format("memory at {:#x}: {}", v.start, strerror(int(e))));
 }
@@ -44,35 +38,13 @@ OrFailure<void> ExecutableHold::restored(state::Restored&) {
   return fail("a program that is executed and open for writing");
 }
 
-// Whole pages in order; zeros between them end a piece.
-OrFailure<void> AddressSpace::save_run(const Vma& v, uint64_t start, uint64_t end,
-                                       const PageSink& sink) {
-  std::vector<std::byte> buffer(std::min<uint64_t>(end - start, kPiece));
-  while (start < end) {
-    const std::span piece = std::span(buffer).first(std::min<uint64_t>(end - start, kPiece));
-    const auto n = read_forced(start, piece);
-    if (!n || *n != piece.size()) return cannot_map(v, n ? Errno(EFAULT) : n.error());
-    size_t from = 0;
-    for (size_t at = 0; at <= piece.size(); at += kPageSize) {
-      const bool ends = at == piece.size();
-      if (!ends && (v.file || !is_zero(piece.subspan(at, kPageSize)))) continue;
-      if (at > from) TRY(sink(start + from, piece.subspan(from, at - from)));
-      from = at + kPageSize;
-    }
-    start += piece.size();
-  }
-  return {};
-}
-
-OrFailure<void> AddressSpace::save_pages(const PageSink& sink) {
-  for (const Vma& v : areas()) {
-    if (v.has(Vma::kShared) || v.is_time_page()) continue;
-    for (uint64_t at = v.start; at < v.end;) {
-      const auto run = space_->next_pages(at, v.end, platform::Space::Pages::kOwn);
-      if (!run) return cannot_map(v, run.error());
-      TRY(save_run(v, run->start, run->end, sink));
-      at = run->end;
-    }
+Result<void> AddressSpace::tell_flags(platform::Thread& by, const Vma& v) {
+  static constexpr std::pair<uint32_t, int> kTold[] = {{Vma::kDontFork, MADV_DONTFORK},
+                                                       {Vma::kWipeOnFork, MADV_WIPEONFORK},
+                                                       {Vma::kHuge, MADV_HUGEPAGE},
+                                                       {Vma::kNoHuge, MADV_NOHUGEPAGE}};
+  for (auto [flag, advice] : kTold) {
+    if (v.has(flag)) TRY(space_->advise(by, v.start, v.length(), advice));
   }
   return {};
 }
@@ -95,15 +67,7 @@ OrFailure<void> AddressSpace::map_again(Vma& v, platform::Thread& by,
     }
   }
   if (auto mapped = map_area(by, v, 0); !mapped) return cannot_map(v, mapped.error());
-  static constexpr std::pair<uint32_t, int> kTold[] = {{Vma::kDontFork, MADV_DONTFORK},
-                                                       {Vma::kWipeOnFork, MADV_WIPEONFORK},
-                                                       {Vma::kHuge, MADV_HUGEPAGE},
-                                                       {Vma::kNoHuge, MADV_NOHUGEPAGE}};
-  for (auto [flag, advice] : kTold) {
-    if (!v.has(flag)) continue;
-    auto told = space_->advise(by, v.start, v.length(), advice);
-    if (!told) return cannot_map(v, told.error());
-  }
+  if (auto told = tell_flags(by, v); !told) return cannot_map(v, told.error());
   return {};
 }
 

@@ -75,6 +75,8 @@ struct Mapping {
   int flags = 0;         // MAP_PRIVATE or MAP_SHARED, MAP_NORESERVE, MAP_POPULATE...
   HostFd* fd = nullptr;  // Null: anonymous.
   uint64_t offset = 0;
+  // The file is this space's alone, whoever else its permissions would admit.
+  bool own_file = false;
 };
 
 // A guest address space. Changes are made by one of its stopped threads, `by`.

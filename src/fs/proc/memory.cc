@@ -43,7 +43,7 @@ uint64_t count_pages(AddressSpace& mm, const Vma& v, platform::Space::Pages whic
   constexpr int kMostPieces = 1 << 16;
   uint64_t n = 0, at = v.start;
   for (int i = 0; i < kMostPieces && at < v.end; i++) {
-    const auto run = mm.space().next_pages(at, v.end, which);
+    const auto run = mm.next_pages(at, v.end, which);
     if (!run) break;
     n += run->end - run->start;
     at = run->end;

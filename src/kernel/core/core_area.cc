@@ -65,7 +65,7 @@ bool CoreArea::plan_private(AddressSpace& mm, uint32_t filter) {
   const bool code = vma_.file && (vma_.prot & PROT_EXEC) && !(vma_.prot & PROT_WRITE);
   if ((filter & kDumpAnonPrivate) && !code && looked_ != vma_.end) {
     const uint64_t from = std::max(looked_, vma_.start);
-    const auto run = mm.space().next_pages(from, vma_.end, Pages::kOwn);
+    const auto run = mm.next_pages(from, vma_.end, Pages::kOwn);
     looked_ = run ? run->end : vma_.end;
     if (run && run->start != run->end) {
       if (vma_.file) {
@@ -101,7 +101,7 @@ Run CoreArea::next_data(AddressSpace& mm, uint64_t at) {
     case Source::kThere:
     case Source::kWrittenPages: {
       const auto which = source_ == Source::kThere ? Pages::kThere : Pages::kOwn;
-      return mm.space().next_pages(at, end(), which).value_or(Run{end(), end()});
+      return mm.next_pages(at, end(), which).value_or(Run{end(), end()});
     }
   }
   return {at, end()};

@@ -75,7 +75,7 @@ Result<void> copy_memory(Task& t, const CloneRequest& q, Task& child) {
   } else {
     t.kernel.counters.forks++;
     platform::NewSpace s = TRY(t.kernel.platform().fork(*t.cpu));
-    child.mm = t.mm->fork(s.space, *s.thread);
+    child.mm = TRY(t.mm->fork(s.space, *s.thread));
     child.cpu = std::move(s.thread);
     child.rseq = t.rseq;
     child.robust_list = 0;

@@ -150,7 +150,7 @@ Result<void> TrapSpace::map(Thread& by, const Mapping& m) {
 
 // The first mapping of a file says whether the host permits it; later ones need not be waited for.
 Result<void> TrapSpace::map_file(TrapThread& by, const Mapping& m, StubCall c, bool may_wait) {
-  auto* everybodys = m.flags & MAP_PRIVATE ? platform_.files().find(*m.fd) : nullptr;
+  auto* everybodys = m.flags & MAP_PRIVATE && !m.own_file ? platform_.files().find(*m.fd) : nullptr;
   const bool executes = m.prot & PROT_EXEC;
   c.args[5] = m.offset;
   if (may_wait && everybodys && everybodys->installed && everybodys->mappable &&

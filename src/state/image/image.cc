@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/fs.h>
 
+#include <array>
 #include <cstring>
 
 #include "host/file.h"
@@ -111,6 +112,17 @@ OrFailure<void> PartWriter::append(std::span<const std::byte> bytes) {
 
 OrFailure<void> PartWriter::append(std::string_view bytes) {
   return append(std::as_bytes(std::span(bytes)));
+}
+
+OrFailure<void> PartWriter::skip(uint64_t length) {
+  static constexpr std::array<std::byte, 4096> kZeros{};
+  size_ += length;
+  while (length > 0) {
+    const auto piece = std::span(kZeros).first(std::min<uint64_t>(length, kZeros.size()));
+    checksum_.add(piece);
+    length -= piece.size();
+  }
+  return {};
 }
 
 OrFailure<void> PartWriter::append_from(const HostFd& from, uint64_t offset, uint64_t length) {

@@ -43,6 +43,8 @@ class PartWriter {
  public:
   OrFailure<void> append(std::span<const std::byte> bytes);
   OrFailure<void> append(std::string_view bytes);
+  // So many bytes are zero, and take no room.
+  OrFailure<void> skip(uint64_t length);
   // What [offset, offset + length) of a host file holds.
   OrFailure<void> append_from(const HostFd& from, uint64_t offset, uint64_t length);
   uint64_t size() const { return size_; }
@@ -89,6 +91,7 @@ class ImageWriter {
   std::string name_, temporary_;  // In parent_.
   Ref<HostFd> parent_, dir_;      // Null: in memory, or into_.
   std::optional<Files> into_;
+  Files made_;
   std::vector<std::unique_ptr<PartWriter>> parts_;
 };
 

@@ -95,6 +95,7 @@ OrFailure<ImageWriter::Files> ImageWriter::make_files(std::span<const std::strin
     files.emplace_back(part, TRY(make_file(std::string(part))));
   }
   files.emplace_back("manifest", TRY(make_file("manifest")));
+  made_ = files;
   return files;
 }
 
@@ -106,6 +107,9 @@ ImageWriter ImageWriter::into(Files files) {
 
 OrFailure<void> ImageWriter::place(bool sync) {
   if (sync) {
+    for (const auto& [name, file] : made_) {
+      if (auto done = host::fsync(*file, false); !done) return cannot(name, done.error());
+    }
     if (auto done = host::fsync(*dir_, false); !done) return cannot(temporary_, done.error());
   }
   return put_in_place(sync);
@@ -129,6 +133,10 @@ OrFailure<Image> ImageWriter::finish(Manifest manifest, bool sync) {
   for (const auto& part : parts_) {
     manifest.parts.push_back({part->name_, part->size_, part->checksum_.value()});
     image.files_[part->name_] = part->file_;
+    // It may end with zeros that were left out.
+    if (auto set = host::ftruncate(*part->file_, part->size_); !set) {
+      return cannot("image part " + part->name_, set.error());
+    }
     if (!sync || (!dir_ && !into_)) continue;
     if (auto done = host::fsync(*part->file_, false); !done) {
       return cannot("image part " + part->name_, done.error());

@@ -1,0 +1,171 @@
+#include "mm/snapshot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "host/file.h"
+
+namespace usk {
+
+using platform::kPageSize;
+
+namespace {
+
+constexpr size_t kPiece = 256 << 10;
+
+std::unexpected<Failure> cannot(const char* what, uint64_t addr, Errno e) {
+  return fail(fmt::format("memory at {:#x} cannot be {}: {}", addr, what, strerror(int(e))));
+}
+
+bool is_zero(std::span<const std::byte> bytes) {
+  return bytes[0] == std::byte(0) && memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+// Pages of a kind at a time.
+OrFailure<void> write_pages(std::span<const std::byte> pages, PageStore& store) {
+  while (!pages.empty()) {
+    const bool zero = is_zero(pages.first(kPageSize));
+    size_t n = kPageSize;
+    while (n < pages.size() && is_zero(pages.subspan(n, kPageSize)) == zero) n += kPageSize;
+    if (zero) {
+      TRY(store.skip(n));
+    } else {
+      TRY(store.append(pages.first(n)));
+    }
+    pages = pages.subspan(n);
+  }
+  return {};
+}
+
+}  // namespace
+
+OrFailure<MemorySnapshot> MemorySnapshot::take(Ref<AddressSpace> mm, uint64_t at) {
+  MemorySnapshot s(std::move(mm), at);
+  for (const Vma& v : s.mm_->areas()) {
+    if (!v.has(Vma::kShared) && !v.is_time_page()) TRY(s.add_runs(v));
+  }
+  return s;
+}
+
+// Between pages of a file there are others of it.
+OrFailure<void> MemorySnapshot::add_runs(const Vma& v) {
+  const uint64_t longest_gap = v.file ? 0 : 16 * kPageSize;
+  const size_t first = runs_.size();
+  for (uint64_t at = v.start; at < v.end;) {
+    const auto run = mm_->next_pages(at, v.end, platform::Space::Pages::kOwn);
+    if (!run) return cannot("read", v.start, run.error());
+    at = run->end;
+    if (run->start == run->end) continue;
+    PageRun* last = runs_.size() > first ? &runs_.back() : nullptr;
+    if (last && run->start - (last->addr + last->length) <= longest_gap) {
+      last->length = run->end - last->addr;
+    } else {
+      runs_.push_back({run->start, run->end - run->start, end()});
+    }
+  }
+  return {};
+}
+
+OrFailure<void> MemorySnapshot::detach(platform::Platform& platform, platform::Thread& by) {
+  auto copy = mm_->copy(platform, by);
+  if (!copy) return cannot("copied", mm_->layout.start_code, copy.error());
+  copy_ = std::move(*copy);
+  mm_ = nullptr;
+  return {};
+}
+
+Result<size_t> MemorySnapshot::read(uint64_t addr, std::span<std::byte> to) {
+  return mm_ ? mm_->read_forced(addr, to) : copy_.space->read_forced(addr, to);
+}
+
+OrFailure<bool> MemorySnapshot::write_some(PageStore& store, uint64_t most) {
+  std::vector<std::byte> buffer(kPiece);
+  for (uint64_t written = 0; run_ < runs_.size() && written < most;) {
+    const PageRun& run = runs_[run_];
+    const std::span piece = std::span(buffer).first(std::min(run.length - done_, kPiece));
+    const auto n = read(run.addr + done_, piece);
+    if (!n || *n != piece.size()) {
+      return cannot("read", run.addr + done_, n ? Errno(EFAULT) : n.error());
+    }
+    TRY(write_pages(piece, store));
+    written += piece.size();
+    done_ += piece.size();
+    if (done_ == run.length) run_++, done_ = 0;
+  }
+  return run_ < runs_.size();
+}
+
+Result<platform::NewSpace> AddressSpace::copy(platform::Platform& platform, platform::Thread& by) {
+  Hold lock(*this);
+  auto tell_all = [&](bool forks) -> Result<void> {
+    for (const auto& [start, v] : areas_) {
+      if (v.has(Vma::kDontFork)) {
+        TRY(space_->advise(by, start, v.length(), forks ? MADV_DOFORK : MADV_DONTFORK));
+      }
+      if (v.has(Vma::kWipeOnFork)) {
+        TRY(tell_host(by, start, v.end, forks ? MADV_KEEPONFORK : MADV_WIPEONFORK));
+      }
+    }
+    return {};
+  };
+  TRY(tell_all(true));
+  auto copy = platform.fork(by);
+  TRY(tell_all(false));
+  if (copy) restore_text_in(*copy->space);
+  return copy;
+}
+
+OrFailure<void> AddressSpace::load_part(platform::Thread& by, const Vma& v, const Ref<HostFd>& file,
+                                        const PageRun& part) {
+  // Mapping a few pages takes longer than copying them.
+  constexpr uint64_t kFew = 16 * kPageSize;
+  constexpr uint32_t kTold = Vma::kDontFork | Vma::kWipeOnFork | Vma::kHuge | Vma::kNoHuge;
+  if (!v.file && !v.backing && !v.has(kTold) && part.length > kFew) {
+    const auto mapped = space_->map(by, {.addr = part.addr,
+                                         .length = part.length,
+                                         .prot = v.prot,
+                                         .flags = MAP_PRIVATE | MAP_NORESERVE,
+                                         .fd = file.get(),
+                                         .offset = part.at,
+                                         .own_file = true});
+    if (!mapped) return cannot("mapped", part.addr, mapped.error());
+    of_image_.add(part.addr, part.addr + part.length);
+    return {};
+  }
+  std::vector<std::byte> buffer(std::min<uint64_t>(part.length, kPiece));
+  for (uint64_t done = 0; done < part.length;) {
+    const auto piece = std::span(buffer).first(std::min<uint64_t>(part.length - done, kPiece));
+    const auto got = host::pread(*file, piece, part.at + done);
+    if (!got || *got == 0) return cannot("read", part.addr, got ? Errno(EIO) : got.error());
+    const auto put = space_->write_forced(part.addr + done, piece.first(*got));
+    if (!put || *put != *got) return cannot("written", part.addr, put ? Errno(EIO) : put.error());
+    done += *got;
+  }
+  return {};
+}
+
+OrFailure<void> AddressSpace::load_pages(platform::Thread& by, const Ref<HostFd>& file,
+                                         uint64_t size, const PageRun& run) {
+  const bool possible = run.addr % kPageSize == 0 && run.length % kPageSize == 0 &&
+                        run.at % kPageSize == 0 && run.length <= platform::kGuestEnd &&
+                        run.addr <= platform::kGuestEnd - run.length && run.at <= size &&
+                        run.length <= size - run.at;
+  Hold lock(*this);
+  const uint64_t end = run.addr + run.length;
+  if (!possible || !range_is_mapped(run.addr, end)) {
+    return fail(fmt::format("pages at {:#x}, where there is no memory", run.addr));
+  }
+  for (auto it = first_ending_after(run.addr); it != areas_.end() && it->first < end; ++it) {
+    const Vma& v = it->second;
+    if (v.has(Vma::kShared) || v.is_time_page()) {
+      return fail(fmt::format("pages at {:#x}, where memory is a file's", run.addr));
+    }
+    const uint64_t start = std::max(run.addr, v.start);
+    TRY(load_part(by, v, file, {start, std::min(end, v.end) - start, run.at + start - run.addr}));
+  }
+  return {};
+}
+
+}  // namespace usk

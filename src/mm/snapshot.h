@@ -1,0 +1,48 @@
+// The memory of a space as it is at one moment, for an image.
+#pragma once
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "mm/address_space.h"
+
+namespace usk {
+
+// Takes pages one after the other: those of all snapshots, in the order in which they were taken.
+class PageStore {
+ public:
+  virtual ~PageStore() = default;
+  virtual OrFailure<void> append(std::span<const std::byte> pages) = 0;
+  // So many bytes are zero.
+  virtual OrFailure<void> skip(uint64_t length) = 0;
+};
+
+// What is no other object's: private pages that were written to. Gaps between them belong to it
+// where they are short, as a mapping for each page would cost more.
+class MemorySnapshot {
+ public:
+  // Of a space whose threads are all stopped. Its pages will lie in the store from `at` on.
+  static OrFailure<MemorySnapshot> take(Ref<AddressSpace> mm, uint64_t at);
+  // The space may run on from now on: a copy of it, made by its thread `by`, stands in for it.
+  OrFailure<void> detach(platform::Platform& platform, platform::Thread& by);
+  // Before the space runs on or, once detached, at any time: writes about `most` bytes of pages.
+  // True: there are more.
+  OrFailure<bool> write_some(PageStore& store, uint64_t most);
+
+  const std::vector<PageRun>& runs() const { return runs_; }
+  uint64_t end() const { return runs_.empty() ? at_ : runs_.back().at + runs_.back().length; }
+
+ private:
+  explicit MemorySnapshot(Ref<AddressSpace> mm, uint64_t at) : mm_(std::move(mm)), at_(at) {}
+  OrFailure<void> add_runs(const Vma& v);
+  Result<size_t> read(uint64_t addr, std::span<std::byte> to);
+
+  Ref<AddressSpace> mm_;     // Until it is detached ...
+  platform::NewSpace copy_;  // ... then this.
+  uint64_t at_;
+  std::vector<PageRun> runs_;
+  size_t run_ = 0;  // The next to be written, without its first `done_` bytes.
+  uint64_t done_ = 0;
+};
+
+}  // namespace usk
