@@ -71,10 +71,13 @@ OrFailure<Ref<HostFd>> lock_runtime(const HostFd& runtime) {
   return *lock;
 }
 
+// Of what is longer than any entry, the beginning.
 std::string read_text(const HostFd& dir, const std::string& path) {
+  constexpr uint64_t kLongest = 1 << 20;
   auto file = host::open_beneath(dir, path, O_RDONLY | O_NONBLOCK);
-  std::string text(1 << 20, 0);
   if (!file) return {};
+  const auto info = host::stat_at(**file, "");
+  std::string text(info ? std::min<uint64_t>(info->stx_size, kLongest) : 0, 0);
   auto n = host::pread(**file, std::as_writable_bytes(std::span(text)), 0);
   text.resize(n ? *n : 0);
   return text;
