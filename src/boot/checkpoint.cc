@@ -16,8 +16,6 @@ namespace usk {
 namespace {
 
 constexpr const char* kBuild = "usk 0.1";
-constexpr const char* kStatePart = "state";
-constexpr const char* kMemoryPart = "memory";
 constexpr const char* kConfigPart = "config";
 
 Json to_json(const std::vector<MountSpec>& mounts) {

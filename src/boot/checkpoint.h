@@ -16,6 +16,8 @@ struct SandboxState {
   USK_FIELDS(main, root, creds, mounts)
 };
 
+constexpr const char* kStatePart = "state";
+constexpr const char* kMemoryPart = "memory";
 // The parts of an image; descriptors of its files, the manifest's last, as they are handed from one
 // process to another.
 inline constexpr std::string_view kImageParts[] = {"state", "memory", "config", "contents",
@@ -29,6 +31,14 @@ OrFailure<void> write_image(Kernel& kernel, const SandboxState& sandbox,
 
 // How the sandbox was made, as far as it still matters: the part "config".
 OrFailure<SandboxConfig> read_config(const state::Image& image);
+
+// How a sandbox is to run on.
+struct RestoreRequest {
+  std::string dir;             // The image.
+  bool allow_changed = false;  // Files of the host may have other contents than they had.
+  bool frozen_clock = false;   // CLOCK_REALTIME goes on from where it was; else it is the present.
+  bool paused = false;         // It stands still until usk resume.
+};
 
 // What takes the place of the descriptors that the saved sandbox had been given.
 struct RestoreServices {
