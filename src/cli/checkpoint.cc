@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "boot/sandbox.h"
 #include "cli/commands.h"
+#include "cli/image_report.h"
 #include "cli/take_checkpoint.h"
 #include "state/image/image.h"
 
@@ -12,7 +13,8 @@ namespace {
 
 struct Asked {
   CheckpointAsked checkpoint;
-  std::string directory;
+  std::string directory, other;
+  bool json = false, objects = false;
   RestoreRequest request;
   SandboxConfig config;
 };
@@ -25,11 +27,34 @@ int checkpoint(const Asked& a) {
   return done ? 0 : report(done.error());
 }
 
-int inspect(const Asked& a) {
-  auto image = state::Image::open(a.directory);
-  if (!image) return report(image.error());
-  fmt::print("{}\n", image->manifest().to_text());
-  return 0;
+void print_json(const Json& json) { fmt::print("{}\n", to_text(json, 2)); }
+
+OrFailure<void> inspect(const Asked& a) {
+  const OpenedImage image = TRY(OpenedImage::open(a.directory));
+  if (a.objects) {
+    print_json(whole_state(image.state));
+    return {};
+  }
+  const Json report = TRY(image_report(image));
+  if (a.json) {
+    print_json(report);
+  } else {
+    fmt::print("{}", image_table(image, report));
+  }
+  return {};
+}
+
+// As diff(1) says it: 1 when they differ.
+OrFailure<int> diff(const Asked& a) {
+  const OpenedImage one = TRY(OpenedImage::open(a.directory));
+  const OpenedImage other = TRY(OpenedImage::open(a.other));
+  const Json differences = TRY(image_differences(one, other));
+  if (a.json) {
+    print_json(differences);
+  } else {
+    fmt::print("{}", differences_table(differences));
+  }
+  return differences["equal"] == true ? 0 : 1;
 }
 
 int verify(const Asked& a) {
@@ -72,7 +97,21 @@ void add_checkpoint_command(CLI::App& app, Action& chosen) {
   });
   auto* look = cmd->add_subcommand("inspect", "Show what an image holds");
   look->add_option("image", asked->directory, "Directory")->required();
-  on_chosen(look, chosen, asked, inspect);
+  look->add_flag("--json", asked->json, "As a JSON object");
+  look->add_flag("--objects", asked->objects, "The whole state of the sandbox, as a JSON object");
+  on_chosen(look, chosen, asked, [](const Asked& a) {
+    const auto done = inspect(a);
+    return done ? 0 : report(done.error());
+  });
+  auto* compare =
+      cmd->add_subcommand("diff", "Show how two images differ; exits with 1 if they do");
+  compare->add_option("image", asked->directory, "Directory")->required();
+  compare->add_option("other", asked->other, "Directory")->required();
+  compare->add_flag("--json", asked->json, "As a JSON object");
+  on_chosen(compare, chosen, asked, [](const Asked& a) {
+    const auto done = diff(a);
+    return done ? *done : report(done.error());
+  });
   auto* check = cmd->add_subcommand("verify", "Compare the checksums of an image");
   check->add_option("image", asked->directory, "Directory")->required();
   on_chosen(check, chosen, asked, verify);
