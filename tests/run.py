@@ -19,6 +19,7 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
+import checkpoint_command_tests  # noqa: E402
 import checkpoint_tests  # noqa: E402
 import confinement_tests  # noqa: E402
 import control_tests  # noqa: E402
@@ -77,6 +78,7 @@ def all_jobs(options, build):
     yield from (("kills", *job) for job in kill_tests.jobs(build, options))
     yield from (("confinement", *job) for job in confinement_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_tests.jobs(build, options))
+    yield from (("checkpoint", *job) for job in checkpoint_command_tests.jobs(build, options))
     yield from (("policy", *job) for job in policy_tests.jobs(build, options))
     yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))
     yield from tools_tests.jobs(build, options)

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <string.h>
 
-#include "boot/image_job.h"
 #include "boot/image_parts.h"
 #include "boot/stdio.h"
 #include "control/message.h"
@@ -59,15 +58,6 @@ state::ImageWriter::Files given_files(const std::vector<int>& fds) {
     files.emplace_back(is_part ? kImageParts[i] : "manifest", make_ref<HostFd>(fds[i]));
   }
   return files;
-}
-
-OrFailure<void> write_image(Kernel& kernel, const SandboxState& sandbox,
-                            const SandboxConfig& config, uint64_t generation,
-                            state::ImageWriter image, bool sync) {
-  auto job = TRY(ImageJob::begin(kernel, sandbox, config, generation, std::move(image)));
-  while (TRY(job->step())) {
-  }
-  return job->finish(sync);
 }
 
 OrFailure<SandboxConfig> read_config(const state::Image& image) {

@@ -16,25 +16,26 @@ struct SandboxState {
   USK_FIELDS(main, root, creds, mounts)
 };
 
+inline constexpr const char* kStatePart = "state";
+inline constexpr const char* kMemoryPart = "memory";
+inline constexpr const char* kConfigPart = "config";
 // The parts of an image; descriptors of its files, the manifest's last, as they are handed from one
 // process to another.
 inline constexpr std::string_view kImageParts[] = {"state", "memory", "config", "contents",
                                                    "contents-table"};
 state::ImageWriter::Files given_files(const std::vector<int>& fds);
 
-inline constexpr const char* kStatePart = "state";
-inline constexpr const char* kMemoryPart = "memory";
-inline constexpr const char* kConfigPart = "config";
-
-// Writes an image of the sandbox, which is paused meanwhile and as it was afterwards. One behind
-// which it runs on: image_job.h.
-OrFailure<void> write_image(Kernel& kernel, const SandboxState& sandbox,
-                            const SandboxConfig& config, uint64_t generation,
-                            state::ImageWriter image, bool sync);
-
 // How the sandbox was made, as far as it still matters: the part "config".
 std::string to_text(const SandboxConfig& config);
 OrFailure<SandboxConfig> read_config(const state::Image& image);
+
+// How a sandbox is to run on.
+struct RestoreRequest {
+  std::string dir;             // The image.
+  bool allow_changed = false;  // Files of the host may have other contents than they had.
+  bool frozen_clock = false;   // CLOCK_REALTIME goes on from where it was; else it is the present.
+  bool paused = false;         // It stands still until usk resume.
+};
 
 // What takes the place of the descriptors that the saved sandbox had been given.
 struct RestoreServices {

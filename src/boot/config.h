@@ -18,6 +18,12 @@ struct MountSpec {
   std::string target;  // Absolute, in the sandbox.
 };
 
+// Where a sandbox keeps images of itself.
+struct ImagesPlan {
+  std::string dir;    // Empty: nowhere.
+  uint64_t keep = 5;  // The oldest go.
+};
+
 struct SandboxConfig {
   std::vector<std::string> command;  // Empty: what the image of the root says.
   // Empty: the host's system directories, copy-on-write. A directory, a tar archive or an image.
@@ -37,6 +43,9 @@ struct SandboxConfig {
   // --test-autosave: descriptors for the files of the next image, and when.
   std::vector<int> autosave_files;
   std::string autosave_plan;
+  ImagesPlan autosave;      // --autosave
+  int64_t autosave_ns = 0;  // ... and how often.
+  ImagesPlan asked;         // --checkpoints: those that programs inside ask for.
   bool trace = false;
   std::string trace_file;  // Empty: standard error.
   bool report_unsupported = false;

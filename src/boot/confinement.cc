@@ -67,7 +67,8 @@ Result<void> allow_path(host::FileRules& rules, const std::string& path,
   return rules.allow((*fd)->get(), access);
 }
 
-Result<void> restrict_files(const SandboxConfig& config, const Registration* entry) {
+Result<void> restrict_files(const SandboxConfig& config, const Registration* entry,
+                            const SelfImages* images) {
   using host::FileRules;
   FileRules rules = TRY(FileRules::make());
   for (const HostPlace& p : host_places(config)) {
@@ -82,6 +83,9 @@ Result<void> restrict_files(const SandboxConfig& config, const Registration* ent
   if (entry) {
     TRY(rules.allow(entry->directory()->get(), FileRules::kKeep));
     TRY(rules.allow(entry->runtime().get(), FileRules::kRemoveDirectories));
+  }
+  for (const int fd : images ? images->directories() : std::vector<int>()) {
+    TRY(rules.allow(fd, FileRules::kChange));
   }
   return rules.enforce();
 }
@@ -109,7 +113,8 @@ OrFailure<void> prepare_confinement(const SandboxConfig& config) {
   return {};
 }
 
-OrFailure<void> isolate_kernel_process(const SandboxConfig& config, const Registration* entry) {
+OrFailure<void> isolate_kernel_process(const SandboxConfig& config, const Registration* entry,
+                                       const SelfImages* images) {
   if (!config.confined) return {};
   // Root could change the whole system through the host's.
   if (host::effective_uid() == 0 && !host::use_private_proc()) {
@@ -122,7 +127,7 @@ OrFailure<void> isolate_kernel_process(const SandboxConfig& config, const Regist
           "kernel process from files that are none of the sandbox's; --unsafe-without=landlock "
           "runs without");
     }
-    if (auto r = restrict_files(config, entry); !r) return cannot("Landlock", r.error());
+    if (auto r = restrict_files(config, entry, images); !r) return cannot("Landlock", r.error());
   }
   return drop_privileges(config);
 }

@@ -70,4 +70,24 @@ OrFailure<void> ImageJob::finish(bool sync) {
   return {};
 }
 
+BackgroundImage::BackgroundImage(Kernel& kernel, std::unique_ptr<ImageJob> image, bool sync,
+                                 std::function<void(OrFailure<void>)> done)
+    : kernel_(kernel), image_(std::move(image)), sync_(sync), done_(std::move(done)) {
+  kernel_.background = [this] { return step(); };
+}
+
+BackgroundImage::~BackgroundImage() {
+  if (image_) kernel_.background = nullptr;
+}
+
+bool BackgroundImage::step() {
+  const auto more = image_->step();
+  if (more && *more) return true;
+  OrFailure<void> whole = more ? image_->finish(sync_) : std::unexpected(more.error());
+  image_.reset();
+  const auto done = std::exchange(done_, nullptr);
+  done(std::move(whole));
+  return false;
+}
+
 }  // namespace usk

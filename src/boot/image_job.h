@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "boot/checkpoint.h"
+#include "control/server.h"
 #include "kernel/saved.h"
 
 namespace usk {
@@ -31,6 +32,23 @@ class ImageJob {
   state::Manifest manifest_;
   state::PartWriter* memory_ = nullptr;
   std::deque<MemorySnapshot> snapshots_;  // That are still to be written.
+};
+
+// Has the kernel's loop do it between all else.
+class BackgroundImage final : public CheckpointJob {
+ public:
+  // No other work is in the background. `done` may drop this.
+  BackgroundImage(Kernel& kernel, std::unique_ptr<ImageJob> image, bool sync,
+                  std::function<void(OrFailure<void>)> done);
+  ~BackgroundImage() override;
+
+ private:
+  bool step();
+
+  Kernel& kernel_;
+  std::unique_ptr<ImageJob> image_;  // Null: done.
+  const bool sync_;
+  std::function<void(OrFailure<void>)> done_;
 };
 
 }  // namespace usk

@@ -70,6 +70,7 @@ OrFailure<std::unique_ptr<Sandbox>> Sandbox::make(const SandboxConfig& config) {
 }
 
 Sandbox::~Sandbox() {
+  images_.reset();
   control_.reset();
   if (!kernel_) return;
   kernel_->poller = nullptr;
@@ -78,8 +79,8 @@ Sandbox::~Sandbox() {
 }
 
 OrFailure<std::unique_ptr<Sandbox>> Sandbox::restore(const SandboxConfig& config,
-                                                     const std::string& dir, bool allow_changed) {
-  const state::Image image = TRY(state::Image::open(dir));
+                                                     const RestoreRequest& request) {
+  const state::Image image = TRY(state::Image::open(request.dir));
   SandboxConfig c = TRY(read_config(image));
   c.name = config.name;
   c.platform = config.platform;
@@ -90,8 +91,11 @@ OrFailure<std::unique_ptr<Sandbox>> Sandbox::restore(const SandboxConfig& config
   c.unsafe_without = config.unsafe_without;
   c.autosave_files = config.autosave_files;
   c.autosave_plan = config.autosave_plan;
+  c.autosave = config.autosave;
+  c.autosave_ns = config.autosave_ns;
+  c.asked = config.asked;
   std::unique_ptr<Sandbox> s(new Sandbox(c));
-  TRY(s->assemble_from(image, allow_changed));
+  TRY(s->assemble_from(image, request));
   return s;
 }
 
@@ -102,7 +106,8 @@ OrFailure<void> Sandbox::make_kernel() {
   TRY(register_self());
   TRY(watch_kernel_process(config_, entry_.get()));
   host::raise_max_open_files();
-  TRY(isolate_kernel_process(config_, entry_.get()));
+  images_ = TRY(SelfImages::make(config_));
+  TRY(isolate_kernel_process(config_, entry_.get(), images_.get()));
   KernelOptions options;
   options.memory_limit = config_.memory;
   if (config_.old_seccomp_order) options.stop_order = StopOrder::k35;
@@ -129,18 +134,41 @@ OrFailure<void> Sandbox::plan_autosave() {
   return {};
 }
 
-OrFailure<void> Sandbox::assemble_from(const state::Image& image, bool allow_changed) {
+OrFailure<void> Sandbox::assemble_from(const state::Image& image, const RestoreRequest& request) {
   TRY(make_kernel());
   TRY(confine_kernel_process(config_));
-  generation_ = image.manifest().generation + 1;
-  const RestoreServices services{poller_, allow_changed};
+  kernel_->origin = {Origin::Role::kRestored, image.manifest().generation + 1};
+  const RestoreServices services{poller_, request.allow_changed};
   SandboxState state = TRY(read_image(*kernel_, image, services));
   for (int fd : {0, 1}) host::replace_with_null(fd);
   root_.root = root_.cwd = state.root;
   root_.creds = state.creds;
   root_.mounts = state.mounts;
   main_ = state.main;
+  set_clocks(image.manifest(), request.frozen_clock);
+  TRY(start_images());
+  if (request.paused) {
+    kernel_->pause();
+    if (entry_) TRY(entry_->set_status("paused"));
+  }
   return start_control();
+}
+
+// CLOCK_MONOTONIC goes on from where it was already. Of when the system was started, it and
+// CLOCK_REALTIME tell the same.
+void Sandbox::set_clocks(const state::Manifest& image, bool frozen) {
+  const int64_t passed = kernel_->time.monotonic() - image.monotonic_ns;
+  int64_t then;
+  if (__builtin_add_overflow(image.realtime_ns, passed, &then)) return;
+  if (frozen) return kernel_->time.continue_realtime_at(then);
+  kernel_->boot_realtime_ns += kernel_->time.now(CLOCK_REALTIME) - then;
+}
+
+OrFailure<void> Sandbox::start_images() {
+  if (!images_) return {};
+  return images_->start(*kernel_, [this](state::ImageWriter image) {
+    return begin_image(std::move(image), /*runs_on=*/true);
+  });
 }
 
 OrFailure<void> Sandbox::assemble() {
@@ -153,6 +181,7 @@ OrFailure<void> Sandbox::assemble() {
   start_policy();
   main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get()}));
   if (enforcer_) enforcer_->set_first(main_);
+  TRY(start_images());
   TRY(start_control());
   if (control_ && enforcer_) {
     control_->set_denials([this] { return enforcer_->recent(); });
@@ -323,60 +352,33 @@ OrFailure<void> Sandbox::start_control() {
   return {};
 }
 
-OrFailure<std::unique_ptr<ImageJob>> Sandbox::begin_image(state::ImageWriter::Files files,
-                                                          bool runs_on) {
+OrFailure<std::unique_ptr<ImageJob>> Sandbox::begin_image(state::ImageWriter image, bool runs_on) {
   // What is restored must not be without it.
   if (enforcer_) return fail("a sandbox with a policy cannot be saved");
   const SandboxState state{main_, root_.root, root_.creds, root_.mounts};
-  return ImageJob::begin(*kernel_, state, config_, generation_,
-                         state::ImageWriter::into(std::move(files)), runs_on);
+  return ImageJob::begin(*kernel_, state, config_, kernel_->origin.generation, std::move(image),
+                         runs_on);
 }
 
 OrFailure<void> Sandbox::checkpoint(CheckpointRequest request) {
-  auto job = TRY(begin_image(std::move(request.files), /*runs_on=*/false));
+  auto job =
+      TRY(begin_image(state::ImageWriter::into(std::move(request.files)), /*runs_on=*/false));
   while (TRY(job->step())) {
   }
-  return job->finish(request.sync);
+  return job->finish(/*sync=*/false);
 }
-
-// One that is written while the sandbox runs on.
-class Sandbox::Checkpoint final : public CheckpointJob {
- public:
-  Checkpoint(Kernel& kernel, std::unique_ptr<ImageJob> image,
-             std::function<void(OrFailure<void>)> done)
-      : kernel_(kernel), image_(std::move(image)), done_(std::move(done)) {
-    kernel_.background = [this] { return step(); };
-  }
-  ~Checkpoint() override {
-    if (image_) kernel_.background = nullptr;
-  }
-
- private:
-  bool step() {
-    const auto more = image_->step();
-    if (more && *more) return true;
-    // The directory's owner brings it to the disk: that would take our time.
-    OrFailure<void> whole = more ? image_->finish(/*sync=*/false) : std::unexpected(more.error());
-    image_.reset();
-    done_(std::move(whole));
-    return false;
-  }
-
-  Kernel& kernel_;
-  std::unique_ptr<ImageJob> image_;  // Null: done.
-  const std::function<void(OrFailure<void>)> done_;
-};
 
 std::unique_ptr<CheckpointJob> Sandbox::begin_checkpoint(
     CheckpointRequest request, std::function<void(OrFailure<void>)> done) {
   if (kernel_->background) {
     done(fail("the sandbox is being saved already"));
   } else if (!request.leave_running) {
-    auto saved = checkpoint(std::move(request));
-    ends_ = saved.has_value();
-    done(std::move(saved));
-  } else if (auto job = begin_image(std::move(request.files), /*runs_on=*/true)) {
-    return std::make_unique<Checkpoint>(*kernel_, std::move(*job), std::move(done));
+    done(checkpoint(std::move(request)));
+  } else if (auto job = begin_image(state::ImageWriter::into(std::move(request.files)),
+                                    /*runs_on=*/true)) {
+    // Its owner brings it to the disk: that would take our time.
+    return std::make_unique<BackgroundImage>(*kernel_, std::move(*job), /*sync=*/false,
+                                             std::move(done));
   } else {
     done(std::unexpected(job.error()));
   }
@@ -385,7 +387,7 @@ std::unique_ptr<CheckpointJob> Sandbox::begin_checkpoint(
 
 bool Sandbox::autosave() {
   if (!autosave_ || !autosave_->is_due()) return false;
-  auto saved = checkpoint({.files = given_files(config_.autosave_files), .sync = false});
+  auto saved = checkpoint({.files = given_files(config_.autosave_files)});
   if (saved) return exit_code_ = kSavedExit, true;
   LOG_ERROR("{}", saved.error().message);
   exit_code_ = 125;
@@ -394,7 +396,8 @@ bool Sandbox::autosave() {
 
 int Sandbox::run() {
   auto ended = [this] {
-    if (ends_ || autosave()) return true;
+    if (images_) images_->serve();
+    if (autosave()) return true;
     Lock lock(task_mutex);
     if (!main_->zombie && !main_->reaped) return false;
     const size_t init_and_command = main_->reaped ? 1 : 2;
@@ -421,9 +424,10 @@ int Sandbox::run() {
     }
   }
   kernel_->run(ended);
+  images_.reset();
   if (timeout_) kernel_->time.disarm(*timeout_);
   int status = main_->exit_status;
-  if (ends_ || exit_code_) status = exit_code_ ? exit_code_ << 8 : SIGKILL;
+  if (exit_code_) status = W_EXITCODE(exit_code_, 0);
   if (const auto code = enforcer_ ? enforcer_->exit_code() : std::nullopt) {
     status = W_EXITCODE(*code, 0);
   }

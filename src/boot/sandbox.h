@@ -7,6 +7,7 @@
 #include "boot/checkpoint.h"
 #include "boot/config.h"
 #include "boot/image_job.h"
+#include "boot/self_images.h"
 #include "boot/start.h"
 #include "control/server.h"
 #include "enforce/enforcer.h"
@@ -23,7 +24,7 @@ class Sandbox {
   static OrFailure<std::unique_ptr<Sandbox>> make(const SandboxConfig& config);
   // One that runs on from an image. Of `config`, what concerns the host: name, platform, trace.
   static OrFailure<std::unique_ptr<Sandbox>> restore(const SandboxConfig& config,
-                                                     const std::string& dir, bool allow_changed);
+                                                     const RestoreRequest& request);
   ~Sandbox();
   // Runs until the command has ended. Its wait status.
   int run();
@@ -32,15 +33,17 @@ class Sandbox {
  private:
   explicit Sandbox(const SandboxConfig& config) : config_(config) {}
   OrFailure<void> assemble();
-  OrFailure<void> assemble_from(const state::Image& image, bool allow_changed);
+  OrFailure<void> assemble_from(const state::Image& image, const RestoreRequest& request);
+  void set_clocks(const state::Manifest& image, bool frozen);
   // What both need before there are tasks.
   OrFailure<void> make_kernel();
   // Either while all stand still, or behind them.
   OrFailure<void> checkpoint(CheckpointRequest request);
-  class Checkpoint;
   std::unique_ptr<CheckpointJob> begin_checkpoint(CheckpointRequest request,
                                                   std::function<void(OrFailure<void>)> done);
-  OrFailure<std::unique_ptr<ImageJob>> begin_image(state::ImageWriter::Files files, bool runs_on);
+  OrFailure<std::unique_ptr<ImageJob>> begin_image(state::ImageWriter image, bool runs_on);
+  // --autosave, --checkpoints.
+  OrFailure<void> start_images();
   OrFailure<void> plan_autosave();
   // Whether the sandbox was saved, or could not be.
   bool autosave();
@@ -71,10 +74,9 @@ class Sandbox {
   std::unique_ptr<Registration> entry_;  // Until control_ has it.
   std::unique_ptr<EpollWatcher> watcher_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<SelfImages> images_;
   std::optional<AutosavePlan> autosave_;
-  uint64_t generation_ = 0;  // How often it was restored.
-  bool ends_ = false;        // A checkpoint was its end ...
-  int exit_code_ = 0;        // ... of this code, not by a signal.
+  int exit_code_ = 0;  // Not 0: a checkpoint was its end.
 };
 
 }  // namespace usk

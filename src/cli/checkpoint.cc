@@ -1,48 +1,60 @@
-// usk checkpoint and usk restore
+// usk checkpoint with its inspect, diff and verify, and usk restore.
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "boot/sandbox.h"
 #include "cli/commands.h"
-#include "control/client.h"
+#include "cli/image_report.h"
+#include "cli/take_checkpoint.h"
 #include "state/image/image.h"
 
 namespace usk {
 namespace {
 
 struct Asked {
-  std::string sandbox, directory;
-  bool leave_running = false, allow_changed = false;
+  CheckpointAsked checkpoint;
+  std::string directory, other;
+  bool json = false, objects = false;
+  RestoreRequest request;
   SandboxConfig config;
 };
 
-// The sandbox may reach no directory but its own: it gets files.
-OrFailure<void> write_checkpoint(const Asked& a) {
-  ControlClient client = TRY(ControlClient::open(a.sandbox));
-  auto image = TRY(state::ImageWriter::create(a.directory));
-  const auto files = TRY(image.make_files(kImageParts));
-  std::vector<int> fds;
-  for (const auto& [name, file] : files) fds.push_back(file->get());
-  const Json request = {
-      {"op", "checkpoint"}, {"parts", kImageParts}, {"leave_running", a.leave_running}};
-  TRY(client.send(request, fds));
-  TRY(client.receive());
-  return image.place();
-}
-
 int checkpoint(const Asked& a) {
-  if (a.sandbox.empty() || a.directory.empty()) {
+  if (a.checkpoint.sandbox.empty() || a.checkpoint.directory.empty()) {
     return report({"checkpoint: give a sandbox and -o DIR"});
   }
-  const auto done = write_checkpoint(a);
+  const auto done = take_checkpoint(a.checkpoint);
   return done ? 0 : report(done.error());
 }
 
-int inspect(const Asked& a) {
-  auto image = state::Image::open(a.directory);
-  if (!image) return report(image.error());
-  fmt::print("{}\n", image->manifest().to_text());
-  return 0;
+void print_json(const Json& json) { fmt::print("{}\n", to_text(json, 2)); }
+
+OrFailure<void> inspect(const Asked& a) {
+  const OpenedImage image = TRY(OpenedImage::open(a.directory));
+  if (a.objects) {
+    print_json(whole_state(image.state));
+    return {};
+  }
+  const Json report = TRY(image_report(image));
+  if (a.json) {
+    print_json(report);
+  } else {
+    fmt::print("{}", image_table(image, report));
+  }
+  return {};
+}
+
+// As diff(1) says it: 1 when they differ.
+OrFailure<int> diff(const Asked& a) {
+  const OpenedImage one = TRY(OpenedImage::open(a.directory));
+  const OpenedImage other = TRY(OpenedImage::open(a.other));
+  const Json differences = TRY(image_differences(one, other));
+  if (a.json) {
+    print_json(differences);
+  } else {
+    fmt::print("{}", differences_table(differences));
+  }
+  return differences["equal"] == true ? 0 : 1;
 }
 
 int verify(const Asked& a) {
@@ -58,7 +70,7 @@ int restore(const Asked& a) {
   }
   SandboxConfig config = a.config;
   config.confined = kConfines;
-  auto sandbox = Sandbox::restore(config, a.directory, a.allow_changed);
+  auto sandbox = Sandbox::restore(config, a.request);
   if (!sandbox) return report(sandbox.error());
   const int status = (*sandbox)->run();
   fflush(nullptr);
@@ -75,16 +87,31 @@ void on_chosen(CLI::App* cmd, Action& chosen, const std::shared_ptr<Asked>& aske
 void add_checkpoint_command(CLI::App& app, Action& chosen) {
   auto asked = std::make_shared<Asked>();
   auto* cmd = app.add_subcommand("checkpoint", "Save a running sandbox as an image");
-  cmd->add_option("sandbox", asked->sandbox, "Name, id or the beginning of an id");
-  cmd->add_option("-o,--output", asked->directory, "Directory of the image");
-  cmd->add_flag("--leave-running", asked->leave_running, "The sandbox runs on afterwards");
+  cmd->add_option("sandbox", asked->checkpoint.sandbox, "Name, id or the beginning of an id");
+  cmd->add_option("-o,--output", asked->checkpoint.directory, "Directory of the image");
+  cmd->add_flag("--leave-running", asked->checkpoint.leave_running,
+                "The sandbox runs on afterwards");
   cmd->require_subcommand(0, 1);
   cmd->final_callback([cmd, asked, &chosen] {
     if (cmd->get_subcommands().empty()) chosen = [asked] { return checkpoint(*asked); };
   });
   auto* look = cmd->add_subcommand("inspect", "Show what an image holds");
   look->add_option("image", asked->directory, "Directory")->required();
-  on_chosen(look, chosen, asked, inspect);
+  look->add_flag("--json", asked->json, "As a JSON object");
+  look->add_flag("--objects", asked->objects, "The whole state of the sandbox, as a JSON object");
+  on_chosen(look, chosen, asked, [](const Asked& a) {
+    const auto done = inspect(a);
+    return done ? 0 : report(done.error());
+  });
+  auto* compare =
+      cmd->add_subcommand("diff", "Show how two images differ; exits with 1 if they do");
+  compare->add_option("image", asked->directory, "Directory")->required();
+  compare->add_option("other", asked->other, "Directory")->required();
+  compare->add_flag("--json", asked->json, "As a JSON object");
+  on_chosen(compare, chosen, asked, [](const Asked& a) {
+    const auto done = diff(a);
+    return done ? *done : report(done.error());
+  });
   auto* check = cmd->add_subcommand("verify", "Compare the checksums of an image");
   check->add_option("image", asked->directory, "Directory")->required();
   on_chosen(check, chosen, asked, verify);
@@ -93,12 +120,18 @@ void add_checkpoint_command(CLI::App& app, Action& chosen) {
 void add_restore_command(CLI::App& app, Action& chosen) {
   auto asked = std::make_shared<Asked>();
   auto* cmd = app.add_subcommand("restore", "Run on from an image");
-  cmd->add_option("image", asked->directory, "Directory that usk checkpoint has written")
+  cmd->add_option("image", asked->request.dir, "Directory that usk checkpoint has written")
       ->required();
   cmd->add_option("--name", asked->config.name, "Name of the new sandbox");
   cmd->add_option("--platform", asked->config.platform, "auto, trap or ptrace");
-  cmd->add_flag("--allow-changed", asked->allow_changed,
+  cmd->add_flag("--allow-changed", asked->request.allow_changed,
                 "Files of the host may have changed since");
+  cmd->add_flag("--paused", asked->request.paused, "It stands still until usk resume");
+  cmd->add_option_function<std::string>(
+         "--clock", [asked](const std::string& v) { asked->request.frozen_clock = v == "frozen"; },
+         "The time of day: the present (now), or from where it was (frozen)")
+      ->check(CLI::IsMember({"now", "frozen"}));
+  add_image_flags(cmd, asked->config);
   cmd->add_option("--unsafe-without", asked->config.unsafe_without, "As of usk run")
       ->delimiter(',');
   cmd->add_flag("-v,--verbose", asked->config.verbose, "Say what Usk does; twice for more");

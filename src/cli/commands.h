@@ -24,10 +24,15 @@ void add_gdb_flags(CLI::App& debug, Action& chosen);
 // On a running sandbox.
 void add_list_command(CLI::App& app, Action& chosen);
 void add_exec_command(CLI::App& app, Action& chosen, const Command& command);
-void add_sandbox_commands(CLI::App& app, Action& chosen);  // ps, kill, wait, stats
+void add_sandbox_commands(CLI::App& app, Action& chosen);  // ps, kill, wait, pause, resume, stats
 
 void add_checkpoint_command(CLI::App& app, Action& chosen);
 void add_restore_command(CLI::App& app, Action& chosen);
+
+// --autosave, --checkpoints
+void add_image_flags(CLI::App* cmd, SandboxConfig& c);
+// "10s", "500ms", "2m", "1.5": seconds unless it says otherwise. What is wrong with it, or nothing.
+std::string parse_duration(const std::string& text, int64_t& ns);
 
 // Hidden flags with which --test-autosave starts other processes of its own.
 void add_autosave_flags(CLI::App* cmd, SandboxConfig& c);

@@ -162,25 +162,6 @@ std::string parse_size(const std::string& text, uint64_t& out) {
   return {};
 }
 
-// "10s", "500ms", "2m", "1.5": seconds unless it says otherwise.
-std::string parse_duration(const std::string& text, int64_t& ns) {
-  char* end = nullptr;
-  const double n = std::strtod(text.c_str(), &end);
-  const std::string unit = end;
-  double scale = 1e9;
-  if (unit == "ms")
-    scale = 1e6;
-  else if (unit == "m")
-    scale = 60e9;
-  else if (unit == "h")
-    scale = 3600e9;
-  else if (!unit.empty() && unit != "s")
-    return "give a duration such as 10s, 500ms or 2m";
-  if (end == text.c_str() || n <= 0 || n * scale > 9e18) return "give a duration such as 10s";
-  ns = int64_t(n * scale);
-  return {};
-}
-
 void add_mount_flag(CLI::App* cmd, SandboxConfig& c, const std::string& flag, MountSpec::Kind kind,
                     const std::string& help) {
   cmd->add_option_function<std::vector<std::string>>(
@@ -321,6 +302,7 @@ void add_run_flags(CLI::App* cmd, const std::shared_ptr<RunRequest>& request, Ac
   cmd->add_option("--test-autosave", request->autosave, "For tests")->group("");
   add_autosave_flags(cmd, *c);
   cmd->add_option("--run-state-edges", c->edges_file, "For tests")->group("");
+  add_image_flags(cmd, *c);
   add_supervision(cmd, *c);
   cmd->add_option("--name", c->name, "Name by which usk exec, ps, kill... find it");
   add_reports(cmd, request);

@@ -1,4 +1,4 @@
-// usk ps, kill, wait and stats: questions to a running sandbox.
+// usk ps, kill, wait, pause, resume and stats: questions to a running sandbox.
 #include <fmt/format.h>
 #include <signal.h>
 #include <string.h>
@@ -70,6 +70,12 @@ int wait_for(const std::string& wanted) {
   return int(number_of(*answer, "exit", 125));
 }
 
+// "pause" or "resume".
+int tell(const std::string& wanted, const char* what) {
+  auto answer = ask(wanted, {{"op", what}});
+  return answer ? 0 : report(answer.error());
+}
+
 int stats(const std::string& wanted, bool as_json) {
   auto answer = ask(wanted, {{"op", "stats"}});
   if (!answer) return report(answer.error());
@@ -105,6 +111,10 @@ void add_sandbox_commands(CLI::App& app, Action& chosen) {
       ->add_option("signal", asked->signal, "Name or number; KILL, the default, ends all of it");
   add(app, chosen, "wait", "Wait for a sandbox's end and exit with its code", asked,
       [](const Asked& a) { return wait_for(a.sandbox); });
+  add(app, chosen, "pause", "Let all of a sandbox's processes stand still", asked,
+      [](const Asked& a) { return tell(a.sandbox, "pause"); });
+  add(app, chosen, "resume", "Let a paused sandbox go on", asked,
+      [](const Asked& a) { return tell(a.sandbox, "resume"); });
   add(app, chosen, "stats", "Show what a sandbox uses", asked, [](const Asked& a) {
     return stats(a.sandbox, a.json);
   })->add_flag("--json", asked->json, "As a JSON object");

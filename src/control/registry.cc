@@ -21,6 +21,7 @@ namespace {
 
 constexpr char kSocket[] = "control";
 constexpr char kState[] = "state.json";
+constexpr char kNewState[] = "state.json.new";
 constexpr char kLock[] = "lock";
 
 bool is_own_directory(const HostFd& dir, uint32_t others) {
@@ -108,6 +109,7 @@ void remove_entry(const HostFd& runtime, const std::string& id) {
   if (auto dir = host::open_beneath(runtime, id, O_RDONLY | O_DIRECTORY)) {
     (void)host::unlink_at(**dir, kSocket, 0);
     (void)host::unlink_at(**dir, kState, 0);
+    (void)host::unlink_at(**dir, kNewState, 0);
   }
   (void)host::unlink_at(runtime, id, AT_REMOVEDIR);
 }
@@ -221,26 +223,36 @@ OrFailure<std::unique_ptr<Registration>> Registration::make(
   r->socket_ = std::move(*socket);
   r->directory_ = *dir;
   r->path_ += "/" + r->entry_.id;
-  TRY(r->write_entry(**dir));
+  const auto start = host::process_start(r->entry_.pid);
+  if (!start) return fail("cannot read /proc/self/stat; mount /proc");
+  r->start_ = *start;
+  TRY(r->write_entry());
   return r;
 }
 
-OrFailure<void> Registration::write_entry(const HostFd& dir) {
-  const auto start = host::process_start(entry_.pid);
-  if (!start) return fail("cannot read /proc/self/stat; mount /proc");
+OrFailure<void> Registration::set_status(std::string status) {
+  if (entry_.status == status) return {};
+  entry_.status = std::move(status);
+  return write_entry();
+}
+
+// Readers see the old text or the new one.
+OrFailure<void> Registration::write_entry() {
   const Json json = {
       {"id", entry_.id},         {"name", entry_.name},       {"pid", entry_.pid},
       {"status", entry_.status}, {"created", entry_.created}, {"command", entry_.command},
-      {"start", *start}};
+      {"start", start_}};
   const std::string text = to_text(json, 2) + "\n";
-  auto file = host::open_beneath(dir, kState, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  auto file = host::open_beneath(*directory_, kNewState, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   Result<size_t> n = Err(EIO);
   if (file) n = host::pwrite(**file, std::as_bytes(std::span(text)), 0);
-  const Errno error = !file ? file.error() : !n ? n.error() : Errno(ENOSPC);
-  if (!n || *n != text.size()) {
-    return fail(fmt::format("cannot write {}: {}", kState, strerror(int(error))));
+  Errno error = !file ? file.error() : !n ? n.error() : Errno(ENOSPC);
+  if (n && *n == text.size()) {
+    const auto renamed = host::rename_at(*directory_, kNewState, *directory_, kState, 0);
+    if (renamed) return {};
+    error = renamed.error();
   }
-  return {};
+  return fail(fmt::format("cannot write {}: {}", kState, strerror(int(error))));
 }
 
 Registration::~Registration() {

@@ -44,14 +44,17 @@ class Registration {
   const HostFd& runtime() const { return *runtime_; }
   const Ref<HostFd>& directory() const { return directory_; }
   const std::string& path() const { return path_; }
+  // What `usk list` shows: "running", "paused".
+  OrFailure<void> set_status(std::string status);
 
  private:
   Registration() = default;
-  OrFailure<void> write_entry(const HostFd& dir);
+  OrFailure<void> write_entry();
 
   Ref<HostFd> runtime_, directory_;
   std::string path_;  // Of directory_.
   SandboxEntry entry_;
+  uint64_t start_ = 0;  // Of the process, as /proc/PID/stat has it.
   UniqueFd socket_;
 };
 

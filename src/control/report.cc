@@ -11,10 +11,11 @@ namespace {
 
 constexpr size_t kMaxCommand = 256;  // Per process; there may be many.
 
-// Linux: the letters of ps(1).
+// Linux: the letters of ps(1); P: the sandbox is paused.
 char state_letter(const ThreadGroup& g) REQUIRES(task_mutex) {
   if (g.zombie) return 'Z';
   if (g.stopped) return 'T';
+  if (g.leader->kernel.is_paused()) return 'P';
   for (const Task* t : g.tasks) {
     if (!t->dead && t->kernel.scheduler.is_busy(*t)) return 'R';
   }
@@ -120,6 +121,7 @@ Json stats_report(Kernel& kernel) {
           {"memory_bytes", memory},
           {"memory_limit_bytes", memory_limit},
           {"oom_kills", watch ? watch->kills() : 0},
+          {"paused", kernel.is_paused()},
           {"platform", platform_report(kernel.platform())},
           {"uptime_ns", kernel.time.now(CLOCK_REALTIME) - kernel.boot_realtime_ns}};
 }

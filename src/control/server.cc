@@ -47,6 +47,8 @@ struct ControlServer::Client {
   explicit Client(UniqueFd socket) : stream(std::move(socket), kMaxRequest) {}
   MessageStream stream;
   bool waits = false;            // Is told when the sandbox has ended.
+  bool has_image = false;        // It may end the sandbox, ...
+  bool holds = false;            // ... which otherwise goes on when the connection is gone.
   bool closing = false;          // Once all is written.
   bool lost = false;             // To be forgotten.
   Ref<ThreadGroup> program;      // What it started.
@@ -175,6 +177,8 @@ void ControlServer::answer(Client& c, const Json& request) {
   if (op == "debug") return run_debug(c, request);
   if (op == "trace") return run_trace(c, request);
   if (op == "checkpoint") return run_checkpoint(c, request);
+  if (op == "end" && c.has_image) return kill_main(c, SIGKILL);
+  if (op == "pause" || op == "resume") return set_paused(c, op == "pause");
   if (op == "wait") {
     c.waits = true;
     return;
@@ -211,6 +215,19 @@ void ControlServer::kill_main(Client& c, int signal) {
         error_reply({fmt::format("cannot signal the command: {}", strerror(int(sent.error())))}));
 }
 
+void ControlServer::set_paused(Client& c, bool paused) {
+  paused ? kernel_.pause() : kernel_.resume();
+  auto told = entry_->set_status(paused ? "paused" : "running");
+  if (!told) return reply(c, error_reply(told.error()));
+  reply(c, Json::object());
+}
+
+bool ControlServer::is_paused(Client& c) {
+  if (!kernel_.is_paused()) return false;
+  reply(c, error_reply({"the sandbox is paused; usk resume lets it go on"}));
+  return true;
+}
+
 void ControlServer::forward_signal(Client& c, int signal) {
   siginfo_t info{};
   info.si_signo = signal;
@@ -226,6 +243,7 @@ void ControlServer::run_exec(Client& c, const Json& request) {
                 .cwd = text_of(request, "cwd"),
                 .user = text_of(request, "user")};
   std::vector<UniqueFd> fds = c.stream.take_fds();
+  if (is_paused(c)) return;
   const auto terminal = request.find("terminal");
   if (terminal != request.end() && terminal->is_object()) q.terminal = size_of(*terminal);
   if (q.argv.empty() || fds.size() != (q.terminal ? 1 : q.streams.size())) {
@@ -264,6 +282,7 @@ Ref<ThreadGroup> ControlServer::find_process(Client& c, const Json& request) {
 void ControlServer::run_debug(Client& c, const Json& request) {
   std::vector<UniqueFd> fds = c.stream.take_fds();
   if (fds.size() != 1) return reply(c, error_reply({"debug needs a socket"}));
+  if (is_paused(c)) return;
   const Ref<ThreadGroup> g = find_process(c, request);
   if (!g) return;
   auto link = make_debug_link(watcher_, std::move(fds[0]), g, [this, p = &c] {
@@ -310,6 +329,13 @@ void ControlServer::run_trace(Client& c, const Json& request) {
   reply(c, {{"tracing", true}});
 }
 
+// What it did from now on would be lost: its image is to be put in place.
+void ControlServer::hold(Client& c) {
+  c.has_image = true;
+  c.holds = !kernel_.is_paused();
+  kernel_.pause();
+}
+
 void ControlServer::run_checkpoint(Client& c, const Json& request) {
   CheckpointRequest q;
   std::vector<std::string> names = texts_of(request, "parts");
@@ -323,8 +349,11 @@ void ControlServer::run_checkpoint(Client& c, const Json& request) {
   }
   const auto leave = request.find("leave_running");
   q.leave_running = leave != request.end() && *leave == true;
-  c.checkpoint = checkpoint_(std::move(q), [this, p = &c](OrFailure<void> done) {
-    reply(*p, done ? Json::object() : error_reply(done.error()));
+  const bool stays = q.leave_running;
+  c.checkpoint = checkpoint_(std::move(q), [this, stays, p = &c](OrFailure<void> done) {
+    if (!done) return reply(*p, error_reply(done.error()));
+    if (!stays) hold(*p);
+    reply(*p, Json::object());
   });
 }
 
@@ -366,6 +395,7 @@ void ControlServer::close_client(Client& c) {
   watcher_.unwatch(c.stream.fd());
   c.stream.close();
   if (c.link) c.link->close();
+  if (c.holds) kernel_.resume();
   if (c.terminal) c.terminal->close();
   c.terminal.reset();
   if (!c.program) return;

@@ -3,6 +3,8 @@
 // A request is {"op": NAME, ...}; its answer has "error" (and "code") or what was asked for:
 //   ps, stats             report.h
 //   kill {signal}         to the main command; 9 ends the sandbox, and is answered once it is gone
+//   pause, resume         {} once all stands still, or goes on. While it is paused, exec and debug
+//     are refused; signals but 9 wait for resume.
 //   wait                  {exit} when the sandbox has ended
 //   exec {argv, env, cwd, user} and three descriptors: {started}, later {exit}; in between,
 //     signal {signal} goes to the program. A lost connection is a hang-up (SIGHUP).
@@ -16,7 +18,8 @@
 //   trace {pid, calls} and one descriptor, a socket: {tracing}; its lines go there. `calls` are
 //     names; none: all. pid 0: all processes.
 //   checkpoint {leave_running, parts} and a descriptor for each part and the manifest: {} once the
-//     image is whole. Unless it is left running, the sandbox ends as by kill 9.
+//     image is whole. Unless it is left running, the sandbox then waits for end, which ends it as
+//     kill 9 does, or for the end of the connection, after which it goes on.
 //   Debugging and tracing end with the connection.
 // "exit" is an exit code as a shell shows it.
 #pragma once
@@ -50,8 +53,7 @@ struct ExecStarted {
 };
 struct CheckpointRequest {
   state::ImageWriter::Files files;
-  bool leave_running = false;
-  bool sync = true;  // The image is to be on the disk.
+  bool leave_running = false;  // Nothing stands still while its memory is written.
 };
 // An image that is being written; whoever drops it gives it up.
 class CheckpointJob {
@@ -87,12 +89,16 @@ class ControlServer {
   void accept_clients();
   void serve(Client& c);
   void answer(Client& c, const Json& request);
+  void set_paused(Client& c, bool paused);
   void run_exec(Client& c, const Json& request);
+  // Answers if it is paused.
+  bool is_paused(Client& c);
   // The process that a request names, 0: the command; answers if there is none.
   Ref<ThreadGroup> find_process(Client& c, const Json& request);
   void run_debug(Client& c, const Json& request);
   void run_trace(Client& c, const Json& request);
   void run_checkpoint(Client& c, const Json& request);
+  void hold(Client& c);
   void tell_why(Client& c, const Json& request);
   void kill_main(Client& c, int signal);
   void forward_signal(Client& c, int signal);

@@ -254,6 +254,10 @@ Result<void> lock_exclusive(const HostFd& fd) {
   return done(retry([&] { return guarded(SYS_flock, fd.get(), LOCK_EX); }));
 }
 
+Result<void> try_lock_exclusive(const HostFd& fd) {
+  return done(guarded(SYS_flock, fd.get(), LOCK_EX | LOCK_NB));
+}
+
 timespec now_realtime() {
   timespec t{};
   ::clock_gettime(CLOCK_REALTIME, &t);

@@ -76,6 +76,8 @@ Result<void> utimens_at(const HostFd& dir, const std::string& name, const timesp
 
 // flock(2), until the descriptor is closed; waits for others.
 Result<void> lock_exclusive(const HostFd& fd);
+// ... or fails with EWOULDBLOCK.
+Result<void> try_lock_exclusive(const HostFd& fd);
 
 // xattr(7) of an open file.
 Result<std::string> getxattr(const HostFd& fd, const std::string& name);

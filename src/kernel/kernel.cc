@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "fs/mem/quota.h"
 #include "host/cpu.h"
+#include "kernel/saved.h"
 #include "kernel/signal/send.h"
 
 namespace usk {
@@ -112,7 +113,7 @@ bool Kernel::advance_some(uint64_t begin) {
 void Kernel::run(const std::function<bool()>& done) {
   for (uint64_t now = host::ticks();;) {
     // Timers and traps are looked at under load, too.
-    const bool advanced = advance_some(now);
+    const bool advanced = !paused_ && advance_some(now);
     beat(0, -1);
     if (has_hang_ups_.load(std::memory_order_acquire)) hang_up_terminals();
     if (!dropped_.empty()) std::exchange(dropped_, {}).clear();
@@ -121,8 +122,8 @@ void Kernel::run(const std::function<bool()>& done) {
     if (memory_watch_) {
       next.ns = std::min(next.ns, memory_watch_->look(advanced || scheduler.guest_runs()).ns);
     }
-    if (background && !background()) background = nullptr;
-    if (!scheduler.idle() || background) next = {0};
+    if (background) do_background();
+    if ((!paused_ && !scheduler.idle()) || background) next = {0};
     const bool readable = platform_->poll(
         poller ? poller->fd() : -1, next,
         [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
@@ -142,6 +143,17 @@ void Kernel::wait_for_guests() {
   }
 }
 
+// What is done may drop its own owner, who begins nothing new from within it.
+void Kernel::do_background() {
+  const auto work = background;
+  if (!work()) background = nullptr;
+}
+
+void Kernel::pause() {
+  paused_ = true;
+  pause_tasks(*this);
+}
+
 // The clock is asked ten times a second at most: a round is often shorter than that takes.
 void Kernel::look_at_load(uint64_t now) {
   load_look_at_ = now + 100'000 * host::ticks_per_us();
@@ -159,6 +171,7 @@ size_t Kernel::count_active() {
 }
 
 void Kernel::kill_all() {
+  resume();
   Lock lock(task_mutex);
   for (auto& [key, t] : tasks_) {
     if (t->group.get() == init.get()) continue;

@@ -21,6 +21,12 @@ namespace usk {
 
 class Kernel;
 
+// Where a kernel's tasks come from: programs that were started, an image, or another sandbox.
+struct Origin {
+  enum class Role : uint8_t { kOriginal, kRestored, kForked } role = Role::kOriginal;
+  uint64_t generation = 0;  // How often they came from elsewhere.
+};
+
 // Who sees what tasks do: --trace, `usk trace`.
 class CallObserver {
  public:
@@ -44,6 +50,11 @@ struct SyscallHooks {
   // "Piping core dumps to a program"). An error: nothing was started.
   std::function<Result<void>(Kernel&, const std::vector<std::string>& argv, Ref<File> input)>
       start_helper;
+  // A program asks for a checkpoint of the sandbox (/proc/usk/checkpoint), under a name or none.
+  // `done` is called when nothing runs, before the image is written, so that copies have the
+  // answer, too; and once more if that fails. Null: programs may not ask.
+  std::function<Result<void>(std::string name, std::function<void(Result<void>)> done)>
+      ask_checkpoint;
 };
 
 struct KernelOptions {
@@ -66,6 +77,11 @@ class Kernel {
   void kill_all();
   // Until every thread has come in from the guest; tasks are not advanced (kernel/saved.h).
   void wait_for_guests();
+  // Like a frozen cgroup (cgroups(7)): no task does anything until resume(). Clocks and timers go
+  // on; what they, the host and other sandboxes do to tasks waits for these. kill_all() resumes.
+  void pause() EXCLUDES(task_mutex);
+  void resume() { paused_ = false; }
+  bool is_paused() const { return paused_; }
 
   // Tasks that exist, zombies too. The kernel holds them.
   void adopt(Ref<Task> t) REQUIRES(task_mutex);
@@ -100,6 +116,7 @@ class Kernel {
   Yama yama;
   std::unique_ptr<EdgeLog> edge_log;  // Null: nobody asks.
   int64_t boot_realtime_ns = 0;
+  Origin origin;
   LoadAverage load;
   // Tasks that run or could run; brings the load average up to date.
   size_t count_active() EXCLUDES(task_mutex);
@@ -127,6 +144,8 @@ class Kernel {
   std::vector<HangUp> hang_ups_ GUARDED_BY(task_mutex);
   std::atomic<bool> has_hang_ups_{false};
   void hang_up_terminals() EXCLUDES(task_mutex);
+  void do_background();
+  bool paused_ = false;
   uint64_t load_look_at_ = 0;       // In host::ticks().
   std::vector<Ref<Task>> dropped_;  // Freed between rounds, never inside a task's own step.
 };

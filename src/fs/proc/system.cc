@@ -270,6 +270,7 @@ constexpr Entry kSystem[] = {
     {.name = "sysvipc", .mode = kDir, .make = make_sysvipc_dir},
     {.name = "thread-self", .mode = kLink, .text = thread_self_text},
     {.name = "uptime", .mode = kFile, .text = uptime_text},
+    {.name = "usk", .mode = kDir, .make = make_usk_dir},
     {.name = "version", .mode = kFile, .text = version_text},
     {.name = "vmstat", .mode = kFile, .text = vmstat_text},
 };

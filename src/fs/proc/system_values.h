@@ -9,5 +9,7 @@ const std::string& cpu_info();
 int cpu_count();
 // /proc/sys
 Ref<Inode> make_sys_dir(const Subject& s, Ino ino, const Entry& e);
+// /proc/usk
+Ref<Inode> make_usk_dir(const Subject& s, Ino ino, const Entry& e);
 
 }  // namespace usk::proc

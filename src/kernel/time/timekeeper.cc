@@ -52,6 +52,11 @@ void Timekeeper::begin_at(int64_t monotonic_ns) {
   page_.set_offsets(realtime_offset_, monotonic_offset_);
 }
 
+void Timekeeper::continue_realtime_at(int64_t ns) {
+  realtime_offset_ = ns - host::realtime_now();
+  page_.set_offsets(realtime_offset_, monotonic_offset_);
+}
+
 bool Timekeeper::take_expired_locked(Heap& heap, int64_t now, std::vector<Ref<TimerClient>>& out) {
   bool any = false;
   while (!heap.empty() && heap.begin()->first <= now) {

@@ -25,6 +25,8 @@ class Timekeeper final : public TimerService {
   void set_realtime(int64_t ns) EXCLUDES(mu_);
   // CLOCK_MONOTONIC is that now.
   void begin_at(int64_t monotonic_ns);
+  // CLOCK_REALTIME is that now, as if nobody had set it.
+  void continue_realtime_at(int64_t ns);
   // Calls what has expired; returns the next deadline on the host's monotonic clock.
   Deadline expire() EXCLUDES(mu_);
 

@@ -65,6 +65,7 @@ class ImageWriter {
  public:
   // Fails at once if `dir` exists and is not an image.
   static OrFailure<ImageWriter> create(const std::string& dir);
+  static OrFailure<ImageWriter> create_in(Ref<HostFd> parent, const std::string& name);
   static ImageWriter in_memory();
   // What one process writes and another puts in place: the writer of the directory makes the files,
   // the other one fills them (finish() its last), then place().
@@ -94,5 +95,9 @@ class ImageWriter {
   Files made_;
   std::vector<std::unique_ptr<PartWriter>> parts_;
 };
+
+// The files of an image that is given up, and their directory. Directories in it are none of ours,
+// and stay.
+void remove_image(const HostFd& parent, const std::string& name);
 
 }  // namespace usk::state

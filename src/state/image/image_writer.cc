@@ -27,7 +27,8 @@ OrFailure<bool> may_replace(const HostFd& parent, const std::string& name) {
   return fail(fmt::format("{} exists and is no image", name));
 }
 
-// The files of an image that is given up. Directories in it are none of ours, and stay.
+}  // namespace
+
 void remove_image(const HostFd& parent, const std::string& name) {
   auto dir = host::open_beneath(parent, name, O_RDONLY | O_DIRECTORY);
   if (!dir) return;
@@ -37,30 +38,33 @@ void remove_image(const HostFd& parent, const std::string& name) {
   (void)host::unlink_at(parent, name, AT_REMOVEDIR);
 }
 
-}  // namespace
-
 OrFailure<ImageWriter> ImageWriter::create(const std::string& dir) {
   std::string path = dir;
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   const size_t slash = path.rfind('/');
-  ImageWriter w;
-  w.name_ = path.substr(slash == path.npos ? 0 : slash + 1);
+  const std::string name = path.substr(slash == path.npos ? 0 : slash + 1);
   const std::string above = slash == path.npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
-  if (w.name_.empty() || w.name_ == "." || w.name_ == "..") {
+  if (name.empty() || name == "." || name == "..") {
     return fail(fmt::format("{}: not a name for an image", dir));
   }
   auto parent = host::open_dir(above);
   if (!parent) return cannot(above, parent.error());
-  TRY(may_replace(**parent, w.name_));
+  return create_in(*parent, name);
+}
+
+OrFailure<ImageWriter> ImageWriter::create_in(Ref<HostFd> parent, const std::string& name) {
+  TRY(may_replace(*parent, name));
   uint64_t random;
   host::fill_random(std::as_writable_bytes(std::span(&random, 1)));
-  const std::string temporary = fmt::format("{}.tmp-{:016x}", w.name_, random);
-  if (auto made = host::mkdir_at(**parent, temporary, 0700); !made) {
-    return cannot(above + "/" + temporary, made.error());
+  const std::string temporary = fmt::format("{}.tmp-{:016x}", name, random);
+  if (auto made = host::mkdir_at(*parent, temporary, 0700); !made) {
+    return cannot(temporary, made.error());
   }
-  w.parent_ = *parent;
+  ImageWriter w;
+  w.name_ = name;
+  w.parent_ = std::move(parent);
   w.temporary_ = temporary;
-  auto opened = host::open_beneath(**parent, temporary, O_RDONLY | O_DIRECTORY);
+  auto opened = host::open_beneath(*w.parent_, temporary, O_RDONLY | O_DIRECTORY);
   if (!opened) return cannot(temporary, opened.error());
   w.dir_ = *opened;
   return w;

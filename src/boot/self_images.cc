@@ -1,0 +1,91 @@
+#include "boot/self_images.h"
+
+#include "base/log.h"
+
+namespace usk {
+
+// Expires in the kernel's loop, between steps of tasks.
+class SelfImages::Alarm final : public TimerClient {
+ public:
+  explicit Alarm(SelfImages& images) : images_(images) {}
+  void expired() override {
+    // Whoever is saved right now is saved often enough.
+    if (!images_.kernel_->background) {
+      auto begun = images_.write(*images_.timed_, "", "--autosave");
+      if (!begun) LOG_ERROR("--autosave: {}", begun.error().message);
+    }
+    images_.arm();
+  }
+
+ private:
+  SelfImages& images_;
+};
+
+OrFailure<std::unique_ptr<SelfImages>> SelfImages::make(const SandboxConfig& config) {
+  std::unique_ptr<SelfImages> images(new SelfImages);
+  if (config.autosave.dir.empty() && config.asked.dir.empty()) return nullptr;
+  if (!config.autosave.dir.empty()) images->timed_ = TRY(ImageKeeper::open(config.autosave));
+  if (!config.asked.dir.empty()) images->asked_ = TRY(ImageKeeper::open(config.asked));
+  images->period_ns_ = config.autosave_ns;
+  return images;
+}
+
+SelfImages::~SelfImages() {
+  if (!kernel_) return;
+  kernel_->hooks.ask_checkpoint = nullptr;
+  if (alarm_) kernel_->time.disarm(*alarm_);
+}
+
+std::vector<int> SelfImages::directories() const {
+  std::vector<int> fds;
+  if (timed_) fds.push_back(timed_->directory().get());
+  if (asked_) fds.push_back(asked_->directory().get());
+  return fds;
+}
+
+OrFailure<void> SelfImages::start(Kernel& kernel, Save save) {
+  if (timed_) TRY(timed_->check());
+  if (asked_) TRY(asked_->check());
+  kernel_ = &kernel;
+  save_ = std::move(save);
+  if (asked_) {
+    kernel.hooks.ask_checkpoint = [this](std::string name, std::function<void(Result<void>)> done) {
+      wishes_.push_back({std::move(name), std::move(done)});
+      return Result<void>();
+    };
+  }
+  if (timed_) {
+    alarm_ = make_ref<Alarm>(*this);
+    arm();
+  }
+  return {};
+}
+
+void SelfImages::arm() {
+  kernel_->time.arm(alarm_, CLOCK_MONOTONIC, kernel_->time.monotonic() + period_ns_);
+}
+
+void SelfImages::serve() {
+  if (wishes_.empty() || kernel_->is_paused() || kernel_->background) return;
+  constexpr const char* kWhat = "a checkpoint that a program asked for";
+  Wish wish = std::move(wishes_.front());
+  wishes_.erase(wishes_.begin());
+  wish.done({});  // Before it is saved: its call returns in the copy as well.
+  auto begun = write(*asked_, wish.name, kWhat);
+  if (begun) return;
+  LOG_ERROR("{}: {}", kWhat, begun.error().message);
+  wish.done(Err(EIO));
+}
+
+OrFailure<void> SelfImages::write(const ImageKeeper& where, const std::string& name,
+                                  const char* what) {
+  auto job = TRY(save_(TRY(where.begin(name))));
+  auto finished = [&where, what](OrFailure<void> whole) {
+    if (whole) whole = where.placed();
+    if (!whole) LOG_ERROR("{}: {}", what, whole.error().message);
+  };
+  writing_ = std::make_unique<BackgroundImage>(*kernel_, std::move(job), /*sync=*/true, finished);
+  return {};
+}
+
+}  // namespace usk

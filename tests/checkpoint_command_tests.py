@@ -1,0 +1,289 @@
+"""What goes with checkpoints: pause and resume, fresh randomness, clocks, images that a sandbox keeps of
+itself, and what a program inside can ask for."""
+import json
+import os
+import pathlib
+import signal
+import tempfile
+import time
+
+import hosts
+from hosts import LIMIT_SECONDS
+
+CASES = {}
+COUNTER = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def jobs(build, options):
+    return hosts.case_jobs("checkpoint", CASES, build, options)
+
+
+def counter(host, *flags, command="run"):
+    """Counts lines. The first was read."""
+    what = ("--", "sh", "-c", COUNTER) if command == "run" else ()
+    process = host.start(command, "--name", "box", *flags, *what)
+    assert process.stdout.readline() == "1\n"
+    return process
+
+
+def stands_still(process):
+    """Whether no more lines come; what had been written before is read."""
+    os.set_blocking(process.stdout.fileno(), False)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    quiet = 0
+    while quiet < 4 and time.monotonic() < deadline:
+        try:
+            got = os.read(process.stdout.fileno(), 65536)
+        except BlockingIOError:
+            got = b""
+        quiet = 0 if got else quiet + 1
+        time.sleep(0.1)
+    os.set_blocking(process.stdout.fileno(), True)
+    return quiet == 4
+
+
+def goes_on(process):
+    """Whether lines come that were not there before."""
+    os.set_blocking(process.stdout.fileno(), False)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    seen = 0
+    while seen < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        try:
+            seen += bool(os.read(process.stdout.fileno(), 1 << 20))
+        except BlockingIOError:
+            seen = 0
+    os.set_blocking(process.stdout.fileno(), True)
+    return seen == 3
+
+
+def status(host):
+    return [s["status"] for s in host.list() if s["name"] == "box"]
+
+
+@case
+def paused_sandboxes_stand_still(host):
+    process = counter(host)
+    assert status(host) == ["running"]
+    host.usk("pause", "box")
+    assert status(host) == ["paused"] and stands_still(process)
+    lines = host.usk("ps", "box")[0].splitlines()[1:]
+    assert lines and all(line.split()[3] == "P" for line in lines), lines
+    assert json.loads(host.usk("stats", "--json", "box")[0])["paused"] is True
+    host.usk("pause", "box")
+    host.refused("exec", "box", "true", saying="paused")
+    host.usk("resume", "box")
+    assert status(host) == ["running"]
+    assert process.stdout.readline().strip().isdigit()
+    host.usk("exec", "box", "true")
+
+
+@case
+def signals_wait_for_resume_but_kill(host):
+    process = host.start("run", "--name", "box", "--", "sh", "-c", "trap 'echo caught' TERM; echo up; while :; do sleep 0.05; done")
+    assert process.stdout.readline() == "up\n"
+    host.usk("pause", "box")
+    host.usk("kill", "box", "TERM")
+    assert stands_still(process)
+    host.usk("resume", "box")
+    assert process.stdout.readline() == "caught\n"
+    host.usk("pause", "box")
+    host.usk("kill", "box")
+    assert process.wait(LIMIT_SECONDS) == 137
+
+
+@case
+def clocks_go_on_while_paused(host):
+    process = host.start("run", "--name", "box", "--", "python3", "-uc", """
+import signal, time
+signal.signal(signal.SIGALRM, lambda *a: print("alarm"))
+signal.alarm(3)
+print("up")
+begin = time.monotonic()
+time.sleep(2)
+print(time.monotonic() - begin)
+signal.pause()
+""")
+    assert process.stdout.readline() == "up\n"
+    time.sleep(0.5)  # It is to have begun to sleep.
+    host.usk("pause", "box")
+    time.sleep(3.5)
+    host.usk("resume", "box")
+    lines = [process.stdout.readline().strip(), process.stdout.readline().strip()]
+    assert "alarm" in lines, lines
+    slept = float([line for line in lines if line != "alarm"][0])
+    assert slept >= 3.4, slept
+
+
+@case
+def a_paused_sandbox_can_be_saved(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        image = f"{scratch}/image"
+        process = counter(host)
+        host.usk("pause", "box")
+        host.usk("checkpoint", "box", "-o", image, "--leave-running")
+        assert status(host) == ["paused"] and stands_still(process)
+        host.usk("kill", "box")
+        copy = host.start("restore", image, "--name", "box")
+        assert copy.stdout.readline().strip().isdigit()
+        host.usk("kill", "box")
+        copy.wait(LIMIT_SECONDS)
+        copy = host.start("restore", "--paused", image, "--name", "box")
+        host.until(lambda: status(host) == ["paused"])
+        assert stands_still(copy)
+        host.usk("resume", "box")
+        assert copy.stdout.readline().strip().isdigit()
+
+
+RANDOM = """
+import ctypes, os, subprocess, sys, time
+OWN = "import ctypes; c = ctypes.CDLL(None); c.getauxval.restype = ctypes.c_ulong; print(ctypes.string_at(c.getauxval(25), 16).hex())"
+print("up")
+time.sleep(2)
+print(os.urandom(8).hex())
+print(open("/dev/urandom", "rb").read(8).hex())
+print(open("/dev/random", "rb").read(8).hex())
+print(open("/proc/sys/kernel/random/boot_id").read().strip())
+print(open("/proc/sys/kernel/random/uuid").read().strip())
+print(subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True).stdout.strip())
+print("generation", open("/proc/usk/checkpoint").read().split()[-1])
+time.sleep(100)
+"""
+
+
+@case
+def copies_draw_other_random_numbers(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        original = host.start("run", "--name", "box", "--", "python3", "-uc", RANDOM)
+        assert original.stdout.readline() == "up\n"
+        host.usk("checkpoint", "box", "-o", f"{scratch}/1", "--leave-running")
+        copies = [host.start("restore", "--name", f"copy{i}", f"{scratch}/1") for i in range(2)]
+        seen = [[p.stdout.readline().strip() for _ in range(7)] for p in (original, *copies)]
+        assert [lines[6] for lines in seen] == ["generation 0", "generation 1", "generation 1"], seen
+        for values in zip(*(lines[:6] for lines in seen)):
+            assert all(values) and len(set(values)) == 3, values
+        host.usk("checkpoint", "copy0", "-o", f"{scratch}/2")
+        assert json.loads(host.usk("checkpoint", "inspect", "--json", f"{scratch}/2")[0])["generation"] == 1
+
+
+@case
+def restored_clocks(host):
+    script = """
+import time
+while True: print(time.time(), time.monotonic(), time.clock_gettime(5)); time.sleep(0.05)
+"""
+    with tempfile.TemporaryDirectory() as scratch:
+        process = host.start("run", "--name", "box", "--", "python3", "-uc", script)
+        first = process.stdout.readline()
+        host.usk("checkpoint", "box", "-o", f"{scratch}/image")
+        last = [float(x) for x in (first + process.stdout.read()).splitlines()[-1].split()]
+        time.sleep(3)
+        for clock, away in (("now", 3), ("frozen", 0)):
+            copy = host.start("restore", "--name", clock, "--clock", clock, f"{scratch}/image")
+            lines = [[float(x) for x in copy.stdout.readline().split()] for _ in range(2)]
+            for wall, monotonic, coarse in lines:
+                assert 0 < monotonic - last[1] < 2, (clock, monotonic, last)
+                assert away <= wall - last[0] < away + 2.5, (clock, wall, last)
+                assert abs(coarse - wall) < 0.5, (clock, coarse, wall)
+
+
+@case
+def images_from_time_to_time(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        keep = pathlib.Path(scratch) / "keep"
+        process = counter(host, f"--autosave=0.3s:{keep}", "--autosave-keep", "2")
+        host.until(lambda: (keep / "latest").is_symlink() and
+                   int(os.readlink(keep / "latest")) >= 4)
+        process.send_signal(signal.SIGKILL)  # As hosts fail.
+        process.wait(LIMIT_SECONDS)
+        lines = process.stdout.read().splitlines()
+        images = sorted(p.name for p in keep.iterdir() if p.name.isdigit())
+        assert 2 <= len(images) <= 3 and os.readlink(keep / "latest") in images, images
+        host.usk("checkpoint", "verify", str(keep / "latest"))
+        copy = host.start("restore", str(keep / "latest"), f"--autosave=0.3s:{keep}")
+        first = int(copy.stdout.readline())
+        assert 1 < first <= int(lines[-1]) + 1, (first, lines[-1])
+        assert int(copy.stdout.readline()) == first + 1
+        newest = images[-1]
+        host.until(lambda: os.readlink(keep / "latest") > newest)
+        copy.kill()
+        copy.wait(LIMIT_SECONDS)
+
+
+@case
+def one_sandbox_per_directory(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        counter(host, f"--autosave=100s:{scratch}")
+        host.refused("run", f"--autosave=1s:{scratch}", "--", "true", saying="another sandbox")
+        host.refused("run", "--autosave=1s:/nowhere/at/all", "--", "true", saying="/nowhere/at/all")
+        for bad in ("1s", "x:/tmp", "1s:", "-1s:/tmp"):
+            host.usk("run", f"--autosave={bad}", "--", "true", code=125)
+
+
+ASKING = """
+import os, sys, time
+name = sys.argv[1]
+print(open("/proc/usk/checkpoint").read().split())
+fd = os.open("/proc/usk/checkpoint", os.O_RDWR)
+try:
+    done = os.write(fd, name.encode())
+    print("wrote", done, open("/proc/usk/checkpoint").read().split())
+except OSError as error:
+    print(error.strerror)
+time.sleep(float(sys.argv[2]))
+print("end")
+"""
+
+
+@case
+def programs_ask_for_images(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        keep = pathlib.Path(scratch) / "keep"
+        ask = ["python3", "-uc", ASKING]
+        output, _ = host.usk("run", f"--checkpoints={keep}", "--", *ask, "half-way", "0")
+        assert output.splitlines() == ["['role:', 'original', 'generation:', '0']",
+                                       "wrote 8 ['role:', 'original', 'generation:', '0']", "end"], output
+        assert sorted(p.name for p in keep.iterdir()) == ["000001-half-way", "latest"]
+        for generation in (1, 1):
+            output, _ = host.usk("restore", str(keep / "latest"))
+            assert output.splitlines() == [
+                f"wrote 8 ['role:', 'restored', 'generation:', '{generation}']", "end"], output
+        output, _ = host.usk("run", f"--checkpoints={keep}", "--", *ask, "checkpoint", "0")
+        assert "wrote 10" in output and (keep / "000002").is_dir(), output
+        for bad in ("", "..", "a/b", "x" * 40):
+            output, _ = host.usk("run", f"--checkpoints={keep}", "--", *ask, bad, "0")
+            assert "Invalid argument" in output or (not bad and "wrote 0" in output), output
+        output, _ = host.usk("run", "--", *ask, "checkpoint", "0")
+        assert "Operation not supported" in output, output
+
+
+def left_in(scratch):
+    return sorted(p.name for p in pathlib.Path(scratch).iterdir())
+
+
+@case
+def interrupted_checkpoints_change_nothing(host):
+    # Enough memory that writing it takes a while.
+    script = "import os, time\nkeep = os.urandom(64 << 20)\nwhile True: print(len(keep)); time.sleep(0.02)"
+    process = host.start("run", "--name", "box", "--", "python3", "-uc", script)
+    assert process.stdout.readline() == f"{64 << 20}\n"
+    for how, wait in ((signal.SIGINT, 0.005), (signal.SIGINT, 0.05), (signal.SIGTERM, 0.02),
+                      (signal.SIGKILL, 0.01), (signal.SIGKILL, 0.06)):
+        with tempfile.TemporaryDirectory() as scratch:
+            command = host.start("checkpoint", "box", "-o", f"{scratch}/image")
+            host.until(lambda: left_in(scratch) or command.poll() is not None)
+            time.sleep(wait)
+            command.send_signal(how)
+            code = command.wait(LIMIT_SECONDS)
+            assert code == (-how if how == signal.SIGKILL else 128 + how), (how, code)
+            assert "image" not in left_in(scratch), left_in(scratch)
+            assert how == signal.SIGKILL or left_in(scratch) == [], left_in(scratch)
+            assert goes_on(process) and status(host) == ["running"], how
+    with tempfile.TemporaryDirectory() as scratch:
+        host.usk("checkpoint", "box", "-o", f"{scratch}/image")
+        assert process.wait(LIMIT_SECONDS) == 137 and left_in(scratch) == ["image"]
