@@ -25,6 +25,7 @@ import confinement_tests  # noqa: E402
 import control_tests  # noqa: E402
 import edge_tests  # noqa: E402
 import error_tests  # noqa: E402
+import fork_tests  # noqa: E402
 import gdb_tests  # noqa: E402
 import guest_tests  # noqa: E402
 import history_tests  # noqa: E402
@@ -79,6 +80,7 @@ def all_jobs(options, build):
     yield from (("confinement", *job) for job in confinement_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_command_tests.jobs(build, options))
+    yield from (("checkpoint", *job) for job in fork_tests.jobs(build, options))
     yield from (("policy", *job) for job in policy_tests.jobs(build, options))
     yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))
     yield from tools_tests.jobs(build, options)

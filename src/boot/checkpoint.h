@@ -31,10 +31,11 @@ OrFailure<SandboxConfig> read_config(const state::Image& image);
 
 // How a sandbox is to run on.
 struct RestoreRequest {
-  std::string dir;             // The image.
-  bool allow_changed = false;  // Files of the host may have other contents than they had.
-  bool frozen_clock = false;   // CLOCK_REALTIME goes on from where it was; else it is the present.
-  bool paused = false;         // It stands still until usk resume.
+  std::string dir;                     // The image ...
+  std::optional<state::Image> forked;  // ... or this one, of a sandbox that runs on.
+  bool allow_changed = false;          // Files of the host may have other contents than they had.
+  bool frozen_clock = false;  // CLOCK_REALTIME goes on from where it was; else it is the present.
+  bool paused = false;        // It stands still until usk resume.
 };
 
 // What takes the place of the descriptors that the saved sandbox had been given.

@@ -80,7 +80,8 @@ Sandbox::~Sandbox() {
 
 OrFailure<std::unique_ptr<Sandbox>> Sandbox::restore(const SandboxConfig& config,
                                                      const RestoreRequest& request) {
-  const state::Image image = TRY(state::Image::open(request.dir));
+  const state::Image image =
+      request.forked ? *request.forked : TRY(state::Image::open(request.dir));
   SandboxConfig c = TRY(read_config(image));
   c.name = config.name;
   c.platform = config.platform;
@@ -137,7 +138,8 @@ OrFailure<void> Sandbox::plan_autosave() {
 OrFailure<void> Sandbox::assemble_from(const state::Image& image, const RestoreRequest& request) {
   TRY(make_kernel());
   TRY(confine_kernel_process(config_));
-  kernel_->origin = {Origin::Role::kRestored, image.manifest().generation + 1};
+  const auto role = request.forked ? Origin::Role::kForked : Origin::Role::kRestored;
+  kernel_->origin = {role, image.manifest().generation + 1};
   const RestoreServices services{poller_, request.allow_changed};
   SandboxState state = TRY(read_image(*kernel_, image, services));
   for (int fd : {0, 1}) host::replace_with_null(fd);

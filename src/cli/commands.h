@@ -28,6 +28,7 @@ void add_sandbox_commands(CLI::App& app, Action& chosen);  // ps, kill, wait, pa
 
 void add_checkpoint_command(CLI::App& app, Action& chosen);
 void add_restore_command(CLI::App& app, Action& chosen);
+void add_fork_command(CLI::App& app, Action& chosen);
 
 // --autosave, --checkpoints
 void add_image_flags(CLI::App* cmd, SandboxConfig& c);

@@ -37,6 +37,7 @@ int main_function(int argc, char** argv) {
   add_debug_command(app, chosen);
   add_checkpoint_command(app, chosen);
   add_restore_command(app, chosen);
+  add_fork_command(app, chosen);
   std::vector<std::string> args(argv + 1, argv + argc);
   if (!args.empty() && (args[0] == "run" || args[0] == "learn" || args[0] == "exec")) {
     command = cut_command(*app.get_subcommand(args[0]), args);

@@ -287,6 +287,21 @@ OrFailure<int> run_self(const std::vector<std::string>& arguments, const std::ve
     execv("/proc/self/exe", argv.data());
     _exit(125);
   }
+  return wait_for_copy(pid);
+}
+
+OrFailure<pid_t> start_copy_of_self(const std::function<int()>& body) {
+  fflush(nullptr);
+  const pid_t pid = fork();
+  if (pid < 0) return fail(fmt::format("fork: {}", strerror(errno)));
+  if (pid > 0) return pid;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const int code = body();
+  fflush(nullptr);
+  _exit(code);
+}
+
+OrFailure<int> wait_for_copy(pid_t pid) {
   int status = 0;
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR) return fail(fmt::format("waitpid: {}", strerror(errno)));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/fs.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -45,15 +46,30 @@ OrFailure<Image> Image::open(const std::string& dir) {
   auto file = host::open_beneath(**place, "manifest", O_RDONLY | O_NONBLOCK);
   if (failed_with(file, ENOENT)) return fail(dir + ": not an image (it has no manifest)");
   if (!file) return cannot(dir + "/manifest", file.error());
-  const uint64_t size = TRY(size_of(**file, "image manifest"));
+  return read(**file, [&](const std::string& name) {
+    return host::open_beneath(**place, name, O_RDONLY | O_NONBLOCK);
+  });
+}
+
+OrFailure<Image> Image::of(const Files& files) {
+  if (files.empty()) return fail("an image without a manifest");
+  return read(*files.back().second, [&](const std::string& name) -> Result<Ref<HostFd>> {
+    const auto it = std::ranges::find(files, name, &Files::value_type::first);
+    if (it == files.end()) return Err(ENOENT);
+    return it->second->readonly();
+  });
+}
+
+OrFailure<Image> Image::read(const HostFd& manifest, const FindFile& find) {
+  const uint64_t size = TRY(size_of(manifest, "image manifest"));
   if (size > kMaxManifest) return fail("image manifest: too long");
   std::string text(size, '\0');
-  TRY(read_all(**file, std::as_writable_bytes(std::span(text)), 0, "image manifest"));
+  TRY(read_all(manifest, std::as_writable_bytes(std::span(text)), 0, "image manifest"));
 
   Image image;
   image.manifest_ = TRY(Manifest::parse(text));
   for (const Part& part : image.manifest_.parts) {
-    auto opened = host::open_beneath(**place, part.name, O_RDONLY | O_NONBLOCK);
+    auto opened = find(part.name);
     if (!opened) return cannot(part_text(part.name), opened.error());
     const uint64_t found = TRY(size_of(**opened, part_text(part.name)));
     if (found != part.size) {

@@ -1,5 +1,6 @@
 // An image on the host: a directory with a manifest and parts, or the same in memory.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,6 +22,9 @@ class Image {
  public:
   // The manifest is whole and every part is there in its size.
   static OrFailure<Image> open(const std::string& dir);
+  // The same of files, the manifest's last, that nobody writes to any more.
+  using Files = std::vector<std::pair<std::string, Ref<HostFd>>>;
+  static OrFailure<Image> of(const Files& files);
 
   const Manifest& manifest() const { return manifest_; }
   // The whole of a small part, with its checksum compared.
@@ -34,6 +38,9 @@ class Image {
  private:
   friend class ImageWriter;
   Image() = default;
+  // `find` gives the file of a part.
+  using FindFile = std::function<Result<Ref<HostFd>>(const std::string& name)>;
+  static OrFailure<Image> read(const HostFd& manifest, const FindFile& find);
   Manifest manifest_;
   std::map<std::string, Ref<HostFd>, std::less<>> files_;
 };

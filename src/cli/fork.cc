@@ -1,0 +1,97 @@
+// usk fork: copies of a running sandbox, which runs on.
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "boot/sandbox.h"
+#include "cli/commands.h"
+#include "control/client.h"
+#include "host/file.h"
+#include "host/process.h"
+#include "host/stream.h"
+
+namespace usk {
+namespace {
+
+struct Asked {
+  std::string sandbox;
+  int copies = 1;
+  SandboxConfig config;
+  RestoreRequest request;
+};
+
+// In memory: what all copies see of it, they share.
+OrFailure<state::Image> image_of(const std::string& sandbox) {
+  ControlClient client = TRY(ControlClient::open(sandbox));
+  auto image = state::ImageWriter::in_memory();
+  const auto files = TRY(image.make_files(kImageParts));
+  std::vector<int> fds;
+  for (const auto& [name, file] : files) fds.push_back(file->get());
+  TRY(client.send({{"op", "checkpoint"}, {"parts", kImageParts}, {"leave_running", true}}, fds));
+  TRY(client.receive());
+  return state::Image::of(files);
+}
+
+int run_copy(const Asked& asked, const std::string& name) {
+  SandboxConfig config = asked.config;
+  config.name = name;
+  config.confined = kConfines;
+  auto sandbox = Sandbox::restore(config, asked.request);
+  if (!sandbox) return report(sandbox.error());
+  const int status = (*sandbox)->run();
+  fflush(nullptr);
+  return exit_code(status);
+}
+
+// Like commands that a shell has in the background: nothing to read, and one place to write to.
+int run_copies(const Asked& asked) {
+  const std::string& name = asked.config.name;
+  std::vector<pid_t> pids;
+  for (int i = 1; i <= asked.copies; i++) {
+    auto pid = host::start_copy_of_self([&] {
+      host::replace_with_null(0);
+      return run_copy(asked, name.empty() ? "" : fmt::format("{}-{}", name, i));
+    });
+    if (!pid) return report(pid.error());
+    pids.push_back(*pid);
+  }
+  int code = 0;
+  for (const pid_t pid : pids) {
+    const auto status = host::wait_for_copy(pid);
+    if (!status) return report(status.error());
+    if (code == 0) code = exit_code(*status);
+  }
+  return code;
+}
+
+int fork_sandbox(Asked& asked) {
+  if (asked.config.verbose) {
+    set_log_level(asked.config.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
+  }
+  auto image = image_of(asked.sandbox);
+  if (!image) return report(image.error());
+  asked.request.forked = std::move(*image);
+  return asked.copies == 1 ? run_copy(asked, asked.config.name) : run_copies(asked);
+}
+
+}  // namespace
+
+void add_fork_command(CLI::App& app, Action& chosen) {
+  constexpr int kMostCopies = 1000;
+  auto asked = std::make_shared<Asked>();
+  auto* cmd = app.add_subcommand("fork", "Run a copy of a running sandbox, which runs on");
+  cmd->add_option("sandbox", asked->sandbox, "Name, id or the beginning of an id")->required();
+  cmd->add_option("-n,--copies", asked->copies,
+                  "So many, in the background; ends when all have ended, with the first code that "
+                  "is not 0")
+      ->check(CLI::Range(1, kMostCopies));
+  cmd->add_option("--name", asked->config.name, "Name of the copy; of several, NAME-1 and so on");
+  cmd->add_option("--platform", asked->config.platform, "auto, trap or ptrace");
+  cmd->add_flag("--allow-changed", asked->request.allow_changed,
+                "Files of the host may have changed since they were opened");
+  cmd->add_option("--unsafe-without", asked->config.unsafe_without, "As of usk run")
+      ->delimiter(',');
+  cmd->add_flag("-v,--verbose", asked->config.verbose, "Say what Usk does; twice for more");
+  cmd->final_callback([asked, &chosen] { chosen = [asked] { return fork_sandbox(*asked); }; });
+}
+
+}  // namespace usk

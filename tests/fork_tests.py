@@ -1,0 +1,102 @@
+"""usk fork: copies of running sandboxes."""
+import pathlib
+
+import hosts
+
+CASES = {}
+
+# Fills 64 MB, then counts aloud.
+COUNTER = """
+import os, time
+keep = bytearray(os.urandom(1 << 20) * 64)
+i = 0
+while True:
+    i += 1
+    keep[i * 4096 % len(keep)] = i % 256
+    print(i, flush=True)
+    time.sleep(0.02)
+"""
+ROLE = "while :; do read role < /proc/usk/checkpoint; echo $role; sleep 0.05; done"
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def jobs(build, options):
+    return hosts.case_jobs("fork", CASES, build, options)
+
+
+def counts(process, n):
+    return [int(process.stdout.readline().split()[0]) for _ in range(n)]
+
+
+def started(host):
+    process = host.start("run", "--name", "box", "--", "python3", "-c", COUNTER)
+    counts(process, 5)
+    return process
+
+
+@case
+def both_go_on(host):
+    original = started(host)
+    for platform in ("trap", "ptrace"):
+        copy = host.start("fork", "box", "--name", f"copy-{platform}", "--platform", platform)
+        first, *rest = counts(copy, 5)
+        assert rest == [first + 1, first + 2, first + 3, first + 4], (first, rest)
+        seen = counts(original, 20)
+        assert seen == list(range(seen[0], seen[0] + 20)) and first <= seen[-1] + 20, (first, seen)
+    assert sorted(s["name"] for s in host.list()) == ["box", "copy-ptrace", "copy-trap"]
+
+
+@case
+def a_copy_can_be_copied_and_knows_what_it_is(host):
+    original = host.start("run", "--name", "box", "--", "sh", "-c", ROLE)
+    assert original.stdout.readline() == "role: original\n"
+    copy = host.start("fork", "box", "--name", "copy")
+    assert [copy.stdout.readline() for _ in range(3)][-1] == "role: forked\n"
+    again = host.start("fork", "copy", "--name", "again")
+    assert [again.stdout.readline() for _ in range(3)][-1] == "role: forked\n"
+    host.usk("kill", "copy")  # The others do not depend on it.
+    assert again.stdout.readline() == "role: forked\n"
+    assert original.stdout.readline() == "role: original\n"
+
+
+def memory_of(pids):
+    """Kilobytes that these processes, and all that they have started, hold of the host's memory."""
+    parents = {}
+    for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(status.parent.name)] = int(status.read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            pass
+    mine = set(pids)
+    while more := {p for p, parent in parents.items() if parent in mine and p not in mine}:
+        mine |= more
+    total = 0
+    for pid in mine:
+        rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        total += sum(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+    return total
+
+
+@case
+def many_copies_share_their_memory(host):
+    original = started(host)
+    copies = host.start("fork", "box", "-n", "10", "--name", "copy")
+    names = {f"copy-{i}" for i in range(1, 11)}
+    host.until(lambda: names <= {s["name"] for s in host.list()})
+    counts(copies, 100)
+    one = memory_of([original.pid])
+    all_copies = memory_of([copies.pid])
+    for name in names:
+        host.usk("kill", name)
+    assert copies.wait(hosts.LIMIT_SECONDS) == 137
+    assert all_copies < one * 1.6, (one, all_copies)
+
+
+@case
+def failures_are_told(host):
+    host.refused("fork", "nobody")
+    host.refused("fork", "box", "-n", "0")
