@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 
+import autosave
 from outcome import OUT_OF_TIME, Outcome, run_limited
 from paths import HERE
 
@@ -132,7 +133,7 @@ def slug(text):
 
 
 def inside(build, platform):
-    return [build / "usk", "run", f"--platform={platform}", "--"]
+    return [build / "usk", "run", f"--platform={platform}", *autosave.flags(), "--"]
 
 
 @functools.cache

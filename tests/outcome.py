@@ -5,6 +5,8 @@ import signal
 import subprocess
 import time
 
+import autosave
+
 
 @dataclasses.dataclass
 class Outcome:
@@ -41,7 +43,7 @@ def run_limited(command, limit, **more):
     more.setdefault("stderr", subprocess.PIPE)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, **more)
     try:
-        output, errors = process.communicate(timeout=limit)
+        output, errors = process.communicate(timeout=autosave.limit(limit))
         code = process.returncode if process.returncode >= 0 else 128 - process.returncode
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGTERM)

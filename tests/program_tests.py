@@ -10,6 +10,7 @@ import shutil
 import subprocess
 
 import abuse_tests
+import autosave
 import interactive_tests
 import python_tests
 import tmux_tests
@@ -24,7 +25,7 @@ INTERPRETERS = {".sh": ["bash"], ".py": ["python3"]}
 
 def inside(build, *flags):
     """The command line up to the program that runs a program in the sandbox."""
-    return [build / "usk", "run", *flags, "--"]
+    return [build / "usk", "run", *autosave.flags(), *flags, "--"]
 
 
 def jobs(build, options):

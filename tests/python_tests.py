@@ -12,6 +12,7 @@ import re
 import shutil
 import threading
 
+import autosave
 from outcome import Outcome, run_limited
 from paths import HERE
 
@@ -42,7 +43,7 @@ def run(module, build, options):
     if any(pattern == module + ".*" for pattern, _ in expectations()):
         return Outcome(skipped=1)
     outside = native_results(module, build)
-    done, inside = results_of([build / "usk", "run", "--"], module, build)
+    done, inside = results_of([build / "usk", "run", *autosave.flags(), "--"], module, build)
     return compare(module, outside, inside, done)
 
 

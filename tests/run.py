@@ -19,6 +19,7 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
+import autosave  # noqa: E402
 import checkpoint_command_tests  # noqa: E402
 import checkpoint_tests  # noqa: E402
 import confinement_tests  # noqa: E402
@@ -57,6 +58,9 @@ def parse(argv):
     parser.add_argument("-f", "--filter", default="*", metavar="GLOB", help="only cases like this")
     parser.add_argument("--platform", action="append", choices=guest_tests.PLATFORMS,
                         help="where guest tests run (default: everywhere)")
+    parser.add_argument("--autosave", metavar="PLAN",
+                        help="every-block, every-syscall, random:SEED: save, end and restore the sandboxes of "
+                             "guest, programs, python, tools and kselftest so often (tests/autosave.py)")
     parser.add_argument("--build", default="build/release", metavar="DIR")
     parser.add_argument("-j", "--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("-v", "--verbose", action="store_true", help="show every case")
@@ -123,6 +127,7 @@ def run(jobs, count):
 def main(argv):
     options = parse(argv)
     os.chdir(HERE.parent)
+    autosave.PLAN = options.autosave
     for name, value in SANITIZERS.items():
         os.environ.setdefault(name, value)
     build = pathlib.Path(options.build).resolve()

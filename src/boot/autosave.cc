@@ -3,13 +3,15 @@
 #include <fmt/format.h>
 
 namespace usk {
+namespace {
+constexpr std::string_view kRandom = "random:";
+}  // namespace
 
 OrFailure<AutosavePlan> AutosavePlan::parse(const std::string& text) {
   AutosavePlan plan;
   if (text == "every-block") return plan;
   plan.when_ = When::kSyscall;
   if (text == "every-syscall") return plan;
-  constexpr std::string_view kRandom = "random:";
   if (!text.starts_with(kRandom)) {
     return fail(
         fmt::format("--test-autosave={}: give every-block, every-syscall or random:SEED", text));
@@ -17,6 +19,12 @@ OrFailure<AutosavePlan> AutosavePlan::parse(const std::string& text) {
   plan.when_ = When::kRandom;
   plan.random_.seed(uint32_t(std::strtoul(text.c_str() + kRandom.size(), nullptr, 10)));
   return plan;
+}
+
+std::string AutosavePlan::of_process(const std::string& text, int i) {
+  if (!text.starts_with(kRandom)) return text;
+  const unsigned long seed = std::strtoul(text.c_str() + kRandom.size(), nullptr, 10);
+  return fmt::format("{}{}", kRandom, seed + unsigned(i));
 }
 
 void AutosavePlan::call_begins() {

@@ -14,6 +14,8 @@ namespace usk {
 class AutosavePlan {
  public:
   static OrFailure<AutosavePlan> parse(const std::string& text);
+  // The plan for the sandbox's process number `i`: chance differs from one to the next.
+  static std::string of_process(const std::string& text, int i);
   // By the kernel, of each call. The sandbox is to be saved before tasks go on.
   void call_begins();
   void call_blocks();

@@ -1,6 +1,7 @@
 // A whole sandbox as an image: usk checkpoint, usk restore.
 #pragma once
 #include "boot/config.h"
+#include "fs/tty/tty.h"
 #include "fs/vfs/walk.h"
 #include "kernel/kernel.h"
 #include "state/image/image.h"
@@ -13,7 +14,8 @@ struct SandboxState {
   Path root;              // Where commands from outside start, as whom and with which mounts.
   Ref<const Creds> creds;
   Ref<MountNamespace> mounts;
-  USK_FIELDS(main, root, creds, mounts)
+  Ref<Tty> console;  // Null: the sandbox was started without a terminal.
+  USK_FIELDS(main, root, creds, mounts, console)
 };
 
 inline constexpr const char* kStatePart = "state";

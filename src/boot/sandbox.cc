@@ -31,8 +31,6 @@
 namespace usk {
 namespace {
 
-const Dev kConsoleDev = makedev(5, 1);
-
 Ref<File> new_pid_file(Ref<Pid> pid, bool nonblocking, Ref<const Creds> creds) {
   return make_ref<PidFile>(std::move(pid), nonblocking, std::move(creds));
 }
@@ -142,6 +140,7 @@ OrFailure<void> Sandbox::assemble_from(const state::Image& image, const RestoreR
   kernel_->origin = {role, image.manifest().generation + 1};
   const RestoreServices services{poller_, request.allow_changed};
   SandboxState state = TRY(read_image(*kernel_, image, services));
+  take_console(std::move(state.console));
   for (int fd : {0, 1}) host::replace_with_null(fd);
   root_.root = root_.cwd = state.root;
   root_.creds = state.creds;
@@ -171,6 +170,13 @@ OrFailure<void> Sandbox::start_images() {
   return images_->start(*kernel_, [this](state::ImageWriter image) {
     return begin_image(std::move(image), /*runs_on=*/true);
   });
+}
+
+// The guest's console goes on at the terminal that this command was started at, or is hung up.
+void Sandbox::take_console(Ref<Tty> console) {
+  if (!console) return;
+  register_tty_devices(console);
+  terminal_ ? terminal_->serve(std::move(console)) : console->hang_up(true);
 }
 
 OrFailure<void> Sandbox::assemble() {
@@ -357,7 +363,8 @@ OrFailure<void> Sandbox::start_control() {
 OrFailure<std::unique_ptr<ImageJob>> Sandbox::begin_image(state::ImageWriter image, bool runs_on) {
   // What is restored must not be without it.
   if (enforcer_) return fail("a sandbox with a policy cannot be saved");
-  const SandboxState state{main_, root_.root, root_.creds, root_.mounts};
+  const SandboxState state{main_, root_.root, root_.creds, root_.mounts,
+                           terminal_ ? terminal_->tty() : Ref<Tty>()};
   return ImageJob::begin(*kernel_, state, config_, kernel_->origin.generation, std::move(image),
                          runs_on);
 }
@@ -427,6 +434,7 @@ int Sandbox::run() {
   }
   kernel_->run(ended);
   images_.reset();
+  if (exit_code_ && terminal_) terminal_->leave();
   if (timeout_) kernel_->time.disarm(*timeout_);
   int status = main_->exit_status;
   if (exit_code_) status = W_EXITCODE(exit_code_, 0);
@@ -440,12 +448,19 @@ int Sandbox::run() {
 }
 
 void Sandbox::end_all() {
+  struct Alarm final : TimerClient {
+    bool over = false;
+    void expired() override { over = true; }
+  };
   kernel_->kill_all();
-  const int64_t give_up = kernel_->time.monotonic() + 2 * kNsPerSecond;
+  const auto alarm = make_ref<Alarm>();
+  kernel_->time.arm(alarm, CLOCK_MONOTONIC, kernel_->time.monotonic() + 2 * kNsPerSecond);
   kernel_->run([&] {
     Lock lock(task_mutex);
-    return kernel_->task_count() <= 1 || kernel_->time.monotonic() > give_up;
+    return kernel_->task_count() <= 1 || alarm->over;
   });
+  kernel_->time.disarm(*alarm);
+  if (alarm->over) LOG_WARNING("processes of the sandbox do not end");
 }
 
 }  // namespace usk

@@ -53,6 +53,7 @@ class Sandbox {
   OrFailure<void> start_trace();
   OrFailure<void> make_policy();
   void start_policy();
+  void take_console(Ref<Tty> console);
   OrFailure<void> make_init(const WalkContext& root);
   OrFailure<void> register_self();
   OrFailure<void> start_control();

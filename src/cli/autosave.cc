@@ -13,6 +13,9 @@
 namespace usk {
 namespace {
 
+// Behind a plan: each process of the sandbox is on the other platform.
+constexpr std::string_view kAlternate = ",alternate";
+
 // A directory of our own that goes with us.
 class Directory {
  public:
@@ -58,17 +61,47 @@ OrFailure<int> run_once(std::vector<std::string> arguments, const std::string& p
   return code;
 }
 
+// What is said of the host, and not of the sandbox, goes to each process anew.
+class Hosting {
+ public:
+  explicit Hosting(const std::vector<std::string>& run) {
+    for (const std::string& a : run) {
+      if (a == "--") break;
+      if (a.starts_with(kPlatform)) platform_ = a.substr(kPlatform.size());
+      if (a.starts_with("--unsafe-without=") || a == "--verbose") flags_.push_back(a);
+      if (a.starts_with("--trace")) flags_.push_back("--test-autosave-trace");
+    }
+  }
+  // The flags of the sandbox's next process.
+  std::vector<std::string> restore(const std::string& image, bool alternate) {
+    if (alternate) platform_ = platform_ == "ptrace" ? "trap" : "ptrace";
+    std::vector<std::string> all = {"restore", std::string(kPlatform) + platform_};
+    all.insert(all.end(), flags_.begin(), flags_.end());
+    all.push_back(image);
+    return all;
+  }
+
+ private:
+  static constexpr std::string_view kPlatform = "--platform=";
+  std::string platform_ = "auto";
+  std::vector<std::string> flags_;
+};
+
 }  // namespace
 
-int run_with_autosave(std::vector<std::string> arguments, const std::string& plan) {
+int run_with_autosave(std::vector<std::string> arguments, const std::string& text) {
   const Directory directory;
   if (auto made = directory.check(); !made) return report(made.error());
+  std::string plan = text;
+  const bool alternate = plan.ends_with(kAlternate);
+  if (alternate) plan.resize(plan.size() - kAlternate.size());
+  Hosting hosting(arguments);
   for (int i = 0;; i++) {
-    const auto code = run_once(arguments, plan, directory.image(i));
+    const auto code = run_once(arguments, AutosavePlan::of_process(plan, i), directory.image(i));
     if (!code) return report(code.error());
     if (i > 0) directory.remove(i - 1);
     if (*code != kSavedExit) return *code;
-    arguments = {"restore", directory.image(i)};
+    arguments = hosting.restore(directory.image(i), alternate);
   }
 }
 

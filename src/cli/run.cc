@@ -228,6 +228,7 @@ void add_supervision(CLI::App* cmd, SandboxConfig& c) {
 void add_autosave_flags(CLI::App* cmd, SandboxConfig& c) {
   cmd->add_option("--test-autosave-file", c.autosave_files, "For tests")->group("");
   cmd->add_option("--test-autosave-plan", c.autosave_plan, "For tests")->group("");
+  cmd->add_flag("--test-autosave-trace", c.trace, "For tests")->group("");
 }
 
 int exit_code(int status) {

@@ -93,6 +93,7 @@ void Kernel::on_trap(platform::Thread& thread, const platform::Trap& trap) {
     begin_group_exit(*t->group, SIGKILL);
   }
   t->trap = trap;
+  if (trap.begun) t->trap->deadline = time.from_host(trap.deadline);  // It may be saved.
   scheduler.trapped(*t);
 }
 
@@ -136,11 +137,9 @@ void Kernel::run(const std::function<bool()>& done) {
   }
 }
 
-void Kernel::wait_for_guests() {
-  while (scheduler.guest_runs()) {
-    platform_->poll(-1, {},
-                    [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
-  }
+void Kernel::wait_for_guest() {
+  platform_->poll(-1, {},
+                  [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
 }
 
 // What is done may drop its own owner, who begins nothing new from within it.
@@ -170,12 +169,18 @@ size_t Kernel::count_active() {
   return n;
 }
 
+// Of what tasks were about to do, nothing is done: they may have been saved, and do it elsewhere.
 void Kernel::kill_all() {
   resume();
   Lock lock(task_mutex);
   for (auto& [key, t] : tasks_) {
     if (t->group.get() == init.get()) continue;
     begin_group_exit(*t->group, SIGKILL);
+    if (!t->cpu || t.get() == current_task()) continue;
+    t->group->core_dump.reset();
+    t->tracing.stop.reset();
+    t->trap.reset();
+    t->state = ExitMain{};
   }
 }
 

@@ -75,8 +75,8 @@ class Kernel {
   void run(const std::function<bool()>& done);
   // Ends every process at once: the sandbox's own end.
   void kill_all();
-  // Until every thread has come in from the guest; tasks are not advanced (kernel/saved.h).
-  void wait_for_guests();
+  // Until one of the threads in the guest comes in; tasks are not advanced (kernel/saved.h).
+  void wait_for_guest();
   // Like a frozen cgroup (cgroups(7)): no task does anything until resume(). Clocks and timers go
   // on; what they, the host and other sandboxes do to tasks waits for these. kill_all() resumes.
   void pause() EXCLUDES(task_mutex);

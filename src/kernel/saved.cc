@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "base/id_counter.h"
+#include "base/log.h"
 #include "kernel/futex/futex.h"
+#include "kernel/run/watched_calls.h"
+#include "kernel/signal/send.h"
 #include "kernel/task/exec.h"
 
 namespace usk {
@@ -42,24 +46,44 @@ std::vector<Ref<AddressSpace>> spaces_of(const std::vector<Ref<Task>>& tasks) {
   return all;
 }
 
-OrFailure<std::unique_ptr<platform::ThreadState>> state_of(platform::Thread& cpu) {
+using Spaces = std::set<const AddressSpace*>;
+
+// Without its floating point state, and with the end of its process ahead, as at its own next step:
+// where the host has ended the thread. `lost` gets the memory that went with it.
+OrFailure<std::unique_ptr<platform::ThreadState>> state_of(Task& t, platform::Thread& cpu,
+                                                           const AddressSpace& mm, Spaces& lost) {
   auto state = std::make_unique<platform::ThreadState>();
   cpu.flush_memory();
   auto fpu = cpu.fpu_state();
-  if (!fpu) return fail(reason("the state of a processor", fpu.error()));
   state->regs = cpu.regs();
-  state->fpu = std::move(*fpu);
   state->cpu_time_ns = cpu.cpu_time_ns();
+  if (failed_with(fpu, ESRCH)) {
+    LOG_INFO("a stub process was killed; ending process {}", t.tgid());
+    lost.insert(&mm);
+    Lock lock(task_mutex);
+    begin_group_exit(*t.group, SIGKILL);
+    return state;
+  }
+  if (!fpu) return fail(reason("the state of a processor", fpu.error()));
+  state->fpu = std::move(*fpu);
+  if (cpu.take_frame_fault() && !t.trap) {
+    t.trap = {.kind = platform::Trap::Kind::kFault, .signal = SIGSEGV, .code = SI_KERNEL};
+    t.trap->number = 13;  // #GP
+  }
   return state;
 }
 
-OrFailure<void> take_processors(const std::vector<Ref<Task>>& tasks) {
+OrFailure<Spaces> take_processors(const std::vector<Ref<Task>>& tasks) {
+  Spaces lost;
   for (const Ref<Task>& t : tasks) {
-    if (t->cpu) t->saved_cpu = TRY(state_of(*t->cpu));
+    if (t->cpu) {
+      if (t->debug[7]) t->debug[6] = t->cpu->debug_status();  // Else the thread's own.
+      t->saved_cpu = TRY(state_of(*t, *t->cpu, *t->mm, lost));
+    }
     ExecImage* image = t->exec_image.get();
-    if (image && image->cpu) image->saved_cpu = TRY(state_of(*image->cpu));
+    if (image && image->cpu) image->saved_cpu = TRY(state_of(*t, *image->cpu, *image->mm, lost));
   }
-  return {};
+  return lost;
 }
 
 // They belong to the state that is being saved, whether that succeeds or not: a task that is saved
@@ -74,6 +98,12 @@ struct DropProcessors {
   }
 };
 
+struct HeldClock {
+  explicit HeldClock(Timekeeper& t) : time(t) { time.hold(); }
+  ~HeldClock() { time.release(); }
+  Timekeeper& time;
+};
+
 // A thread of the space that is stopped.
 platform::Thread* thread_of(const std::vector<Ref<Task>>& tasks, const Ref<AddressSpace>& mm) {
   for (const Ref<Task>& t : tasks) {
@@ -84,9 +114,9 @@ platform::Thread* thread_of(const std::vector<Ref<Task>>& tasks, const Ref<Addre
 }
 
 // The threads of the spaces that were made for a restored kernel.
-class Spaces {
+class Hosts {
  public:
-  Spaces(Kernel& kernel, const SavedPages& pages) : kernel_(kernel), pages_(pages) {}
+  Hosts(Kernel& kernel, const SavedPages& pages) : kernel_(kernel), pages_(pages) {}
 
   OrFailure<void> make(const SavedMemory& saved) {
     auto fresh = kernel_.platform().new_space();
@@ -112,7 +142,8 @@ class Spaces {
     } else {
       it->second.used = cpu.get();
     }
-    if (auto set = cpu->set_fpu_state(state.fpu); !set) {
+    // There is none of a thread that was lost.
+    if (auto set = state.fpu.empty() ? Result<void>() : cpu->set_fpu_state(state.fpu); !set) {
       return fail(reason("the state of a processor", set.error()));
     }
     cpu->regs() = state.regs;
@@ -138,24 +169,41 @@ OrFailure<void> set_up(Task& t) {
   if (auto set = cpu.set_debug_registers({d[0], d[1], d[2], d[3]}, d[7]); !set) {
     return fail(reason("hardware breakpoints", set.error()));
   }
+  cpu.set_debug_status(d[6]);
   if (!t.rseq.addr) return {};
   auto done = t.mm->space().register_rseq(cpu, t.rseq.addr, t.rseq.length, 0, t.rseq.signature);
   if (!done) return fail(reason("restartable sequences", done.error()));
   return {};
 }
 
-OrFailure<void> make_thread(Task& t, Spaces& spaces) {
+OrFailure<void> make_thread(Task& t, Hosts& hosts) {
   if (ExecImage* image = t.exec_image.get()) {
     if (!image->saved_cpu) return fail("a program without a thread");
-    image->cpu = TRY(spaces.take(image->mm, *image->saved_cpu));
+    image->cpu = TRY(hosts.take(image->mm, *image->saved_cpu));
     image->saved_cpu.reset();
   }
   if (!t.saved_cpu) return {};
   if (!t.mm || !t.fds || !t.fs) return fail("a task without its parts");
-  t.cpu = TRY(spaces.take(t.mm, *t.saved_cpu));
+  t.cpu = TRY(hosts.take(t.mm, *t.saved_cpu));
   t.usage.user_ns += int64_t(t.saved_cpu->cpu_time_ns);
   t.saved_cpu.reset();
   return set_up(t);
+}
+
+// Each space has one place where its threads wait with private futexes: the kernel, where one waits
+// there already, or where the platform makes such calls.
+void settle_futexes(const std::vector<Ref<Task>>& tasks) {
+  for (const Ref<Task>& t : tasks) {
+    if (t->cpu && t->futex && t->futex->is_private()) t->mm->space().end_own_futexes();
+  }
+  for (const Ref<Task>& t : tasks) {
+    if (t->cpu) publish_futexes(*t);
+  }
+}
+
+// Who waited for a futex in the guest is to be there again before others may wake it.
+bool waits_in_guest(const Task& t) {
+  return t.trap && (t.trap->begun || t.trap->kind == platform::Trap::Kind::kWaited);
 }
 
 // A task that waited looks again at what it waits for.
@@ -169,13 +217,26 @@ void start(Kernel& kernel, Task& t) EXCLUDES(task_mutex) {
   if (!gone) kernel.scheduler.add(t);
 }
 
+// Whether tasks (but for those that sleep there, unless `all`) are in the guest: each is to come
+// in.
+bool kick_guests(Kernel& kernel, bool all, std::set<Task*>& kicked) {
+  bool any = false;
+  for (const Ref<Task>& t : kernel.all_tasks()) {
+    if (t->where != Task::Where::kInGuest || (!all && t->cpu->sleeps_in())) continue;
+    if (kicked.insert(t.get()).second) kernel.scheduler.kick(*t);
+    any = true;
+  }
+  return any;
+}
+
 }  // namespace
 
+// Who is awake may wake those that sleep there, and must not miss one that has come in already.
 void pause_tasks(Kernel& kernel) {
-  for (const Ref<Task>& t : kernel.all_tasks()) {
-    if (t->where == Task::Where::kInGuest) kernel.scheduler.kick(*t);
+  std::set<Task*> kicked;
+  for (bool all : {false, true}) {
+    while (kick_guests(kernel, all, kicked)) kernel.wait_for_guest();
   }
-  kernel.wait_for_guests();
 }
 
 OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer& to,
@@ -185,8 +246,13 @@ OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer
   std::vector<MemorySnapshot> snapshots;
   uint64_t at = 0;
   const DropProcessors drop{tasks};
-  TRY(take_processors(tasks));
+  const HeldClock clock(kernel.time);
+  const Spaces lost = TRY(take_processors(tasks));
   for (const Ref<AddressSpace>& mm : spaces_of(tasks)) {
+    if (lost.contains(mm.get())) {
+      memory.push_back({mm, {}});
+      continue;
+    }
     MemorySnapshot snapshot = TRY(MemorySnapshot::take(mm, at));
     at = snapshot.end();
     memory.push_back({mm, snapshot.runs()});
@@ -212,13 +278,17 @@ OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, const Sav
   std::map<std::string, uint64_t> given;
   TRY(from.root("numbers given", given));
   IdCounter::raise_all(given);
+  const int64_t now = kernel.time.monotonic();
   TRY(from.finish());
-  Spaces spaces(kernel, pages);
+  Hosts hosts(kernel, pages);
   for (const SavedMemory& saved : memory) {
     if (!saved.mm) return fail("memory that belongs to nobody");
-    TRY(spaces.make(saved));
+    TRY(hosts.make(saved));
   }
-  for (const Ref<Task>& t : tasks) TRY(make_thread(*t, spaces));
+  for (const Ref<Task>& t : tasks) TRY(make_thread(*t, hosts));
+  settle_futexes(tasks);
+  kernel.time.begin_at(now);  // Nobody inside has seen how long that took.
+  std::ranges::stable_partition(tasks, [](const Ref<Task>& t) { return waits_in_guest(*t); });
   for (const Ref<Task>& t : tasks) start(kernel, *t);
   return {};
 }

@@ -55,7 +55,8 @@ OrFailure<void> AddressSpace::map_again(Vma& v, platform::Thread& by,
     v.backing = time_page;
   } else if (v.file) {
     const int flags = v.has(Vma::kShared) ? MAP_SHARED : MAP_PRIVATE;
-    auto backing = v.file->mmap(v.offset, v.length(), v.prot, flags);
+    // A file that was sealed since gives nobody else memory to write to, but keeps what is mapped.
+    auto backing = v.file->mmap(v.offset, v.length(), v.prot & ~PROT_WRITE, flags);
     if (!backing) return cannot_map(v, backing.error());
     if (!backing->fd) return fail(fmt::format("memory at {:#x}: its file is no file", v.start));
     v.backing = std::move(backing->fd);

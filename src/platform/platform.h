@@ -168,6 +168,8 @@ class Thread {
     (void)addr;
     return false;
   }
+  // Whether such a failure is still to be reported; from now on that is the caller's business.
+  virtual bool take_frame_fault() { return false; }
   // Memory of its space, as Space::read() and write(), for the call that this thread is in: what
   // the platform copied with the trap is not copied again, and a write may come only when the
   // thread runs on. `known` says that the pages are mapped and writable.

@@ -267,6 +267,9 @@ TEST(ProcSys, Values) {
   EXPECT_NE(read_file("/proc/sys/kernel/osrelease"), "");
   EXPECT_EQ(read_file("/proc/sys/kernel/random/uuid").size(), 37u);
   EXPECT_NE(read_file("/proc/sys/kernel/random/uuid"), read_file("/proc/sys/kernel/random/uuid"));
+}
+
+TEST(ProcSys, BootIdStays) {
   EXPECT_EQ(read_file("/proc/sys/kernel/random/boot_id"),
             read_file("/proc/sys/kernel/random/boot_id"));
 }

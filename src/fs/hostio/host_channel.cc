@@ -43,8 +43,9 @@ OrFailure<void> HostChannel::restored(state::Restored& r) {
   const auto st = host::stat_of(fd.get());
   const auto flags = host::status_flags(fd.get());
   if (!st || !flags) return fail(role_ + ": it cannot be used");
-  type_ = st->st_mode & S_IFMT;
-  flags_ = *flags & (O_ACCMODE | O_APPEND | O_NONBLOCK);
+  is_gone_ = role_.empty();
+  if (!is_gone_) type_ = st->st_mode & S_IFMT;
+  if (!is_gone_) flags_ = *flags & (O_ACCMODE | O_APPEND | O_NONBLOCK);
   take(std::move(fd));
   return {};
 }

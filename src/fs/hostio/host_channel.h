@@ -39,6 +39,8 @@ class HostChannel final : public RefCounted {
   void watch(PollMask events);
 
   const std::string& role() const { return role_; }
+  // Who was at the other end did not come back with the sandbox.
+  bool is_gone() const { return is_gone_; }
   // It was opened anew, with these flags, from the one in the role (open(2) of /dev/stdin).
   void set_reopened(int flags) { reopened_ = flags; }
 
@@ -56,6 +58,7 @@ class HostChannel final : public RefCounted {
   int flags_;
   bool seekable_, can_poll_;
   std::string role_;
+  bool is_gone_ = false;
   std::optional<int> reopened_;
 };
 

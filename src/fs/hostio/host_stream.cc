@@ -104,6 +104,7 @@ Result<size_t> HostStream::write_host(std::span<const std::byte> src, uint64_t& 
 }
 
 Result<size_t> HostStream::write(IoIn& src, uint64_t& pos) {
+  if (channel_->is_gone()) return Err(is_closed_pipe() ? EPIPE : EIO);
   size_t done = 0;
   while (src.size() > 0) {
     std::span<std::byte> buffer = bounce_buffer(std::min(src.size(), kMostAtOnce));
@@ -127,7 +128,16 @@ Result<uint64_t> HostStream::seek(int64_t offset, int whence) {
   return pos_locked() = TRY(host::seek_shared(channel_->fd(), offset, whence));
 }
 
+// What is gone hangs up: a pipe whose other end is closed, a terminal that went away.
+bool HostStream::is_closed_pipe() const {
+  return channel_->type() == S_IFIFO || channel_->type() == S_IFSOCK;
+}
+
 PollMask HostStream::poll() {
+  if (channel_->is_gone()) {
+    if (!is_closed_pipe()) return kReadable | kWritable | POLLERR | POLLHUP;
+    return (can(kRead) ? POLLHUP : 0) | (can(kWrite) ? kWritable | POLLERR : 0);
+  }
   if (!channel_->can_poll()) return File::poll();
   const PollMask now = host::poll_now(
       channel_->fd(), kReadable | kWritable | POLLPRI | POLLRDHUP | POLLRDBAND | POLLWRBAND);

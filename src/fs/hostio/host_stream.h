@@ -30,6 +30,7 @@ class HostStream final : public File {
   OrFailure<void> restored(state::Restored& r);
 
  private:
+  bool is_closed_pipe() const;
   bool is_own_position(const uint64_t& pos);
   Result<size_t> read_host(std::span<std::byte> dst, const uint64_t& pos);
   Result<size_t> write_host(std::span<const std::byte> src, uint64_t& pos);

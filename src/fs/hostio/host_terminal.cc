@@ -96,6 +96,11 @@ HostTerminal::HostTerminal(std::shared_ptr<HostPoller> poller, Ref<Tty> tty, Uni
       has_input_(has_input),
       saved_(saved) {}
 
+void HostTerminal::serve(Ref<Tty> tty) {
+  tty_ = std::move(tty);
+  follow_size();
+}
+
 bool HostTerminal::is(int fd) const {
   if (!host::terminal_attributes(fd)) return false;
   auto st = host::stat_of(fd);
@@ -124,7 +129,7 @@ Result<void> HostTerminal::go_raw() {
 // Whole lines that were typed before are read while the host still knows them as lines: in raw mode
 // an end of file among them would be a zero byte. The host has echoed them already.
 Result<void> HostTerminal::take_over() {
-  const Termios given = from_host(saved_);
+  const Termios given = tty_->attributes();
   Termios silent = given;
   silent.lflag &= ~(ECHO | ECHONL);
   tty_->set_attributes(silent, false);
@@ -199,6 +204,7 @@ void HostTerminal::carry_input() {
 
 bool HostTerminal::fetch_output() {
   if (!unwritten_.empty()) return true;
+  if (left_) return false;
   unwritten_.resize(kChunk);
   auto* bytes = reinterpret_cast<uint8_t*>(unwritten_.data());
   unwritten_.resize(tty_->fetch({bytes, unwritten_.size()}));
@@ -232,6 +238,11 @@ void HostTerminal::run() {
   carry_output();
 }
 
+void HostTerminal::leave() {
+  left_ = true;
+  stop();
+}
+
 void HostTerminal::stop() {
   if (late_look_) timer_service().disarm(*late_look_);
   late_look_.reset();
@@ -244,6 +255,7 @@ void HostTerminal::stop() {
     static_cast<Bell&>(*bell_).silence();
     tty_->device_queue().remove(bell_.get());
     queue_->queue.remove(bell_.get());
+    bell_.reset();
   }
   poller_->forget(fd_.get());
   if (signals_) poller_->forget(signals_.get());

@@ -24,12 +24,16 @@ class HostTerminal final : public HostWork {
   static Result<Ref<HostTerminal>> find(std::shared_ptr<HostPoller> poller, Dev dev);
 
   const Ref<Tty>& tty() const { return tty_; }
+  // Before start(): carries for a terminal that another sandbox's process had.
+  void serve(Ref<Tty> tty);
   // Whether host descriptor `fd` is this terminal.
   bool is(int fd) const;
 
   Result<void> start();
   // What programs still had to say goes out, as far as it does within a second.
   void stop();
+  // Instead: the Tty has been saved, and all that is in it is for whoever restores it.
+  void leave();
   // Carries what there is in both directions.
   void run() override;
 
@@ -54,6 +58,7 @@ class HostTerminal final : public HostWork {
   dev_t host_dev_;
   bool has_input_;
   bool reading_ = false;
+  bool left_ = false;
   struct termios2 saved_;
   UniqueFd signals_;
   Ref<SharedQueue> queue_ = make_ref<SharedQueue>();

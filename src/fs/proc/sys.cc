@@ -149,14 +149,14 @@ constexpr Entry kRandom[] = {
     {.name = "uuid", .mode = kFile, .text = uuid_text},
 };
 Result<std::string> logged_text(const Subject&) {
-  return seccomp::action_names(seccomp::logged_actions()) + "\n";
+  return seccomp::action_names(seccomp::logged_actions().set) + "\n";
 }
 Result<void> set_logged(const Subject& s, std::string_view text) {
   Task* t = current_task();
   if (!t || !t->creds->capable(CAP_SYS_ADMIN, *s.kernel().root_user_ns)) return Err(EPERM);
   const auto set = seccomp::actions_of(text.substr(0, text.find('\n')));
   if (!set || (*set & seccomp::kAllowAction)) return Err(EINVAL);
-  seccomp::logged_actions() = *set;
+  seccomp::logged_actions().set = *set;
   return {};
 }
 constexpr Entry kSeccomp[] = {

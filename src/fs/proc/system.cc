@@ -12,6 +12,7 @@
 #include "host/open.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/namespace_file.h"
+#include "state/singletons.h"
 
 namespace usk::proc {
 
@@ -97,12 +98,22 @@ Result<std::string> stat_file(const Subject& s) {
                    l.blocked);
 }
 
+// Usage is counted in lumps; what was idle once stays so.
+struct KnownIdle {
+  std::atomic<int64_t> ticks{0};
+  USK_FIELDS(ticks)
+};
+KnownIdle& known_idle() {
+  static KnownIdle known;
+  return known;
+}
+USK_SINGLETON(known_idle, "uptime-idle")
+
 Result<std::string> uptime_text(const Subject& s) {
   const int64_t up = s.kernel().time.now(CLOCK_BOOTTIME) / kNsPerTick;
   const Load l = load_of(s.kernel());
   const int64_t busy = (l.user_ns + l.system_ns) / kNsPerTick;
-  // Usage is counted in lumps; what was idle once stays so.
-  static std::atomic<int64_t> known{0};
+  std::atomic<int64_t>& known = known_idle().ticks;
   int64_t idle = up * cpu_count() - busy, last = known;
   while (idle > last && !known.compare_exchange_weak(last, idle)) continue;
   idle = std::max(idle, last);

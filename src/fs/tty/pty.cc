@@ -33,6 +33,7 @@ OrFailure<void> PtyMaster::restored(state::Restored& r) {
   if (!tty_ || !fs_ || !mount_) return fail("no terminal");
   TRY(File::restored(r));
   if (!fs_->claim(index_, *tty_)) return fail("a terminal of no name, or of two masters");
+  tty_->set_loaded_master();
   return {};
 }
 

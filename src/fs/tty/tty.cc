@@ -19,8 +19,12 @@ constexpr int64_t kTenthOfSecond = kNsPerSecond / 10;
 USK_SAVED(Tty, "fs/tty/tty")
 
 OrFailure<void> Tty::restored(state::Restored&) {
-  Lock lock(mu_);
-  if (!line_.is_valid() || pending_.size() > kPendingSize) return fail("input that cannot be");
+  {
+    Lock lock(mu_);
+    if (!line_.is_valid() || pending_.size() > kPendingSize) return fail("input that cannot be");
+  }
+  // Somebody outside had the master (usk exec -t), who is not there any more.
+  if (dev_ != kConsoleDev && !has_loaded_master_) hang_up(true);
   return {};
 }
 

@@ -10,6 +10,8 @@
 
 namespace usk {
 
+inline constexpr Dev kConsoleDev = 5 << 8 | 1;  // makedev(5, 1)
+
 // Linux's tty_struct. The device side is the master of a pseudo-terminal (pty.h) or the pump of
 // a host terminal: it calls receive() and fetch(). The program side are TtyFiles.
 //
@@ -38,6 +40,7 @@ class Tty final : public Terminal {
   void hang_up(bool for_ever) EXCLUDES(mu_);
   void set_window(const winsize& size) EXCLUDES(mu_);
   winsize window() EXCLUDES(mu_);
+  Termios attributes() EXCLUDES(mu_);
   void set_attributes(const Termios& t, bool flush_input) EXCLUDES(mu_);
   // Of a pseudo-terminal: no program has it open (though one had).
   bool peer_closed() EXCLUDES(mu_);
@@ -76,8 +79,10 @@ class Tty final : public Terminal {
 
   // The files count themselves again.
   void add_loaded_opener() EXCLUDES(mu_);
+  void set_loaded_master() { has_loaded_master_ = true; }
   USK_FIELDS(dev_, is_pty_, charge_, line_, pending_, window_, session_, foreground_, was_opened_,
              exclusive_, dead_, packet_mode_, packet_status_, era_)
+  static constexpr int kRestoreStage = 1;  // After its files.
   OrFailure<void> restored(state::Restored&) EXCLUDES(mu_);
 
  private:
@@ -95,7 +100,6 @@ class Tty final : public Terminal {
   Result<int64_t> ioctl_flow(Caller& caller, uint32_t cmd, uint64_t arg, bool from_device);
   Result<int64_t> ioctl_job(Caller& caller, uint32_t cmd, uint64_t arg, bool from_device);
   Result<int64_t> ioctl_other(Caller& caller, uint32_t cmd, uint64_t arg, bool from_device);
-  Termios attributes() EXCLUDES(mu_);
   void flush(bool input, bool output) EXCLUDES(mu_);
   Result<void> control_flow(int action) EXCLUDES(mu_);
   Result<void> steal_input(Caller& caller, uint64_t arg) EXCLUDES(mu_);
@@ -119,6 +123,7 @@ class Tty final : public Terminal {
   bool packet_mode_ GUARDED_BY(mu_) = false;
   uint8_t packet_status_ GUARDED_BY(mu_) = 0;
   std::atomic<uint32_t> era_{1};
+  bool has_loaded_master_ = false;
   WaitQueue queue_, device_queue_;
 };
 

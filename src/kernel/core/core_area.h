@@ -18,6 +18,7 @@ enum CoreFilter : uint32_t {
 // One area and how much of it, from its start, is in the file.
 class CoreArea {
  public:
+  CoreArea() = default;
   explicit CoreArea(Vma vma) : vma_(std::move(vma)) {}
 
   // Decides by `filter`; false: to be called again, as a large area takes its time to look through.
@@ -29,6 +30,8 @@ class CoreArea {
   const Vma& vma() const { return vma_; }
   uint64_t length() const { return length_; }
   uint64_t end() const { return vma_.start + length_; }
+
+  USK_FIELDS(vma_, length_, source_, looked_, data_)
 
  private:
   enum class Source { kAll, kWrittenPages, kThere, kFile };

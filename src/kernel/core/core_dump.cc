@@ -2,8 +2,10 @@
 
 #include <elf.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "fs/vfs/saving.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
 
@@ -55,6 +57,24 @@ bool is_zero(std::span<const std::byte> page) {
 
 }  // namespace
 
+USK_SAVED(CoreDump, "kernel/core_dump")
+
+OrFailure<std::unique_ptr<CoreDump>> CoreDump::make_saved(state::Fields& in) {
+  Task* dumper = TRY(in.value<Task*>("dumper"));
+  if (!dumper) return fail("a core dump of nobody");
+  return std::make_unique<CoreDump>(*dumper, TRY(in.value<siginfo_t>("info")));
+}
+
+OrFailure<void> CoreDump::restored(state::Restored&) {
+  if (dumper_->group->core_dump.get() != this) return fail("a core dump of another process");
+  const bool has_begun = phase_ != Phase::kGather;
+  if (has_begun && (!out_ || !out_->is_whole() || threads_.empty() ||
+                    std::ranges::count(threads_, Ref<Task>()))) {
+    return fail("a core dump without its parts");
+  }
+  return {};
+}
+
 void CoreDump::begin(Task& t, const siginfo_t& info) {
   ThreadGroup& g = *t.group;
   if (g.exiting) return;
@@ -63,20 +83,20 @@ void CoreDump::begin(Task& t, const siginfo_t& info) {
 }
 
 bool CoreDump::holds(Task& t) {
-  if (&t == &dumper_) return false;
+  if (&t == dumper_) return false;
   arrived_.insert(&t);
-  dumper_.kernel.scheduler.kick(dumper_);
+  dumper_->kernel.scheduler.kick(*dumper_);
   return true;
 }
 
 void CoreDump::interrupt() {
   interrupted_ = true;
-  dumper_.kernel.scheduler.kick(dumper_);
+  dumper_->kernel.scheduler.kick(*dumper_);
 }
 
 bool CoreDump::threads_are_missing() {
-  for (Task* t : dumper_.group->tasks) {
-    if (t != &dumper_ && !t->exiting && !arrived_.contains(t)) return true;
+  for (Task* t : dumper_->group->tasks) {
+    if (t != dumper_ && !t->exiting && !arrived_.contains(t)) return true;
   }
   return false;
 }
@@ -88,8 +108,8 @@ CoreDump::Next CoreDump::step() {
     if (phase_ == Phase::kGather && threads_are_missing()) return Next::kWait;
   }
   if (out_ && !out_->flush()) {
-    dumper_.waits().clear();
-    dumper_.waits().add_file(Ref<File>::share(&out_->file()), POLLOUT | POLLERR);
+    dumper_->waits().clear();
+    dumper_->waits().add_file(Ref<File>::share(&out_->file()), POLLOUT | POLLERR);
     if (!out_->flush()) return Next::kWait;
   }
   switch (phase_) {
@@ -113,9 +133,9 @@ CoreDump::Next CoreDump::gather() {
   dumpable_ = mm().dumpable;
   {
     Lock lock(task_mutex);
-    limit_ = dumper_.limit(RLIMIT_CORE);
-    threads_.push_back(Ref<Task>::share(&dumper_));
-    for (Task* t : dumper_.group->tasks) {
+    limit_ = dumper_->limit(RLIMIT_CORE);
+    threads_.push_back(Ref<Task>::share(dumper_));
+    for (Task* t : dumper_->group->tasks) {
       if (arrived_.contains(t) && threads_.size() < kMostThreads) {
         threads_.push_back(Ref<Task>::share(t));
       }
@@ -136,7 +156,7 @@ void CoreDump::plan() {
   std::vector<Vma> mapped;
   mapped.reserve(areas_.size());
   for (const CoreArea& a : areas_) mapped.push_back(a.vma());
-  add_process_notes(process_notes_, dumper_, info_, mapped);
+  add_process_notes(process_notes_, *dumper_, info_, mapped);
   phase_ = Phase::kHeaders;
 }
 

@@ -17,9 +17,9 @@ class CoreDump {
   // Ends the process of `t` by this signal; if it may dump, `t` is to do that first.
   static void begin(Task& t, const siginfo_t& info) REQUIRES(task_mutex);
 
-  CoreDump(Task& dumper, const siginfo_t& info) : dumper_(dumper), info_(info) {}
+  CoreDump(Task& dumper, const siginfo_t& info) : dumper_(&dumper), info_(info) {}
 
-  bool is_by(const Task& t) const { return &t == &dumper_; }
+  bool is_by(const Task& t) const { return &t == dumper_; }
   // A thread waits in Exit until the dump is done; true for any but the dumper.
   bool holds(Task& t) REQUIRES(task_mutex);
   // SIGKILL: what is written stays, the rest does not come, and nobody is told of it.
@@ -31,7 +31,10 @@ class CoreDump {
   // Whether the wait status is to say so.
   bool has_written() const REQUIRES(task_mutex) { return has_written_ && !interrupted_; }
 
-  USK_FIELDS(info_, phase_, area_, at_, thread_, has_written_, interrupted_)
+  static OrFailure<std::unique_ptr<CoreDump>> make_saved(state::Fields& in);
+  OrFailure<void> restored(state::Restored&);
+  USK_FIELDS(dumper_, info_, dumpable_, limit_, interrupted_, phase_, threads_, areas_,
+             process_notes_, out_, thread_, area_, at_, data_end_, has_written_, is_pipe_)
 
  private:
   enum class Phase { kGather, kPlan, kHeaders, kNotes, kAreas, kFinish, kReader, kDone };
@@ -47,13 +50,13 @@ class CoreDump {
   bool write_run(uint64_t start, uint64_t end);
   Next wait_for_reader();
   bool threads_are_missing() REQUIRES(task_mutex);
-  AddressSpace& mm() { return *dumper_.mm; }
+  AddressSpace& mm() { return *dumper_->mm; }
 
-  Task& dumper_;
+  Task* const dumper_;
   const siginfo_t info_;
   int dumpable_ = 0;
   uint64_t limit_ = 0;
-  std::set<const Task*> arrived_ GUARDED_BY(task_mutex);
+  std::set<const Task*> arrived_ GUARDED_BY(task_mutex);  // Derived: they come again.
   bool interrupted_ GUARDED_BY(task_mutex) = false;
 
   Phase phase_ = Phase::kGather;

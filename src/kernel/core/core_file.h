@@ -17,6 +17,7 @@ Result<Ref<File>> make_core_file(Task& t, const std::string& name, bool as_root)
 // Appends to such a file up to a limit; what is skipped becomes a hole.
 class CoreFile {
  public:
+  CoreFile() = default;
   // `limit` counts what is written and not the holes (Linux does so); `end` is the highest
   // position. A pipe has neither.
   CoreFile(Ref<File> file, uint64_t limit, uint64_t end);
@@ -37,13 +38,17 @@ class CoreFile {
   bool ended() const { return ended_; }
   uint64_t position() const { return position_; }
   File& file() { return *file_; }
+  bool is_whole() const { return bool(file_); }
+
+  USK_FIELDS(file_, seeks_, limit_, end_, position_, written_, rest_, zeros_, trailing_hole_,
+             ended_)
 
  private:
   void write(std::span<const std::byte> bytes);
 
   Ref<File> file_;
-  const bool seeks_;
-  const uint64_t limit_, end_;
+  bool seeks_ = false;
+  uint64_t limit_ = 0, end_ = 0;
   uint64_t position_ = 0, written_ = 0;
   std::vector<std::byte> rest_;
   uint64_t zeros_ = 0;

@@ -39,26 +39,26 @@ CoreFacts facts_of(Task& t, const siginfo_t& info, int dumpable, uint64_t limit)
 }  // namespace
 
 bool CoreDump::open() {
-  CoreSettings& settings = dumper_.kernel.core;
+  CoreSettings& settings = dumper_->kernel.core;
   const std::string pattern = settings.pattern();
-  const CoreFacts facts = facts_of(dumper_, info_, dumpable_, limit_);
+  const CoreFacts facts = facts_of(*dumper_, info_, dumpable_, limit_);
   if (pattern.starts_with('|')) return open_pipe(core_command(pattern, facts));
   if (limit_ < kSmallestLimit) return false;
   const std::string name = core_name(pattern, settings.uses_pid != 0, facts);
-  auto file = make_core_file(dumper_, name, dumpable_ == 2);
+  auto file = make_core_file(*dumper_, name, dumpable_ == 2);
   if (!file) {
     LOG_INFO("no core of process {}: {} cannot be made: {}", facts.pid, name,
              strerror(int(file.error())));
     return false;
   }
-  out_.emplace(std::move(*file), limit_, dumper_.limit(RLIMIT_FSIZE));
+  out_.emplace(std::move(*file), limit_, dumper_->limit(RLIMIT_FSIZE));
   has_written_ = true;
   return true;
 }
 
 // A limit of 1 is how a helper says that its own crash is not to start another one.
 bool CoreDump::open_pipe(const std::vector<std::string>& command) {
-  Kernel& kernel = dumper_.kernel;
+  Kernel& kernel = dumper_->kernel;
   if (limit_ == 1 || command.empty() || !kernel.hooks.start_helper) return false;
   auto [reader, writer] = make_pipe(O_NONBLOCK, root_creds(kernel.root_user_ns));
   if (!kernel.hooks.start_helper(kernel, command, std::move(reader))) return false;
@@ -71,9 +71,9 @@ bool CoreDump::open_pipe(const std::vector<std::string>& command) {
 // With core_pipe_limit the process stays to be looked at in /proc until the helper has finished.
 CoreDump::Next CoreDump::wait_for_reader() {
   File& file = out_->file();
-  dumper_.waits().clear();
-  if (dumper_.kernel.core.pipe_limit == 0 || (file.poll() & POLLERR)) return Next::kDone;
-  dumper_.waits().add_file(Ref<File>::share(&file), POLLERR);
+  dumper_->waits().clear();
+  if (dumper_->kernel.core.pipe_limit == 0 || (file.poll() & POLLERR)) return Next::kDone;
+  dumper_->waits().add_file(Ref<File>::share(&file), POLLERR);
   return file.poll() & POLLERR ? Next::kDone : Next::kWait;
 }
 

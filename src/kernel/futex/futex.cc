@@ -63,6 +63,14 @@ void FutexTable::enqueue_again(FutexWaiter& w) {
   }
 }
 
+bool FutexWaiter::is_private() const {
+  auto is_private = [this](const FutexKey& key) {
+    return key.object == task->mm.get() && key.offset % 2 == 0;
+  };
+  if (requeue_to && is_private(requeue_to->key)) return true;
+  return std::ranges::any_of(entries, [&](const Entry& e) { return is_private(e.key); });
+}
+
 OrFailure<void> FutexWaiter::restored(state::Restored&) {
   auto fits = [](const FutexKey& key, const Ref<RefCounted>& holder) {
     return key.object && key.object == holder.get();

@@ -47,6 +47,8 @@ struct FutexWaiter {
   // FUTEX_WAIT_REQUEUE_PI: the PI futex that it is to be moved to.
   std::optional<ResolvedKey> requeue_to;
 
+  // Whether it is found only by calls with private futexes that come to the kernel.
+  bool is_private() const;
   OrFailure<void> restored(state::Restored&);
   USK_FIELDS(task, entries, queued, woken_index, is_pi, got_pi, requeue_to)
 };

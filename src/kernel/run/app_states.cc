@@ -26,11 +26,6 @@ void on_fault(Task& t, const Trap& trap) {
   force_signal(t, info);
 }
 
-// In front of the vDSO, as the loader has put it.
-uint64_t time_page_of(Task& t) {
-  return t.mm->layout.vdso ? t.mm->layout.vdso - platform::kPageSize : 0;
-}
-
 // Lets the platform answer who the task is, where nobody watches its calls and the answers change
 // with its credentials alone (the maps of other user namespaces may be written at any time).
 void publish_identity(Task& t) {
@@ -47,16 +42,6 @@ void publish_identity(Task& t) {
                                          .time_page = time_page_of(t)});
 }
 
-// Lets the platform make calls with private futexes, for the whole space, unless one of its threads
-// is watched.
-void publish_futexes(Task& t) {
-  if (calls_are_watched(t)) {
-    t.mm->space().end_own_futexes();
-  } else {
-    t.cpu->own_futexes(time_page_of(t));
-  }
-}
-
 // What the platform may do without asking.
 void publish(Task& t) {
   t.answered_creds = t.creds;
@@ -70,7 +55,7 @@ RunState after_trap(Task& t, const Trap& trap) {
     case Trap::Kind::kSyscall:
       t.frame.begin(trap.nr, trap.args);
       t.frame.begun = trap.begun;
-      if (trap.begun) t.frame.deadline = t.kernel.time.from_host(trap.deadline);
+      if (trap.begun) t.frame.deadline = trap.deadline;
       return Syscall{};
     case Trap::Kind::kVsyscall: return Vsyscall{};
     case Trap::Kind::kSyscall32: {

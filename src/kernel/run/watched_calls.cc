@@ -16,4 +16,17 @@ void watch_calls(Task& t) {
   t.mm->space().end_own_futexes();
 }
 
+// In front of the vDSO, as the loader has put it.
+uint64_t time_page_of(const Task& t) {
+  return t.mm->layout.vdso ? t.mm->layout.vdso - platform::kPageSize : 0;
+}
+
+void publish_futexes(Task& t) {
+  if (calls_are_watched(t)) {
+    t.mm->space().end_own_futexes();
+  } else {
+    t.cpu->own_futexes(time_page_of(t));
+  }
+}
+
 }  // namespace usk

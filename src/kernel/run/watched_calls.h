@@ -10,4 +10,10 @@ bool calls_are_watched(const Task& t);
 // calls_are_watched() may have changed: holds from the task's next call on, even if it runs now.
 void watch_calls(Task& t);
 
+// The guest's clocks (abi/time_page.h) in the memory of the task; 0: they are not mapped.
+uint64_t time_page_of(const Task& t);
+// Lets the platform make calls with private futexes, for the whole space, unless one of its threads
+// is watched.
+void publish_futexes(Task& t);
+
 }  // namespace usk

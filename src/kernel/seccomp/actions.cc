@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "state/singletons.h"
+
 namespace usk::seccomp {
 namespace {
 
@@ -56,9 +58,11 @@ std::optional<ActionSet> actions_of(std::string_view names) {
   return set;
 }
 
-std::atomic<ActionSet>& logged_actions() {
-  static std::atomic<ActionSet> set{kAllActions & ~kAllowAction};
-  return set;
+LoggedActions& logged_actions() {
+  static LoggedActions actions;
+  return actions;
 }
+
+USK_SINGLETON(logged_actions, "seccomp-actions")
 
 }  // namespace usk::seccomp

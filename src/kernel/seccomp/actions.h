@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/fields.h"
+
 namespace usk::seccomp {
 
 // "kill_process", "errno"...; empty: there is no such action.
@@ -20,6 +22,10 @@ std::string action_names(ActionSet set);
 std::optional<ActionSet> actions_of(std::string_view names);
 
 // Which are to be logged: kept for who asks. Unlike Linux: there is no log of them.
-std::atomic<ActionSet>& logged_actions();
+struct LoggedActions {
+  std::atomic<ActionSet> set{kAllActions & ~kAllowAction};
+  USK_FIELDS(set)
+};
+LoggedActions& logged_actions();
 
 }  // namespace usk::seccomp

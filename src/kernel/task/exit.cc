@@ -77,7 +77,8 @@ void reparent_children(ThreadGroup& g) REQUIRES(task_mutex) {
     child->parent = &reaper;
     reaper.children.push_back(child);
     child->leader->parent_thread = reaper.leader;
-    if (child->leader->exit_signal) child->leader->exit_signal = SIGCHLD;
+    child->leader->exit_signal =
+        SIGCHLD;  // Of those without one, too: else nobody would reap them.
     if (child->zombie) {
       if (reaper.reaps_children()) {
         reap(*child);

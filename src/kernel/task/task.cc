@@ -21,6 +21,12 @@ OrFailure<Ref<Task>> Task::make_saved(state::Fields& in) {
                         TRY(in.ref<ThreadGroup>("group")));
 }
 
+// What other objects wake while they come back must not queue it: that is done once all are there.
+OrFailure<void> Task::restored(state::Restored&) {
+  if (where != Where::kGone) where = Where::kRunning;
+  return {};
+}
+
 void SyscallFrame::begin(uint64_t number, const std::array<uint64_t, 6>& arguments) {
   nr = number;
   args = arguments;

@@ -85,7 +85,8 @@ class Task final : public RefCounted {
 
   // --- Run state.
   RunState state = App{};
-  std::optional<platform::Trap> trap;  // Reported, not yet looked at.
+  // Reported, not yet looked at. Its deadline is on the guest's clock.
+  std::optional<platform::Trap> trap;
   SyscallFrame frame;
   RestartBlock restart;
   std::unique_ptr<platform::Thread> cpu;
@@ -222,6 +223,8 @@ class Task final : public RefCounted {
   bool fatal_signal_pending() REQUIRES(task_mutex);
 
   static OrFailure<Ref<Task>> make_saved(state::Fields& in);
+  static constexpr int kRestoreStage = -2;
+  OrFailure<void> restored(state::Restored&);
   USK_FIELDS(pid, group, state, trap, frame, restart, saved_cpu, mm, fds, fs, creds, ns, comm,
              seccomp, dispatch, blocked, saved_mask, awaited, pending, forced_signals,
              hidden_signals, fault, interrupted, alt_stack, in_group_stop, group_stop_pending,

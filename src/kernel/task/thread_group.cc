@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fs/vfs/saving.h"
+#include "kernel/core/core_dump.h"
 #include "kernel/kernel.h"
 #include "kernel/time/posix_timers.h"
 

@@ -119,9 +119,9 @@ class ThreadGroup final : public RefCounted {
   bool reaps_children() REQUIRES(task_mutex);
 
   USK_FIELDS(pid, tasks, leader, live, parent, children, process_group, is_subreaper, execed,
-             exiting, exit_status, zombie, reaped, exec_task, stopped, stop_signal, threads_to_stop,
-             stop_unreported, continued_unreported, pending, handlers, limits, dead_threads,
-             reaped_children, oom_score_adj, start_ns, timers)
+             exiting, exit_status, core_dump, zombie, reaped, exec_task, stopped, stop_signal,
+             threads_to_stop, stop_unreported, continued_unreported, pending, handlers, limits,
+             dead_threads, reaped_children, oom_score_adj, start_ns, timers)
 };
 
 }  // namespace usk

@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <map>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -36,10 +37,13 @@ class Timekeeper final : public TimerService {
 
   TimePage& page() { return page_; }
 
+  // A saved state is one of this moment, however long it takes to write it; not from release() on.
+  void hold() { held_ = now(CLOCK_MONOTONIC); }
+  void release() { held_.reset(); }
   // CLOCK_MONOTONIC goes on from where it was.
   template <class A>
   void fields(A& ar) {
-    int64_t monotonic = now(CLOCK_MONOTONIC);
+    int64_t monotonic = held_.value_or(now(CLOCK_MONOTONIC));
     ar.all("monotonic, realtime_offset_", monotonic, realtime_offset_);
     if constexpr (A::kLoading) begin_at(monotonic);
   }
@@ -64,6 +68,7 @@ class Timekeeper final : public TimerService {
   std::unordered_map<TimerClient*, Place> places_ GUARDED_BY(mu_);
   TimePage page_;
   std::atomic<int64_t> monotonic_offset_{0}, realtime_offset_{0};
+  std::optional<int64_t> held_;  // Belongs to whoever saves.
   std::atomic<uint64_t> set_count_{0};
   WaitQueue set_queue_;
 };

@@ -550,6 +550,7 @@ Result<void> TrapThread::settle() {
     TRY(run_commands(/*promised=*/true));
     return {};
   }
+  if (state_ == State::kStopped) return {};  // It has posted, be it that the last one failed.
   // Under way: the stub makes them before anything else.
   Area& a = area();
   const bool done =

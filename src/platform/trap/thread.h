@@ -48,6 +48,7 @@ class TrapThread final : public Thread {
   Result<void> set_fpu_state(std::span<const std::byte> state) override;
   bool save_frame_fpu(uint64_t addr) override;
   bool load_frame_fpu(uint64_t addr) override;
+  bool take_frame_fault() override { return std::exchange(frame_faulted_, false); }
   // Each trap but that of a call comes by a signal of the host, which sees to it.
   bool left_critical_section() const override { return true; }
   void resume(Mode mode) override;
