@@ -30,8 +30,9 @@ def command(platform, build, program):
     if platform == "trap-saved":
         usk, run, *rest = command("trap", build, program)
         return [usk, run, "--test-autosave=every-block", *rest]
+    # OWN_MACHINE: settings that are the whole system's may be changed.
     return [build / "usk", "run", f"--platform={platform}", "--root", "/", "--tmpfs", "/tmp",
-            "--ro", build / "guest", "--cwd", "/", "--", program]
+            "--env", "OWN_MACHINE=1", "--ro", build / "guest", "--cwd", "/", "--", program]
 
 
 def programs(build):
