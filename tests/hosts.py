@@ -3,6 +3,7 @@ import contextlib
 import fnmatch
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -36,6 +37,25 @@ def run_case(name, function, build, options):
     if problem:
         return Outcome(failed=1, seconds=seconds, notes=[f"FAIL {name}: {problem}"])
     return Outcome(passed=1, seconds=seconds)
+
+
+def cost_of_idling(kernel):
+    """What is wrong with the processor time of a kernel process whose sandbox only waits."""
+    time.sleep(0.5)
+
+    def ticks():
+        with open(f"/proc/{kernel}/stat", encoding="utf-8") as file:
+            return sum(int(n) for n in file.read().rsplit(")", 1)[1].split()[11:13])
+
+    def wakeups():
+        with open(f"/proc/{kernel}/status", encoding="utf-8") as file:
+            return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read(), re.M)[1])
+
+    before = ticks(), wakeups()
+    time.sleep(2)
+    after = ticks(), wakeups()
+    return None if before == after else f"idle, it used {after[0] - before[0]} ticks and woke " \
+        f"{after[1] - before[1]} times"
 
 
 class Host:
