@@ -1,6 +1,5 @@
 # needs: gdb gdbserver gcc
 # programs: steps threads
-# platforms: trap
 # The debugger and its server, over a pipe.
 . ./session.sh
 debug --args ./steps word <<'GDB'
