@@ -111,7 +111,7 @@ std::optional<SignalSet> pop_handler_frame(Task& t) {
   const uint64_t frame = regs.rsp - offsetof(SignalFrame, context);
   if (installed_guard && !installed_guard->signal_frame(frame, cookie_of(*context))) {
     Lock lock(task_mutex);
-    force_fatal_signal(t, kernel_siginfo(SIGKILL));
+    begin_group_exit(*t.group, SIGKILL);
     return std::nullopt;
   }
   restore_regs(regs, context->mcontext);
