@@ -66,12 +66,17 @@ class Host:
         self.runtime = tempfile.mkdtemp(prefix="usk-control-")
         self.environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime)
         self.started = []
+        self.run_flags = []  # Of each usk run.
+
+    def command(self, *arguments):
+        flags = self.run_flags if arguments[0] == "run" else []
+        return [self.usk_path, arguments[0], *flags, *arguments[1:]]
 
     def usk(self, *arguments, code=0, **more):
         """Runs a command to its end, which must have this code. Its output and errors."""
         if "input" not in more:
             more["stdin"] = subprocess.DEVNULL
-        done = subprocess.run([self.usk_path, *arguments], env=self.environment, text=True,
+        done = subprocess.run(self.command(*arguments), env=self.environment, text=True,
                               capture_output=True, timeout=LIMIT_SECONDS, **more)
         assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
         return done.stdout, done.stderr
@@ -83,7 +88,7 @@ class Host:
         assert saying in errors, errors
 
     def start(self, *arguments):
-        process = subprocess.Popen([self.usk_path, *arguments], env=self.environment, text=True,
+        process = subprocess.Popen(self.command(*arguments), env=self.environment, text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
         self.started.append(process)

@@ -24,8 +24,24 @@ def case(function):
     return function
 
 
+# What is asked where platforms differ: memory, programs, signals, other threads meanwhile.
+ON_PTRACE_TOO = ["without_rules_against_it_everything_works", "each_way_to_read", "each_way_to_exec",
+                 "each_way_to_net_connect", "races_of_links", "races_of_renames", "hidden_names_are_not_there",
+                 "actions_do_what_they_say", "commands_from_inside", "ghosts_compute_and_end", "hardening",
+                 "limits", "programs_that_crash_are_not_started_again", "changes_of_ids_follow_rules",
+                 "signal_frames_are_the_kernels", "a_restored_sandbox_has_its_policy"]
+
+
+def on_ptrace(test):
+    def run(host):
+        host.run_flags = ["--platform=ptrace"]
+        return test(host)
+    return run
+
+
 def jobs(build, options):
-    return hosts.case_jobs("policy", CASES, build, options)
+    cases = CASES | {f"{name}.ptrace": on_ptrace(CASES[name]) for name in ON_PTRACE_TOO}
+    return hosts.case_jobs("policy", cases, build, options)
 
 
 def rules(*texts):

@@ -17,7 +17,8 @@ stepi
 continue
 GDB
 echo; echo "== threads"
-debug --args ./threads <<'GDB'
+# How deep in the barrier a thread is differs.
+debug --args ./threads <<'GDB' | sed 's/^#[0-9]* .* in clone3/#N in clone3/'
 set sysroot /
 set print thread-events off
 target extended-remote | gdbserver --once --multi -
