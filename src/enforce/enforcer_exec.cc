@@ -110,7 +110,7 @@ void Enforcer::crashed(const File& program) {
               policy_.limit(Limit::kSegvCrashes)};
     if (!segv_guard_.crashed(*name, now, limits)) return;
   }
-  LOG_INFO("{} has crashed {} times: it is not started for {} seconds", *name, limits.most,
+  LOG_INFO("{:?} has crashed {} times: it is not started for {} seconds", *name, limits.most,
            limits.suspension_s);
 }
 
