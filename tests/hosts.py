@@ -69,8 +69,8 @@ class Host:
         self.run_flags = []  # Of each usk run.
 
     def command(self, *arguments):
-        flags = self.run_flags if arguments[0] == "run" else []
-        return [self.usk_path, arguments[0], *flags, *arguments[1:]]
+        flags = self.run_flags if arguments[:1] == ("run",) else []
+        return [self.usk_path, *arguments[:1], *flags, *arguments[1:]]
 
     def usk(self, *arguments, code=0, **more):
         """Runs a command to its end, which must have this code. Its output and errors."""
