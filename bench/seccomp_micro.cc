@@ -38,16 +38,58 @@ Program by_number_and_arguments() {
   return p;
 }
 
-// Nothing is known before the call is made.
-Program by_arguments() {
+using AddTo = void(Program&, uint8_t deny);
+// Nothing is known before the call is made: a program made of what `add` adds, each part of which
+// may go to where the call is denied, in the middle of the program or at its end.
+Program by_arguments(AddTo* add) {
+  constexpr size_t kMiddle = kLength / 2;
   Program p;
-  while (p.size() < kLength - 2) {
-    p.push_back(load(uint32_t(16 + p.size() % 12 * 4)));
-    p.push_back(test(uint32_t(p.size())));
-  }
-  p.push_back(load(20));
+  const auto fill_up_to = [&](size_t end) {
+    while (p.size() + 4 <= end) add(p, uint8_t(end + 1 - p.size()));
+    while (p.size() < end) p.push_back({BPF_MISC | BPF_TAX, 0, 0, 0});
+  };
+  fill_up_to(kMiddle - 2);
+  p.push_back({BPF_JMP | BPF_JA, 0, 0, 1});
+  p.push_back(end(SECCOMP_RET_KILL_PROCESS));
+  fill_up_to(kLength - 2);
   p.push_back(end(SECCOMP_RET_ALLOW));
+  p.push_back(end(SECCOMP_RET_KILL_PROCESS));
   return p;
+}
+
+sock_filter load_some(const Program& p) { return load(uint32_t(16 + p.size() % 12 * 4)); }
+sock_filter deny_if_equal(const Program& p, uint8_t deny) {
+  return {BPF_JMP | BPF_JEQ | BPF_K, uint8_t(deny - 2), 0, uint32_t(0x10000 + p.size())};
+}
+void add_equal(Program& p, uint8_t deny) {
+  p.push_back(load_some(p));
+  p.push_back(deny_if_equal(p, deny));
+}
+void add_masked(Program& p, uint8_t deny) {
+  p.push_back(load_some(p));
+  p.push_back({BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xff});
+  p.push_back(deny_if_equal(p, uint8_t(deny - 1)));
+}
+void add_values(Program& p, uint8_t deny) {
+  p.push_back(p.empty() ? load(16) : deny_if_equal(p, uint8_t(deny + 1)));
+}
+// Of different kinds.
+void add_mixed(Program& p, uint8_t deny) {
+  if (p.size() % 4) return add_equal(p, deny);
+  p.push_back(load_some(p));
+  p.push_back({BPF_JMP | BPF_JGE | BPF_K, 0, uint8_t(deny - 2), 0});
+}
+void add_arithmetic(Program& p, uint8_t) {
+  p.push_back(load(16));
+  p.push_back({BPF_ALU | BPF_ADD | BPF_K, 0, 0, 3});
+  p.push_back({BPF_ALU | BPF_XOR | BPF_X, 0, 0, 0});
+  p.push_back({BPF_MISC | BPF_TAX, 0, 0, 0});
+}
+void add_cells(Program& p, uint8_t) {
+  p.push_back(load(16));
+  p.push_back({BPF_ST, 0, 0, 3});
+  p.push_back({BPF_LDX | BPF_MEM, 0, 0, 3});
+  p.push_back({BPF_ALU | BPF_ADD | BPF_X, 0, 0, 0});
 }
 
 void judge(benchmark::State& state, Program program, int filters = 1) {
@@ -68,7 +110,12 @@ void judge(benchmark::State& state, Program program, int filters = 1) {
 
 BENCHMARK_CAPTURE(judge, number_300, by_number());
 BENCHMARK_CAPTURE(judge, number_then_arguments_300, by_number_and_arguments());
-BENCHMARK_CAPTURE(judge, arguments_300, by_arguments());
+BENCHMARK_CAPTURE(judge, arguments_300, by_arguments(add_equal));
+BENCHMARK_CAPTURE(judge, masked_arguments_300, by_arguments(add_masked));
+BENCHMARK_CAPTURE(judge, one_argument_300_values, by_arguments(add_values));
+BENCHMARK_CAPTURE(judge, mixed_arguments_300, by_arguments(add_mixed));
+BENCHMARK_CAPTURE(judge, arithmetic_300, by_arguments(add_arithmetic));
+BENCHMARK_CAPTURE(judge, memory_cells_300, by_arguments(add_cells));
 BENCHMARK_CAPTURE(judge, number_300_x5, by_number(), 5);
 BENCHMARK_CAPTURE(judge, number_then_arguments_300_x5, by_number_and_arguments(), 5);
 

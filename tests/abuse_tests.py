@@ -304,23 +304,10 @@ print(fill('/tmp/a'), fill('/etc/b'), fill('/dev/shm/c'))
 def cost_of_idling(process):
     """What is wrong with the processor time of a sandbox that waits; ends it."""
     kernel = kernel_of(process)
-    time.sleep(0.5)
-
-    def ticks():
-        with open(f"/proc/{kernel}/stat") as file:
-            return sum(int(n) for n in file.read().rsplit(")", 1)[1].split()[11:13])
-
-    def wakeups():
-        with open(f"/proc/{kernel}/status") as file:
-            return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read(), re.M)[1])
-
-    before = ticks(), wakeups()
-    time.sleep(2)
-    after = ticks(), wakeups()
+    problem = hosts.cost_of_idling(kernel)
     os.kill(kernel, signal.SIGKILL)
     finish(process)
-    return None if before == after else f"idle, it used {after[0] - before[0]} ticks and woke " \
-        f"{after[1] - before[1]} times"
+    return problem
 
 
 @case

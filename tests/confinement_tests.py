@@ -46,6 +46,13 @@ def doctor_tells(host):
     denied = subprocess.run([sys.executable, HERE / "deny.py", LANDLOCK_CALLS, host.usk_path, "doctor"],
                             capture_output=True, text=True, timeout=20)
     assert denied.returncode == 1 and re.search(r"^NO +landlock ", denied.stdout, re.M), denied
+    # What is missing, and how to get it: ptrace, seccomp, mseal.
+    for call, names in (("101", {"ptrace"}), ("317", {"trap", "ptrace", "seccomp"}), ("462", {"mseal"})):
+        denied = subprocess.run([sys.executable, HERE / "deny.py", call, host.usk_path, "doctor", "--json"],
+                                capture_output=True, text=True, timeout=20)
+        missing = {f["name"]: f["remedy"] for f in json.loads(denied.stdout) if not f["holds"]}
+        assert set(missing) == names, (call, missing)
+        assert all(re.search(r"takes |Linux \d", remedy) for remedy in missing.values()), missing
 
 
 @case
@@ -159,3 +166,63 @@ def host_calls_are_those_listed(host):
     assert not missing, f"calls that calls.def does not list: {sorted(missing)[:5]}"
     unused = [f"{name} (line {i})" for i, (name, rare) in enumerate(rules()) if i not in used and not rare]
     assert not unused, f"calls.def lists what is not made: {', '.join(unused)}"
+
+
+def spin_in(pid, binary, symbol):
+    """The process computes for ever once it calls this function: two bytes of its code are changed."""
+    listing = subprocess.run(["nm", "-C", binary], capture_output=True, text=True, check=True).stdout
+    offsets = [int(line.split()[0], 16) for line in listing.splitlines()
+               if re.search(rf" [tT] {re.escape(symbol)}\(", line)]
+    assert len(offsets) == 1, (symbol, offsets)
+    maps = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
+    base = min(int(line.split("-")[0], 16) for line in maps if line.endswith(str(binary)))
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        memory.seek(base + offsets[0])
+        memory.write(b"\xeb\xfe")
+
+
+def stuck_sandbox(host, watchdog):
+    """One whose kernel process never comes back from getpriority(2)."""
+    process = host.sandbox("sleep", "100", flags=["--watchdog", watchdog])
+    spin_in(process.pid, os.path.realpath(host.usk_path), "usk::sys::getpriority")
+    host.start("exec", "box", "nice")
+    return process
+
+
+STUCK = r"usk: (internal error: )?stuck with task (\d+), call 140\b"
+
+
+@case
+def watchdog_names_what_is_stuck(host):
+    if os.geteuid() != 0:
+        return
+    process = stuck_sandbox(host, "log")
+    line = process.stderr.readline()
+    assert re.match(STUCK, line), line
+    stack = [process.stderr.readline() for _ in range(4)]
+    assert all(re.match(r"  0x\w+  usk\+0x\w+$", frame) for frame in stack), stack
+    assert process.poll() is None
+    process.kill()
+    assert "stuck" not in process.stderr.read(), "it is said once"
+
+
+@case
+def watchdog_kills_what_is_stuck(host):
+    if os.geteuid() != 0:
+        return
+    process = stuck_sandbox(host, "kill")
+    directory = pathlib.Path(host.runtime, "usk", host.entries()[0])
+    errors = process.communicate(timeout=20)[1]
+    assert process.returncode == 125 and re.match(STUCK, errors), (process.returncode, errors)
+    report = (directory / "crash.txt").read_text()
+    assert "serving task" in report and "call 140" in report and "stack:\n" in report, report
+
+
+@case
+def watchdog_is_quiet(host):
+    """A sandbox that has much to do, and one that has nothing, are not stuck."""
+    busy = ("import os, time\nend = time.monotonic() + 4\n"
+            "while time.monotonic() < end: os.getppid(); os.urandom(100000)")
+    errors = host.usk("run", "--watchdog=kill", "--", "python3", "-c", busy)[1]
+    assert not errors, errors
+    assert not host.usk("run", "--watchdog=kill", "--", "sleep", "2")[1]

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import termios
 import time
+from random import Random
 
 import hosts
 from hosts import LIMIT_SECONDS
@@ -398,6 +399,112 @@ time.sleep(100)
 def cpu_ticks(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
         return sum(int(n) for n in file.read().rsplit(")", 1)[1].split()[11:13])
+
+
+# What clients may be doing when they are killed, or when nobody reads any more what they say.
+CLIENTS = [
+    ["exec", "box", "cat"],
+    ["exec", "box", "sleep", "50"],
+    ["exec", "box", "yes"],
+    ["exec", "-i", "box", "sh", "-c", "read x; sleep 50"],
+    ["exec", "box", "sh", "-c", "trap '' HUP PIPE; yes 2>/dev/null; exec >&- 2>&-; sleep 50"],
+    ["trace", "box"],
+    ["trace", "box", "--pid", "2"],
+    ["debug", "box", "--gdb"],
+    ["debug", "box", "--gdb", "-"],
+    ["wait", "box"],
+]
+
+
+@case
+def clients_that_vanish_cost_nothing(host):
+    process = host.sandbox("sleep", "100")
+    random = Random(1)
+    for arguments in CLIENTS * 3:
+        client = subprocess.Popen([host.usk_path, *arguments], env=host.environment,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL)
+        host.started.append(client)
+        time.sleep(random.choice([0, 0.01, 0.1, 0.3]))
+        for stream in random.sample([client.stdin, client.stdout], random.randrange(3)):
+            stream.close()
+        if random.randrange(3):
+            time.sleep(random.choice([0, 0.05]))
+            client.kill()
+            client.wait()
+    for client in host.started[1:]:
+        client.kill()
+        client.stdin.close()
+        client.stdout.close()
+    host.until(lambda: not re.search(r" yes$", host.usk("ps", "box")[0], re.M))
+    return hosts.cost_of_idling(process.pid)
+
+
+@case
+def a_debugger_that_does_not_listen_costs_nothing(host):
+    """It asks for ever and reads no answer."""
+    process = host.sandbox("sleep", "100")
+    address = os.path.join(host.runtime, "gdb")
+    server = host.start("debug", "box", "--gdb", address)
+    host.until(lambda: os.path.exists(address))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(address)
+        client.setblocking(False)
+        question = b"$qXfer:features:read:target.xml:0,ffb#79" * 100
+        quiet = 0
+        while quiet < 10:
+            try:
+                client.send(question)
+                quiet = 0
+            except BlockingIOError:
+                quiet += 1
+                time.sleep(0.1)
+        problem = hosts.cost_of_idling(process.pid)
+    assert server.wait(20) is not None
+    return problem
+
+
+@case
+def a_terminal_that_vanishes_costs_nothing(host):
+    master, slave = os.openpty()
+    process = subprocess.Popen([host.usk_path, "run", "--name", "box", "--", "sh", "-c",
+                                "trap '' HUP; echo; stty -a; sleep 100"], env=host.environment,
+                               stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    host.started.append(process)
+    os.close(slave)
+    host.until(lambda: any(s["name"] == "box" for s in host.list()))
+    time.sleep(0.3)
+    os.close(master)
+    return hosts.cost_of_idling(process.pid)
+
+
+@case
+def verdicts_of_filters_are_logged(host):
+    """With -v: those that kill and SECCOMP_RET_LOG, others where the filter asks for it."""
+    program = """
+import ctypes, os, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def install(flags, *verdicts):
+    code = struct.pack('HBBI', 0x20, 0, 0, 0)
+    for nr, verdict in verdicts:
+        code += struct.pack('HBBI', 0x15, 0, 1, nr) + struct.pack('HBBI', 6, 0, 0, verdict)
+    code += struct.pack('HBBI', 6, 0, 0, 0x7fff0000)
+    held = ctypes.create_string_buffer(code)
+    assert libc.syscall(317, 1, flags, ctypes.create_string_buffer(
+        struct.pack('HxxxxxxP', len(code) // 8, ctypes.addressof(held)))) == 0
+libc.prctl(38, 1, 0, 0, 0)
+install(0, (450, 0x7ffc0000), (451, 0x00050001))
+libc.syscall(450), libc.syscall(451)
+install(2, (452, 0x00050002), (453, 0x7fff0000))
+libc.syscall(452), libc.syscall(453)
+install(0, (454, 0x80000000))
+libc.syscall(454)
+"""
+    _, errors = host.usk("run", "-v", "--", "python3", "-c", program, code=159)
+    said = re.findall(r"^usk: seccomp: thread \d+, call (\d+) at 0x\w+: (\w+) \(0x(\w+)\)$", errors,
+                      re.M)
+    assert said == [("450", "log", "7ffc0000"), ("452", "errno", "50002"),
+                    ("454", "kill_process", "80000000")], errors
 
 
 @case

@@ -41,8 +41,9 @@ def command(platform, build, program):
     plan = None
     if platform in SAVED:
         platform, plan = SAVED[platform]
+    # OWN_MACHINE: settings that are the whole system's may be changed.
     return [build / "usk", "run", f"--platform={platform}", *autosave.flags(plan), "--root", "/",
-            "--tmpfs", "/tmp", "--ro", build / "guest", "--cwd", "/", "--", program]
+            "--tmpfs", "/tmp", "--env", "OWN_MACHINE=1", "--ro", build / "guest", "--cwd", "/", "--", program]
 
 
 def programs(build):

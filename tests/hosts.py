@@ -3,6 +3,7 @@ import contextlib
 import fnmatch
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -38,6 +39,25 @@ def run_case(name, function, build, options):
     return Outcome(passed=1, seconds=seconds)
 
 
+def cost_of_idling(kernel):
+    """What is wrong with the processor time of a kernel process whose sandbox only waits."""
+    time.sleep(0.5)
+
+    def ticks():
+        with open(f"/proc/{kernel}/stat", encoding="utf-8") as file:
+            return sum(int(n) for n in file.read().rsplit(")", 1)[1].split()[11:13])
+
+    def wakeups():
+        with open(f"/proc/{kernel}/status", encoding="utf-8") as file:
+            return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read(), re.M)[1])
+
+    before = ticks(), wakeups()
+    time.sleep(2)
+    after = ticks(), wakeups()
+    return None if before == after else f"idle, it used {after[0] - before[0]} ticks and woke " \
+        f"{after[1] - before[1]} times"
+
+
 class Host:
     """A user's session: a runtime directory and the sandboxes started in it."""
 
@@ -46,12 +66,17 @@ class Host:
         self.runtime = tempfile.mkdtemp(prefix="usk-control-")
         self.environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime)
         self.started = []
+        self.run_flags = []  # Of each usk run.
+
+    def command(self, *arguments):
+        flags = self.run_flags if arguments[:1] == ("run",) else []
+        return [self.usk_path, *arguments[:1], *flags, *arguments[1:]]
 
     def usk(self, *arguments, code=0, **more):
         """Runs a command to its end, which must have this code. Its output and errors."""
         if "input" not in more:
             more["stdin"] = subprocess.DEVNULL
-        done = subprocess.run([self.usk_path, *arguments], env=self.environment, text=True,
+        done = subprocess.run(self.command(*arguments), env=self.environment, text=True,
                               capture_output=True, timeout=LIMIT_SECONDS, **more)
         assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
         return done.stdout, done.stderr
@@ -63,7 +88,7 @@ class Host:
         assert saying in errors, errors
 
     def start(self, *arguments):
-        process = subprocess.Popen([self.usk_path, *arguments], env=self.environment, text=True,
+        process = subprocess.Popen(self.command(*arguments), env=self.environment, text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
         self.started.append(process)

@@ -24,8 +24,24 @@ def case(function):
     return function
 
 
+# What is asked where platforms differ: memory, programs, signals, other threads meanwhile.
+ON_PTRACE_TOO = ["without_rules_against_it_everything_works", "each_way_to_read", "each_way_to_exec",
+                 "each_way_to_net_connect", "races_of_links", "races_of_renames", "hidden_names_are_not_there",
+                 "actions_do_what_they_say", "commands_from_inside", "ghosts_compute_and_end", "hardening",
+                 "limits", "programs_that_crash_are_not_started_again", "changes_of_ids_follow_rules",
+                 "signal_frames_are_the_kernels", "a_restored_sandbox_has_its_policy"]
+
+
+def on_ptrace(test):
+    def run(host):
+        host.run_flags = ["--platform=ptrace"]
+        return test(host)
+    return run
+
+
 def jobs(build, options):
-    return hosts.case_jobs("policy", CASES, build, options)
+    cases = CASES | {f"{name}.ptrace": on_ptrace(CASES[name]) for name in ON_PTRACE_TOO}
+    return hosts.case_jobs("policy", cases, build, options)
 
 
 def rules(*texts):
@@ -450,6 +466,105 @@ def limits(host):
     for size, want in (("512M", "12\n"), ("4G", "mapped\n")):
         got, _ = box.run("python3", "-c", program, flags=[*ALL, *rules(f"mem/vm_max:{size}")])
         assert got == want, (size, got)
+
+
+@case
+def programs_that_crash_are_not_started_again(host):
+    """SegvGuard."""
+    box = Box(host)
+    shutil.copy(os.path.realpath("/bin/sh"), box.path / "crashes")
+    script = ("for i in 1 2 3 4; do /box/crashes -c 'kill -SEGV $$'; echo $?; done 2>/dev/null; "
+              "/bin/true; echo $?; sleep 1.5; /box/crashes -c 'exit 5'; echo $?")
+    for texts, want in (
+            (["segvguard/maxcrashes:2"], "139 139 126 126 0 126"),
+            (["segvguard/maxcrashes:3", "segvguard/suspension:1"], "139 139 139 126 0 5"),
+            (["segvguard/maxcrashes:2", "segvguard/expiry:0"], "139 139 139 139 0 5"),
+            ([], "139 139 139 139 0 5")):
+        got, errors = box.run("sh", "-c", script, flags=[*ALL, "--explain", *rules(*texts)])
+        assert got.split() == want.split(), (texts, got, errors)
+        assert ("segvguard" in errors) == ("126" in want), errors
+    # A signal that is no crash does not count.
+    got, _ = box.run("sh", "-c", script.replace("SEGV", "TERM"),
+                     flags=[*ALL, *rules("segvguard/maxcrashes:1")])
+    assert got.split() == "143 143 143 143 0 5".split(), got
+
+
+@case
+def changes_of_ids_follow_rules(host):
+    """SafeSetID."""
+    box = Box(host)
+    program = """
+import os
+def attempt(*steps):
+    pid = os.fork()
+    if pid: return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        for step, *ids in steps: getattr(os, step)(*ids)
+    except PermissionError: os._exit(1)
+    os._exit(0)
+print(attempt(("setuid", 1000)), attempt(("setuid", 1001)), attempt(("setresuid", 1000, 1000, 1001)),
+      attempt(("seteuid", 1000), ("seteuid", 0)), attempt(("setreuid", 0, 0)),
+      attempt(("setgid", 1000)), attempt(("setgid", 1002)), attempt(("setgroups", [1002])),
+      attempt(("setgroups", [1000])), attempt(("setuid", 1000), ("setuid", 1001)))
+"""
+    for texts, want in ((["setuid+0:1000", "setgid+0:1002"], "0 1 1 0 0 1 0 0 1 1"),
+                        (["setuid+0:1000", "setuid-0:1000"], "1 1 1 1 0 0 0 0 0 1"),
+                        (["trace/allow_safe_setgid:1"], "0 0 0 0 0 1 1 1 1 1"),
+                        ([], "0 0 0 0 0 0 0 0 0 1")):
+        got, errors = box.run("python3", "-c", program, flags=[*ALL, *rules(*texts)])
+        assert got.split() == want.split(), (texts, got, errors)
+    host.refused("run", *rules("setuid+0:0"), "--", "true", saying="system's own")
+    host.refused("run", *rules("setgid+0"), "--", "true", saying="FROM:TO")
+
+
+@case
+def signal_frames_are_the_kernels(host):
+    box = Box(host)
+    got, errors = box.run("/tools/probe", "signals", flags=[*ALL, "--explain"])
+    assert (got, errors) == ("123\n", ""), (got, errors)
+    _, errors = box.run("/tools/probe", "forged", flags=[*ALL, "--explain"], code=137)
+    assert "trace/allow_unsafe_sigreturn" in errors, errors
+    for flags in ([*ALL, *rules("trace/allow_unsafe_sigreturn:1")], []):
+        assert box.run("/tools/probe", "forged", flags=flags)[0] == "returned\n"
+
+
+@case
+def descriptors_may_be_scattered(host):
+    program = ("import os\nfds = [os.open('/', os.O_RDONLY) for _ in range(8)]\n"
+               "print(len(set(fds)), max(fds) > 20, max(fds) < 1024)\n"
+               "try:\n  while True: os.open('/', os.O_RDONLY)\n"
+               "except OSError as e: print(e.errno)\n[os.close(fd) for fd in fds]\n"
+               "print(len(os.listdir('/proc/self/fd')))\n")
+    got, _ = host.usk("run", *ALL, *rules("trace/force_rand_fd:1"), "--", "prlimit", "--nofile=1024",
+                      "python3", "-c", program)
+    assert got == "8 True True\n24\n1017\n", got
+
+
+@case
+def a_restored_sandbox_has_its_policy(host):
+    """What was changed from inside, too; and its log goes on only where somebody says so."""
+    box = Box(host)
+    for name in ("secret", "later", "open"):
+        (box.path / name).write_text(name + "\n")
+    script = ("test -c '/dev/syd/deny/read+/box/later'; while sleep 0.05; do "
+              "cat /box/secret /box/later /box/open 2>/dev/null; "
+              "sh -c \"test -c '/dev/syd/allow/read+/box/secret'\" && echo unlocked; done")
+    log, image = f"{host.runtime}/log", f"{host.runtime}/image"
+    flags = ["run", "--name", "box", "--rw", f"{box.path}:/box", *ALL,
+             *rules("deny/read+/box/secret", "lock:exec"), "--audit", log, "--", "sh", "-c", script]
+    process = host.start(*flags)
+    assert [process.stdout.readline() for _ in range(3)] == ["open\n"] * 3
+    host.usk("checkpoint", "box", "-o", image)
+    process.wait(20)
+    host.usk("audit", "verify", log)
+    host.refused("restore", image, saying="--audit")
+    copy = host.start("restore", "--audit", f"{log}2", "--name", "copy", image)
+    assert [copy.stdout.readline() for _ in range(4)] == ["open\n"] * 4
+    why = [json.loads(line) for line in host.usk("why", "copy", "--json")[0].splitlines()]
+    assert {d["object"] for d in why} >= {"/box/secret", "/box/later"}, why
+    host.usk("kill", "copy")
+    copy.wait(20)
+    host.usk("audit", "verify", f"{log}2")
 
 
 @case

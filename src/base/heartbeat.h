@@ -20,4 +20,9 @@ inline void beat(int32_t task, int32_t call) {
                          std::memory_order_relaxed);
 }
 
+// The task is at another call.
+inline void beat_call(uint64_t call) {
+  heartbeat.call.store(int32_t(call), std::memory_order_relaxed);
+}
+
 }  // namespace usk

@@ -47,6 +47,7 @@ std::string to_text(const SandboxConfig& c) {
                       {"mounts", to_json(c.mounts)},
                       {"memory", c.memory},
                       {"pids", c.pids},
+                      {"policy", c.saved_policy},
                       {"seccomp_stop_order", c.old_seccomp_order ? "3.5" : "4.8"}},
                  1);
 }
@@ -76,6 +77,7 @@ OrFailure<SandboxConfig> read_config(const state::Image& image) {
     c.memory = m->get<uint64_t>();
   }
   c.pids = uint64_t(number_of(*json, "pids"));
+  c.saved_policy = text_of(*json, "policy");
   c.old_seccomp_order = text_of(*json, "seccomp_stop_order") == "3.5";
   if (c.command.empty()) return fail(fmt::format("image part {}: no command", kConfigPart));
   return c;

@@ -60,6 +60,7 @@ struct SandboxConfig {
   bool policy_warn_only = false;
   bool explain = false;
   std::string audit_file;
+  std::string saved_policy;              // Of an image: boot/saved_policy.h.
   std::shared_ptr<policy::Deeds> learn;  // Where `usk learn` notes what the program does.
 };
 

@@ -10,6 +10,7 @@
 #include "boot/choose_platform.h"
 #include "boot/confinement.h"
 #include "boot/root.h"
+#include "boot/saved_policy.h"
 #include "boot/start.h"
 #include "boot/user.h"
 #include "fs/dev/memory_devices.h"
@@ -85,6 +86,7 @@ OrFailure<std::unique_ptr<Sandbox>> Sandbox::restore(const SandboxConfig& config
   c.platform = config.platform;
   c.trace = config.trace;
   c.trace_file = config.trace_file;
+  c.audit_file = config.audit_file;
   c.verbose = config.verbose;
   c.confined = config.confined;
   c.unsafe_without = config.unsafe_without;
@@ -147,6 +149,7 @@ OrFailure<void> Sandbox::assemble_from(const state::Image& image, const RestoreR
   root_.mounts = state.mounts;
   main_ = state.main;
   set_clocks(image.manifest(), request.frozen_clock);
+  start_policy();
   TRY(start_images());
   if (request.paused) {
     kernel_->pause();
@@ -186,15 +189,10 @@ OrFailure<void> Sandbox::assemble() {
   root_ = TRY(build_root(*kernel_, config_, image_));
   find_home();
   TRY(make_init(root_));
-  start_policy();
+  start_policy();  // Before anything of the guest's is looked at.
   main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get()}));
-  if (enforcer_) enforcer_->set_first(main_);
   TRY(start_images());
-  TRY(start_control());
-  if (control_ && enforcer_) {
-    control_->set_denials([this] { return enforcer_->recent(); });
-  }
-  return {};
+  return start_control();
 }
 
 // What was asked for goes before what the image says, and that before what the caller has.
@@ -263,6 +261,7 @@ OrFailure<void> Sandbox::start_trace() {
 
 // While files and libraries can still be opened.
 OrFailure<void> Sandbox::make_policy() {
+  const auto saved = TRY(restore_policy(config_));
   if (!config_.policy) return {};
   EnforcerOptions options{.explain = config_.explain,
                           .warn_only = config_.policy_warn_only,
@@ -271,7 +270,7 @@ OrFailure<void> Sandbox::make_policy() {
   options.call_name = [](uint64_t nr) -> std::string_view {
     return nr < kSyscallCount ? kSyscalls[nr].name : "an unknown call";
   };
-  enforcer_ = TRY(Enforcer::make(*std::move(config_.policy), std::move(options)));
+  enforcer_ = TRY(Enforcer::make(*std::move(config_.policy), std::move(options), saved));
   config_.policy.reset();
   return {};
 }
@@ -346,6 +345,7 @@ OrFailure<void> Sandbox::register_self() {
 }
 
 OrFailure<void> Sandbox::start_control() {
+  if (enforcer_) enforcer_->set_first(main_);
   if (!entry_) return {};
   auto watcher = EpollWatcher::make(poller_);
   if (!watcher) return fail(fmt::format("epoll: {}", strerror(int(watcher.error()))));
@@ -357,12 +357,12 @@ OrFailure<void> Sandbox::start_control() {
       [this](CheckpointRequest q, std::function<void(OrFailure<void>)> done) {
         return begin_checkpoint(std::move(q), std::move(done));
       }));
+  if (enforcer_) control_->set_denials([this] { return enforcer_->recent(); });
   return {};
 }
 
 OrFailure<std::unique_ptr<ImageJob>> Sandbox::begin_image(state::ImageWriter image, bool runs_on) {
-  // What is restored must not be without it.
-  if (enforcer_) return fail("a sandbox with a policy cannot be saved");
+  config_.saved_policy = enforcer_ ? TRY(save_policy(*enforcer_, config_)) : "";
   const SandboxState state{main_, root_.root, root_.creds, root_.mounts,
                            terminal_ ? terminal_->tty() : Ref<Tty>()};
   return ImageJob::begin(*kernel_, state, config_, kernel_->origin.generation, std::move(image),

@@ -132,6 +132,7 @@ void add_restore_command(CLI::App& app, Action& chosen) {
          "The time of day: the present (now), or from where it was (frozen)")
       ->check(CLI::IsMember({"now", "frozen"}));
   add_image_flags(cmd, asked->config);
+  cmd->add_option("--audit", asked->config.audit_file, "As of usk run");
   cmd->add_option("--unsafe-without", asked->config.unsafe_without, "As of usk run")
       ->delimiter(',');
   cmd->add_flag("-v,--verbose", asked->config.verbose, "Say what Usk does; twice for more");

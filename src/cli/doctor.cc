@@ -37,13 +37,14 @@ Finding kernel_release() {
           good ? "" : "Linux 5.13 or newer; --platform=ptrace may work before"};
 }
 
-Finding platform(const std::string& name, Kind kind) {
+Finding platform(const std::string& name, Kind kind, const char* needs) {
   // In a child: a platform starts processes, and waits for all of this one's.
   const auto tried = host::try_in_child([&name]() -> std::string {
     auto made = choose_platform(name);
     return made ? "" : made.error().message;
   });
-  return {name, kind, tried.empty(), fmt::format("runs guest code (--platform={})", name), tried};
+  return {name, kind, tried.empty(), fmt::format("runs guest code (--platform={})", name),
+          tried.empty() ? "" : fmt::format("{}; it takes {}", tried, needs)};
 }
 
 Finding seccomp() {
@@ -54,7 +55,10 @@ Finding seccomp() {
     return done ? "" : done.error().message;
   });
   return {"seccomp", Kind::kPromise, tried.empty(), layers()[0].keeps,
-          tried.empty() ? "" : tried + "; CONFIG_SECCOMP_FILTER, or --unsafe-without=seccomp"};
+          tried.empty() ? ""
+                        : tried +
+                              "; it takes CONFIG_SECCOMP_FILTER, and in a container a profile "
+                              "that allows seccomp, or --unsafe-without=seccomp"};
 }
 
 Finding landlock() {
@@ -85,8 +89,11 @@ Finding registry() {
 
 std::vector<Finding> examine() {
   return {kernel_release(),
-          platform("trap", Kind::kBetter),
-          platform("ptrace", Kind::kPromise),
+          platform("trap", Kind::kBetter,
+                   "Linux 5.13 with CONFIG_SECCOMP_FILTER, and in a container a profile that "
+                   "allows seccomp and process_vm_readv"),
+          platform("ptrace", Kind::kPromise,
+                   "CONFIG_SECCOMP_FILTER, and in a container a profile that allows ptrace"),
           seccomp(),
           landlock(),
           landlock_version("landlock-tcp", 4, "6.7", "no TCP, whatever else fails"),

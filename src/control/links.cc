@@ -9,7 +9,11 @@
 namespace usk {
 namespace {
 
-// A socket that is written as far as it takes, and watched for the rest.
+// As much as is kept for who does not listen.
+constexpr size_t kMostBacklog = 4 << 20;
+
+// A socket that is written as far as it takes, and watched for the rest. Who asks and does not
+// listen is not read any further.
 class Outlet {
  public:
   Outlet(Watcher& watcher, UniqueFd socket, std::function<void(uint32_t)> ready)
@@ -37,7 +41,9 @@ class Outlet {
       if (!n) return false;
       sent_ += *n;
     }
-    return is_open() && watch(backlog() ? EPOLLIN | EPOLLOUT : EPOLLIN).has_value();
+    if (!is_open()) return false;
+    const bool full = backlog() >= kMostBacklog;
+    return watch(full ? EPOLLOUT : backlog() ? EPOLLIN | EPOLLOUT : EPOLLIN).has_value();
   }
   // Has what was put looked at by the loop, not here.
   bool flush_soon() { return is_open() && watch(EPOLLIN | EPOLLOUT).has_value(); }
@@ -101,9 +107,7 @@ class DebugLink final : public Link {
   }
 
   void ready() {
-    constexpr size_t kMostBacklog = 4 << 20;
     std::array<std::byte, 16384> chunk;
-    // Who asks and does not listen is not read any further.
     if (outlet_.backlog() < kMostBacklog) {
       auto n = host::read_nowait(outlet_.fd(), chunk);
       if (!failed_with(n, EAGAIN)) {
@@ -153,7 +157,6 @@ class TraceLink final : public Link {
 
  private:
   void line(const std::string& text) {
-    constexpr size_t kMostBacklog = 4 << 20;
     if (!outlet_.is_open()) return;
     if (outlet_.backlog() + text.size() > kMostBacklog) {
       lost_++;

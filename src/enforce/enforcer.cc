@@ -9,6 +9,7 @@
 #include "enforce/names.h"
 #include "fs/vfs/walk.h"
 #include "host/file.h"
+#include "host/random.h"
 #include "kernel/signal/send.h"
 #include "policy/requests.h"
 
@@ -19,16 +20,24 @@ using policy::Option;
 
 thread_local CurrentCall* CurrentCall::now = nullptr;
 
-Enforcer::Enforcer(policy::Policy policy, EnforcerOptions options)
-    : options_(std::move(options)), policy_(std::move(policy)) {}
+Enforcer::Enforcer(policy::Policy policy, EnforcerOptions options, const EnforcerState& state)
+    : options_(std::move(options)),
+      policy_(std::move(policy)),
+      denials_(state.denials),
+      ghost_(state.ghost),
+      frame_key_(state.frame_key) {}
 
-OrFailure<std::unique_ptr<Enforcer>> Enforcer::make(policy::Policy policy,
-                                                    EnforcerOptions options) {
+OrFailure<std::unique_ptr<Enforcer>> Enforcer::make(policy::Policy policy, EnforcerOptions options,
+                                                    std::optional<EnforcerState> saved) {
   if (policy.lock() == policy::LockState::kUnset) policy.set_lock(policy::LockState::kOn);
   // Later it may be too late to load a library.
   const bool may_change = policy.lock() != policy::LockState::kOn;
   if (policy.is_on(Category::kForce) || may_change) TRY(prepare_checksums());
-  std::unique_ptr<Enforcer> e(new Enforcer(std::move(policy), std::move(options)));
+  if (!saved) {
+    auto& key = saved.emplace().frame_key;
+    host::fill_random(std::as_writable_bytes(std::span(&key, 1)));
+  }
+  std::unique_ptr<Enforcer> e(new Enforcer(std::move(policy), std::move(options), *saved));
   if (!e->options_.audit_file.empty()) {
     nlohmann::ordered_json start{{"event", "start"}};
     {
@@ -180,6 +189,16 @@ void Enforcer::report(Denial d) {
   }
   if (options_.explain) LOG_ERROR("{}", d.text());
   if (audit_) audit_->add(d.json());
+}
+
+policy::Policy Enforcer::policy() const {
+  Lock lock(mu_);
+  return policy_;
+}
+
+EnforcerState Enforcer::state_to_save() const {
+  Lock lock(mu_);
+  return {ghost_, denials_, frame_key_};
 }
 
 std::vector<Denial> Enforcer::recent() const {

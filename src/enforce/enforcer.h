@@ -9,6 +9,8 @@
 #include "base/lock.h"
 #include "enforce/audit.h"
 #include "enforce/denial.h"
+#include "enforce/segv_guard.h"
+#include "enforce/state.h"
 #include "fs/vfs/guard.h"
 #include "kernel/kernel.h"
 #include "policy/learn.h"
@@ -30,7 +32,9 @@ class Enforcer final : public Guard {
  public:
   static constexpr size_t kMaxRecent = 256;  // Denials that are kept for `usk why`.
 
-  static OrFailure<std::unique_ptr<Enforcer>> make(policy::Policy policy, EnforcerOptions options);
+  // `saved`: of a sandbox that is restored.
+  static OrFailure<std::unique_ptr<Enforcer>> make(policy::Policy policy, EnforcerOptions options,
+                                                   std::optional<EnforcerState> saved = {});
   // Takes itself out.
   ~Enforcer() override;
   // From now on it is asked. One at a time.
@@ -41,6 +45,8 @@ class Enforcer final : public Guard {
   // Calls a system call's handler; rules that send signals do so when it has returned.
   SyscallResult invoke(Task& t, SyscallFrame& frame,
                        SyscallResult (*handler)(Task&, SyscallFrame&));
+  policy::Policy policy() const EXCLUDES(mu_);
+  EnforcerState state_to_save() const EXCLUDES(mu_);
   // The oldest first.
   std::vector<Denial> recent() const EXCLUDES(mu_);
   // A rule of action exit has ended the sandbox.
@@ -64,6 +70,11 @@ class Enforcer final : public Guard {
   bool denies_dot_dot() const override { return denies_dot_dot_; }
   uint32_t umask() const override { return umask_; }
   Result<void> mount_change() override;
+  void crashed(const File& program) override;
+  Result<void> change_id(policy::IdKind kind, uint32_t from, uint32_t to) override;
+  uint64_t frame_cookie(uint64_t addr) const override { return siphash(frame_key_, addr); }
+  Result<void> signal_frame(uint64_t addr, uint64_t cookie) override;
+  bool scatters_descriptors() const override { return option(policy::Option::kForceRandFd); }
   Result<void> new_task() override;
   Result<void> more_memory(uint64_t bytes) override;
   std::optional<Result<void>> command(std::string_view path) override;
@@ -82,7 +93,7 @@ class Enforcer final : public Guard {
     policy::Action action;
     std::string rule, source;
   };
-  Enforcer(policy::Policy policy, EnforcerOptions options);
+  Enforcer(policy::Policy policy, EnforcerOptions options, const EnforcerState& state);
   void refresh_locked() REQUIRES(mu_);
   static Verdict copy(const policy::Decision& d);
   Result<void> judge(Category what, std::string_view name) EXCLUDES(mu_);
@@ -96,6 +107,7 @@ class Enforcer final : public Guard {
   Result<void> check_marks(Category what, std::string_view name) EXCLUDES(mu_);
   Result<void> check_force(File& file, std::string_view name) EXCLUDES(mu_);
   Result<void> check_tpe(const File& file, std::string_view name) EXCLUDES(mu_);
+  Result<void> check_crashes(std::string_view program) EXCLUDES(mu_);
   Result<void> check_file_system(const Path& place, std::string_view name) EXCLUDES(mu_);
   bool option(policy::Option o) const { return options_bits_ >> unsigned(o) & 1; }
   bool may_command(bool& only_tighter) EXCLUDES(mu_);
@@ -108,6 +120,7 @@ class Enforcer final : public Guard {
   mutable Mutex<Rank::kLeaf> mu_;
   policy::Policy policy_ GUARDED_BY(mu_);
   std::unique_ptr<policy::RuleBook> book_ GUARDED_BY(mu_);
+  SegvGuard segv_guard_ GUARDED_BY(mu_);
   std::deque<Denial> recent_ GUARDED_BY(mu_);
   uint64_t denials_ GUARDED_BY(mu_) = 0;
   // Of the policy, for who must not wait.
@@ -116,6 +129,7 @@ class Enforcer final : public Guard {
   std::atomic<bool> denies_dot_dot_{false}, ghost_{false};
   std::atomic<bool> has_marks_{false};
   std::atomic<int> exit_code_{-1};
+  const SipKey frame_key_;
 };
 
 // How rules name what a descriptor stands for: "!file", "!pipe", "!memfd:NAME".

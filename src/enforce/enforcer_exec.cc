@@ -1,11 +1,13 @@
 // Programs, libraries and memory that is executed: exec, force, tpe, and what programs are made of.
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "enforce/call.h"
 #include "enforce/checksum.h"
 #include "enforce/enforcer.h"
 #include "enforce/names.h"
 #include "fs/vfs/mount.h"
+#include "host/poll.h"
 
 namespace usk {
 
@@ -16,6 +18,12 @@ namespace {
 
 const Creds& caller_creds(const File& file) {
   return CurrentCall::now ? *CurrentCall::now->task.creds : file.creds();
+}
+
+Result<std::string> program_name(const File& file) {
+  if (file.path().dentry->is_anonymous()) return descriptor_name(file);
+  NameBuffer room;
+  return std::string(TRY(PathText::name(file.path(), {}, room)));
 }
 
 }  // namespace
@@ -90,15 +98,38 @@ Result<void> Enforcer::check_tpe(const File& file, std::string_view name) {
   return refuse({Category::kTpe, name, "tpe", EACCES}, v);
 }
 
+void Enforcer::crashed(const File& program) {
+  using Limit = policy::command::SetLimit;
+  const auto name = program_name(program);
+  if (!name) return;  // It has no place any more, and can be started from none.
+  const int64_t now = host::monotonic_now();
+  SegvGuard::Limits limits;
+  {
+    Lock lock(mu_);
+    limits = {policy_.limit(Limit::kSegvExpiry), policy_.limit(Limit::kSegvSuspension),
+              policy_.limit(Limit::kSegvCrashes)};
+    if (!segv_guard_.crashed(*name, now, limits)) return;
+  }
+  LOG_INFO("{:?} has crashed {} times: it is not started for {} seconds", *name, limits.most,
+           limits.suspension_s);
+}
+
+Result<void> Enforcer::check_crashes(std::string_view program) {
+  {
+    Lock lock(mu_);
+    if (!segv_guard_.is_suspended(std::string(program), host::monotonic_now())) return {};
+  }
+  return refuse({Category::kExec, program, "segvguard", EACCES}, {Action::kDeny, "it crashed", ""});
+}
+
 Result<void> Enforcer::start(const File& file, const Program& program) {
-  std::string name = descriptor_name(file);
-  NameBuffer room;
-  if (!file.path().dentry->is_anonymous()) name = TRY(PathText::name(file.path(), {}, room));
+  const std::string name = TRY(program_name(file));
   const auto forbid = [&](bool is, Option o) -> Result<void> {
     if (!is) return {};
     return refuse_option(o, name, EACCES);
   };
   if (program.script) return forbid(option(Option::kDenyScript), Option::kDenyScript);
+  TRY(check_crashes(name));
   TRY(forbid(program.fixed && !option(Option::kUnsafeExecNopie), Option::kUnsafeExecNopie));
   TRY(forbid(program.executable_stack && !option(Option::kUnsafeExecStack),
              Option::kUnsafeExecStack));

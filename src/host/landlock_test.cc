@@ -95,10 +95,11 @@ TEST_F(LandlockTest, OtherProcessesAreOutOfReach) {
                 pause();
                 _exit(0);
               }
-              const std::string text = outcome(ptrace(PTRACE_SEIZE, inside, nullptr, nullptr)) +
-                                       " " + outcome(::kill(inside, SIGKILL));
+              // One after the other: who is killed cannot be traced.
+              const std::string traced = outcome(ptrace(PTRACE_SEIZE, inside, nullptr, nullptr));
+              const std::string killed = outcome(::kill(inside, SIGKILL));
               ::waitpid(inside, nullptr, 0);
-              return text;
+              return traced + " " + killed;
             }),
             "ok ok");
   ::kill(outside, SIGKILL);

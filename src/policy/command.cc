@@ -196,18 +196,20 @@ Parsed<uint64_t> parse_limit(command::SetLimit::Which which, std::string_view va
     return bad(fmt::format("'{}' is no number", value));
   }
   if (which == L::kForceUmask && n > 07777) return bad("a umask is at most 7777");
+  if (which == L::kSegvCrashes && n == 0) return bad("segvguard/maxcrashes is at least 1");
   if (n > UINT32_MAX) return bad("this is too much");
   return n;
 }
 
-std::optional<command::SetLimit::Which> limit_of(std::string_view name) {
-  static constexpr std::array<std::string_view, size_t(command::SetLimit::kCount)> kNames = {
-      "mem/max", "mem/vm_max", "pid/max", "tpe/gid", "trace/force_umask"};
-  for (size_t i = 0; i < kNames.size(); i++) {
-    if (kNames[i] == name) return command::SetLimit::Which(i);
-  }
-  return std::nullopt;
-}
+constexpr std::array<std::string_view, size_t(command::SetLimit::kCount)> kLimitNames = {
+    "mem/max",
+    "mem/vm_max",
+    "pid/max",
+    "tpe/gid",
+    "trace/force_umask",
+    "segvguard/expiry",
+    "segvguard/suspension",
+    "segvguard/maxcrashes"};
 
 // Commands that ask for what is so anyway, or that lift a restriction that there is not.
 std::optional<std::string> reason_to_ignore(std::string_view name) {
@@ -221,7 +223,6 @@ std::optional<std::string> reason_to_ignore(std::string_view name) {
 }
 
 Parsed<Command> parse_setting(std::string_view name, std::string_view value) {
-  if (name == "segvguard/expiry" && value == "0") return command::Ignored{"there is no SegvGuard"};
   if (name.starts_with("sandbox/")) return parse_switch(name.substr(8), value);
   if (name.starts_with("default/")) return parse_default(name.substr(8), value);
   if (name == "lock") return parse_lock(value);
@@ -240,9 +241,38 @@ Parsed<Command> parse_setting(std::string_view name, std::string_view value) {
   return bad(fmt::format("'{}' is unknown, or not enforced by Usk", name));
 }
 
+Parsed<uint32_t> parse_id(std::string_view text) {
+  uint32_t id = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (error != std::errc() || end != text.data() + text.size() || id == UINT32_MAX) {
+    return bad(fmt::format("'{}' is no number of a user or group", text));
+  }
+  return id;
+}
+
+// SafeSetID. As syd(7) has it, nobody becomes one of the system's own users and groups.
+Parsed<Command> parse_transition(IdKind kind, ListOp op, std::string_view rest) {
+  constexpr uint32_t kLastSystemUser = 11, kLastSystemGroup = 14;
+  command::Transition t{kind, op, {}, {}};
+  if (op == ListOp::kClear && rest.empty()) return t;
+  const size_t colon = rest.find(':');
+  auto from = parse_id(rest.substr(0, colon));
+  if (!from) return bad(from.error());
+  t.from = *from;
+  if (op == ListOp::kClear && colon == rest.npos) return t;
+  if (op == ListOp::kClear || colon == rest.npos) return bad("write FROM:TO");
+  auto to = parse_id(rest.substr(colon + 1));
+  if (!to) return bad(to.error());
+  t.to = *to;
+  if (*to <= (kind == IdKind::kUser ? kLastSystemUser : kLastSystemGroup)) {
+    return bad(fmt::format("{} is one of the system's own", *to));
+  }
+  return t;
+}
+
 // A list that is changed by NAME+..., NAME-..., NAME^...
 Parsed<std::optional<Command>> parse_named_list(std::string_view text) {
-  for (std::string_view name : {"mask", "append", "force", "block"}) {
+  for (std::string_view name : {"mask", "append", "force", "block", "setuid", "setgid"}) {
     if (!text.starts_with(name) || text.size() == name.size()) continue;
     const char op = text[name.size()];
     const std::string_view rest = text.substr(name.size() + 1);
@@ -253,6 +283,8 @@ Parsed<std::optional<Command>> parse_named_list(std::string_view text) {
     Parsed<Command> c = name == "mask"     ? parse_mark(Category::kMask, ListOp(op), rest)
                         : name == "append" ? parse_mark(Category::kAppend, ListOp(op), rest)
                         : name == "force"  ? parse_force(ListOp(op), rest)
+                        : name == "setuid" ? parse_transition(IdKind::kUser, ListOp(op), rest)
+                        : name == "setgid" ? parse_transition(IdKind::kGroup, ListOp(op), rest)
                                            : command::Block{ListOp(op), std::string(rest)};
     if (!c) return bad(c.error());
     return *std::move(c);
@@ -263,6 +295,13 @@ Parsed<std::optional<Command>> parse_named_list(std::string_view text) {
 }  // namespace
 
 std::string_view name_of(Option o) { return kOptions[size_t(o)].name; }
+std::string_view name_of(command::SetLimit::Which w) { return kLimitNames[w]; }
+std::optional<command::SetLimit::Which> limit_of(std::string_view name) {
+  for (size_t i = 0; i < kLimitNames.size(); i++) {
+    if (kLimitNames[i] == name) return command::SetLimit::Which(i);
+  }
+  return std::nullopt;
+}
 bool initial_value(Option o) { return kOptions[size_t(o)].initial; }
 bool strict_value(Option o) { return kOptions[size_t(o)].strict; }
 std::string_view name_of(LockState s) { return kLockNames[size_t(s)]; }

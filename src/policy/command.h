@@ -1,6 +1,7 @@
 // One line of a policy taken apart: syd(2), "COMMANDS".
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -8,6 +9,7 @@
 
 #include "policy/action.h"
 #include "policy/category.h"
+#include "policy/id_kind.h"
 
 namespace usk::policy {
 
@@ -58,8 +60,20 @@ struct SetOption {
   Option option;
   bool value;
 };
-struct SetLimit {  // mem/max, mem/vm_max, pid/max, tpe/gid, trace/force_umask
-  enum Which : uint8_t { kMemMax, kMemVmMax, kPidMax, kTpeGid, kForceUmask, kCount } which;
+// mem/max, mem/vm_max, pid/max, tpe/gid, trace/force_umask, segvguard/expiry, segvguard/suspension,
+// segvguard/maxcrashes
+struct SetLimit {
+  enum Which : uint8_t {
+    kMemMax,
+    kMemVmMax,
+    kPidMax,
+    kTpeGid,
+    kForceUmask,
+    kSegvExpiry,
+    kSegvSuspension,
+    kSegvCrashes,
+    kCount
+  } which;
   static constexpr uint64_t kNone = UINT64_MAX;  // "none"
   uint64_t value;
 };
@@ -70,6 +84,11 @@ struct Block {  // block+NETWORK
   ListOp op;
   std::string network;
 };
+struct Transition {  // setuid+FROM:TO, setuid-FROM:TO, setuid^FROM, setuid^, and setgid
+  IdKind kind;
+  ListOp op;
+  std::optional<uint32_t> from, to;
+};
 struct Include {
   std::string what;
   bool profile;
@@ -79,9 +98,14 @@ struct Ignored {  // Known, but without a meaning for a kernel of our own.
 };
 }  // namespace command
 
-using Command = std::variant<command::Switch, command::Default, command::List, command::Mark,
-                             command::Force, command::SetOption, command::SetLimit,
-                             command::SetLock, command::Block, command::Include, command::Ignored>;
+// As it is set: "pid/max".
+std::string_view name_of(command::SetLimit::Which w);
+std::optional<command::SetLimit::Which> limit_of(std::string_view name);
+
+using Command =
+    std::variant<command::Switch, command::Default, command::List, command::Mark, command::Force,
+                 command::SetOption, command::SetLimit, command::SetLock, command::Block,
+                 command::Transition, command::Include, command::Ignored>;
 
 // What is unknown, or known to other programs but not enforced here, is an error: a rule that says
 // nothing must not look as if it did.

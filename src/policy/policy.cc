@@ -111,6 +111,10 @@ Parsed<> parse_pattern(Rule& rule, const Categories& asked) {
   return {};
 }
 
+Option restriction_of(IdKind kind) {
+  return kind == IdKind::kUser ? Option::kSafeSetuid : Option::kSafeSetgid;
+}
+
 }  // namespace
 
 Policy::Policy() {
@@ -120,6 +124,9 @@ Policy::Policy() {
   for (size_t i = 0; i < kOptionCount; i++) options_[i] = initial_value(Option(i));
   limits_[command::SetLimit::kTpeGid] = command::SetLimit::kNone;
   limits_[command::SetLimit::kForceUmask] = command::SetLimit::kNone;
+  limits_[command::SetLimit::kSegvExpiry] = 120;
+  limits_[command::SetLimit::kSegvSuspension] = 600;
+  limits_[command::SetLimit::kSegvCrashes] = 5;
   for (const auto& [action, names] : {std::pair(Action::kAllow, requests_allowed_at_first()),
                                       std::pair(Action::kDeny, requests_denied_at_first())}) {
     Rule rule{.categories = set_of(Category::kIoctl), .action = action};
@@ -234,6 +241,26 @@ Parsed<> Policy::apply_limit(const command::SetLimit& c) {
   return {};
 }
 
+// The first rule restricts everybody.
+Parsed<> Policy::apply_transition(const command::Transition& c) {
+  auto& list = transitions_[size_t(c.kind)];
+  switch (c.op) {
+    case ListOp::kClear:
+      std::erase_if(list, [&](const auto& t) { return !c.from || t.first == *c.from; });
+      break;
+    case ListOp::kRemove: list.erase({*c.from, *c.to}); break;
+    case ListOp::kAdd:
+      if (list.size() >= kMaxRules) return std::unexpected("there are too many rules");
+      list.insert({*c.from, *c.to});
+      options_[size_t(restriction_of(c.kind))] = true;
+  }
+  return {};
+}
+
+bool Policy::may_become(IdKind kind, uint32_t from, uint32_t to) const {
+  return !option(restriction_of(kind)) || transitions_[size_t(kind)].contains({from, to});
+}
+
 Parsed<> Policy::apply(const Command& c, const Source& source, std::string_view text) {
   generation_++;
   struct Apply {
@@ -263,6 +290,7 @@ Parsed<> Policy::apply(const Command& c, const Source& source, std::string_view 
       return {};
     }
     Parsed<> operator()(const command::Block& c) { return p.apply_block(c); }
+    Parsed<> operator()(const command::Transition& c) { return p.apply_transition(c); }
     Parsed<> operator()(const command::Include&) {
       return std::unexpected("include has no meaning here");
     }
@@ -308,10 +336,14 @@ bool Policy::tightens(const Command& c) const {
         return c.value != L::kNone && (now & ~c.value) == 0;
       }
       const uint64_t now = p.limits_[c.which];
+      if (c.which == L::kSegvExpiry || c.which == L::kSegvSuspension) return c.value >= now;
       return c.value != 0 && (now == 0 || c.value <= now);
     }
     bool operator()(const command::SetLock& c) const { return c.state >= LockState::kDrop; }
     bool operator()(const command::Block& c) const { return c.op == ListOp::kAdd; }
+    bool operator()(const command::Transition& c) const {
+      return c.op != ListOp::kAdd || !p.option(restriction_of(c.kind));
+    }
     bool operator()(const command::Include&) const { return false; }
     bool operator()(const command::Ignored&) const { return true; }
   };

@@ -2,7 +2,9 @@
 #pragma once
 #include <array>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +40,8 @@ class Policy {
   void set_lock(LockState s) { lock_ = s; }
   const std::map<std::string, Checksum>& checksums() const { return checksums_; }
   const std::vector<Network>& blocked() const { return blocked_; }
+  // Whether who is `from` may become `to`; anybody may become anybody where nothing says otherwise.
+  bool may_become(IdKind kind, uint32_t from, uint32_t to) const;
   // Commands that had no effect, and why.
   const std::vector<std::string>& notes() const { return notes_; }
   // Rises with each change.
@@ -46,12 +50,21 @@ class Policy {
   // As /dev/syd shows it.
   std::string json() const;
 
+  // All of it for a checkpoint, and back: a JSON object.
+  std::string saved() const;
+  static Parsed<Policy> from_saved(std::string_view text);
+
  private:
   Parsed<> apply_list(const command::List& c, const Source& source, std::string_view text);
   Parsed<> apply_mark(const command::Mark& c, const Source& source, std::string_view text);
   Parsed<> apply_force(const command::Force& c, const Source& source, std::string_view text);
   Parsed<> apply_block(const command::Block& c);
   Parsed<> apply_limit(const command::SetLimit& c);
+  Parsed<> apply_transition(const command::Transition& c);
+  Parsed<> add_saved_rule(std::string_view text, const Source& source, const CategorySet& left,
+                          std::vector<uint32_t> numbers);
+  Parsed<> load_lists(const nlohmann::ordered_json& all);
+  Parsed<> load_settings(const nlohmann::ordered_json& all);
   Parsed<> add_rule(Rule rule);
   void remove_rules(const Rule& like, ListOp op);
   void remove_numbers(const Rule& like);
@@ -63,6 +76,7 @@ class Policy {
   std::vector<Rule> rules_;
   std::map<std::string, Checksum> checksums_;
   std::vector<Network> blocked_;
+  std::array<std::set<std::pair<uint32_t, uint32_t>>, 2> transitions_;  // By IdKind.
   LockState lock_ = LockState::kUnset;
   std::vector<std::string> notes_;
   uint64_t generation_ = 1;

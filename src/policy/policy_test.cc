@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "policy/rule_book.h"
 #include "policy/rule_files.h"
 
@@ -212,6 +214,40 @@ TEST(Policy, CanBeAskedAndShown) {
   EXPECT_EQ(p.query("trace/deny_dotdot"), false);
   EXPECT_FALSE(p.query("nothing"));
   EXPECT_NE(p.json().find("\"allow\""), std::string::npos);
+}
+
+// What is left of rules after later commands, too.
+TEST(Policy, IsTheSameWhenItWasSaved) {
+  Policy p = policy_of({"sandbox/read,ioctl,net:on", "default/write:kill", "lock:exec",
+                        "allow/read,write,stat+/a/***", "deny/read+/a/b\xff*", "allow/read-/a/***",
+                        "allow/ioctl+TIOCSTI,TCGETS", "allow/ioctl-TCGETS", "mask+/etc/x:/dev/zero",
+                        "append+/log/*", "allow/net/connect+10.0.0.0/8!80", "block+192.168.0.0/16",
+                        "allow/net/bind+@name", "allow/fs+tmpfs,proc", "pid/max:7", "tpe/gid:none",
+                        "trace/deny_dotdot:1", "setuid+0:1000", "segvguard/maxcrashes:3"});
+  const std::string sum(64, 'a');
+  ASSERT_TRUE(p.apply("force+/bin/x:sha256:" + sum + ":kill", {"f", 3}));
+  const std::string saved = p.saved();
+  const auto back = Policy::from_saved(saved);
+  ASSERT_TRUE(back) << back.error();
+  EXPECT_EQ(back->saved(), saved);
+  EXPECT_EQ(back->json(), p.json());
+  EXPECT_EQ(decide(*back, kRead, "/a/x"), Action::kDeny) << "taken back";
+  EXPECT_EQ(decide(*back, kWrite, "/a/x"), Action::kAllow);
+  EXPECT_TRUE(back->may_become(IdKind::kUser, 0, 1000));
+  EXPECT_FALSE(back->may_become(IdKind::kUser, 0, 1001));
+}
+
+TEST(Policy, WhatIsNoSavedPolicyIsRefused) {
+  const std::string saved = policy_of({"deny/read+/a"}).saved();
+  for (size_t i = 0; i < saved.size(); i += 7) EXPECT_FALSE(Policy::from_saved(saved.substr(0, i)));
+  for (const auto& [from, to] :
+       {std::pair("\"deny\"", "\"no\""), std::pair("deny/read+/a", "lock:off"),
+        std::pair("\"unset\"", "\"none\""), std::pair("120", "[]")}) {
+    std::string changed = saved;
+    const size_t at = changed.find(from);
+    ASSERT_NE(at, changed.npos) << from;
+    EXPECT_FALSE(Policy::from_saved(changed.replace(at, strlen(from), to))) << from;
+  }
 }
 
 }  // namespace

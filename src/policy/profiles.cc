@@ -21,6 +21,8 @@ trace/allow_unsafe_exec_nopie:1
 trace/allow_unsafe_memfd:1
 trace/allow_unsafe_filename:1
 trace/allow_unsafe_mount:1
+trace/allow_unsafe_sigreturn:1
+segvguard/expiry:0
 )"},
     Profile{{"quiet", "q", "Denies without a word"},
             R"(default/all,ioctl,net:filter

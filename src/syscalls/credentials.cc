@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "fs/vfs/guard.h"
 #include "kernel/kernel.h"
 #include "kernel/task/access.h"
 #include "syscalls/syscalls.h"
@@ -13,10 +14,33 @@ namespace {
 
 constexpr uint32_t kKeep = ~0u;  // -1: leave unchanged.
 
+// The policy's say. An id that the task has already is none that it gets.
+Result<void> ask_to_become(const Creds& old, const Creds& c) {
+  using policy::IdKind;
+  const auto ask = [](IdKind kind, uint32_t from, std::initializer_list<uint32_t> had,
+                      std::initializer_list<uint32_t> next) -> Result<void> {
+    for (uint32_t id : next) {
+      if (std::ranges::find(had, id) != had.end()) continue;
+      TRY(installed_guard->change_id(kind, from, id));
+    }
+    return {};
+  };
+  TRY(ask(IdKind::kUser, old.uid, {old.uid, old.euid, old.suid, old.fsuid},
+          {c.uid, c.euid, c.suid, c.fsuid}));
+  TRY(ask(IdKind::kGroup, old.gid, {old.gid, old.egid, old.sgid, old.fsgid},
+          {c.gid, c.egid, c.sgid, c.fsgid}));
+  for (Gid g : c.groups) {
+    const bool had = std::ranges::binary_search(old.groups, g) || old.gid == g || old.egid == g;
+    if (!had) TRY(installed_guard->change_id(IdKind::kGroup, old.gid, g));
+  }
+  return {};
+}
+
 // Publishes changed credentials: capabilities follow the ids (capabilities(7), "Effect of user ID
-// changes"), and a process that changed who it is cannot be dumped.
-void commit(Task& t, Ref<Creds> c) {
+// changes"), and a process that changed who it is cannot be dumped. EPERM: a policy is against it.
+Result<void> commit(Task& t, Ref<Creds> c) {
   const Creds& old = *t.creds;
+  if (installed_guard) TRY(ask_to_become(old, *c));
   if (!(c->securebits & SECBIT_NO_SETUID_FIXUP)) {
     const auto root = c->user_ns->uid_in(0).value_or(UINT32_MAX);
     const bool had_root = old.uid == root || old.euid == root || old.suid == root;
@@ -46,6 +70,7 @@ void commit(Task& t, Ref<Creds> c) {
   }
   Lock lock(task_mutex);
   t.creds = c;
+  return {};
 }
 
 Result<uint32_t> uid_arg(Task& t, uint32_t v) {
@@ -78,7 +103,7 @@ SyscallResult setuid(Task& t, uint32_t uid) {
     return Err(EPERM);
   }
   c->euid = c->fsuid = k;
-  commit(t, c);
+  TRY(commit(t, c));
   return 0;
 }
 
@@ -92,7 +117,7 @@ SyscallResult setgid(Task& t, uint32_t gid) {
     return Err(EPERM);
   }
   c->egid = c->fsgid = k;
-  commit(t, c);
+  TRY(commit(t, c));
   return 0;
 }
 
@@ -111,7 +136,7 @@ SyscallResult setreuid(Task& t, uint32_t ruid, uint32_t euid) {
   }
   if (r != kKeep || (e != kKeep && e != old.uid)) c->suid = c->euid;
   c->fsuid = c->euid;
-  commit(t, c);
+  TRY(commit(t, c));
   return 0;
 }
 
@@ -130,7 +155,7 @@ SyscallResult setregid(Task& t, uint32_t rgid, uint32_t egid) {
   }
   if (r != kKeep || (e != kKeep && e != old.gid)) c->sgid = c->egid;
   c->fsgid = c->egid;
-  commit(t, c);
+  TRY(commit(t, c));
   return 0;
 }
 
@@ -146,7 +171,7 @@ SyscallResult setresuid(Task& t, uint32_t ruid, uint32_t euid, uint32_t suid) {
   if (e != kKeep) c->euid = e;
   if (s != kKeep) c->suid = s;
   c->fsuid = c->euid;
-  commit(t, c);
+  TRY(commit(t, c));
   return 0;
 }
 
@@ -162,7 +187,7 @@ SyscallResult setresgid(Task& t, uint32_t rgid, uint32_t egid, uint32_t sgid) {
   if (e != kKeep) c->egid = e;
   if (s != kKeep) c->sgid = s;
   c->fsgid = c->egid;
-  commit(t, c);
+  TRY(commit(t, c));
   return 0;
 }
 
@@ -193,7 +218,7 @@ SyscallResult setfsuid(Task& t, uint32_t uid) {
             old.capable(CAP_SETUID))) {
     Ref<Creds> c = old.clone();
     c->fsuid = *k;
-    commit(t, c);
+    (void)commit(t, c);
   }
   return was;
 }
@@ -206,7 +231,7 @@ SyscallResult setfsgid(Task& t, uint32_t gid) {
             old.capable(CAP_SETGID))) {
     Ref<Creds> c = old.clone();
     c->fsgid = *k;
-    commit(t, c);
+    (void)commit(t, c);
   }
   return was;
 }
@@ -235,7 +260,7 @@ SyscallResult setgroups(Task& t, int32_t size, UserPtr<const uint32_t> list) {
     c->groups.push_back(*k);
   }
   std::sort(c->groups.begin(), c->groups.end());
-  commit(t, c);
+  TRY(commit(t, c));
   return 0;
 }
 

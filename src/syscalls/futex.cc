@@ -80,7 +80,8 @@ std::optional<SyscallResult> guest_result(Task& t) {
   }
 }
 
-bool is_plain(int command) {
+// Whether it has to know of those that sleep in a plain wait.
+bool meets_plain_waiters(int command) {
   switch (command) {
     case FUTEX_WAIT:
     case FUTEX_WAKE:
@@ -88,7 +89,8 @@ bool is_plain(int command) {
     case FUTEX_CMP_REQUEUE:
     case FUTEX_WAKE_OP:
     case FUTEX_WAIT_BITSET:
-    case FUTEX_WAKE_BITSET: return true;
+    case FUTEX_WAKE_BITSET:
+    case FUTEX_CMP_REQUEUE_PI: return true;
     default: return false;
   }
 }
@@ -99,7 +101,7 @@ bool may_be_realtime(int command) {
 }
 
 // A private futex is about to be used here: by no thread itself from now on. True: those that
-// sleep are on their way here, so that a plain call is to come after them.
+// sleep are on their way here, so that who is to meet them is to come after them.
 bool take_over(Task& t) {
   if (t.frame.begun || !t.mm->space().has_own_futexes()) return false;
   t.mm->space().end_own_futexes();
@@ -317,7 +319,9 @@ SyscallResult futex(Task& t, uint64_t addr, int32_t op, uint32_t val, uint64_t t
   const bool realtime = op & FUTEX_CLOCK_REALTIME;
   const int command = op & FUTEX_CMD_MASK;
   const bool first = t.frame.first && !t.frame.begun;
-  if (first && !shared && take_over(t) && is_plain(command)) return Signalled{OnSignal::kNoIntr};
+  if (first && !shared && take_over(t) && meets_plain_waiters(command)) {
+    return Signalled{OnSignal::kNoIntr};
+  }
   if (realtime && !may_be_realtime(command)) return Err(ENOSYS);
   const int val2 = int(timeout);
   switch (command) {

@@ -62,7 +62,8 @@ SyscallResult rt_sigreturn(Task& t) {
   Lock lock(task_mutex);
   if (mask) set_blocked(t, *mask);
   // The return to a place that is none faults there.
-  if (!mask || !is_canonical(t.cpu->regs().rip)) force_signal(t, kernel_siginfo(SIGSEGV));
+  const bool faults = !mask || !is_canonical(t.cpu->regs().rip);
+  if (faults && !t.fatal_signal_pending()) force_signal(t, kernel_siginfo(SIGSEGV));
   return RegistersSet{};
 }
 

@@ -183,6 +183,16 @@ TEST(FutexPi, RequeueErrors) {
   EXPECT_EQ(futex(&condition, FUTEX_CMP_REQUEUE_PI, 1, nullptr, &lock, 0), 1);
 }
 
+// Whoever waits plainly was never told of a lock.
+TEST(RequeuePi, PlainWaitersAreNotMoved) {
+  static uint32_t condition, lock;
+  Thread waiter([] { EXPECT_OK(futex(&condition, FUTEX_WAIT_PRIVATE, 0)); });
+  wait_until_blocked(waiter.tid());
+  EXPECT_ERR(futex(&condition, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, nullptr, &lock, 0), EINVAL);
+  EXPECT_EQ(futex(&condition, FUTEX_WAKE_PRIVATE, 1), 1);
+  waiter.join();
+}
+
 TEST(RequeuePi, SignalRestartsTheWaitUntilItWasMoved) {
   static uint32_t condition, lock;
   static std::atomic<int> handled{0};

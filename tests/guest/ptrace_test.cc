@@ -478,6 +478,29 @@ TEST(Ptrace, DebugRegisters) {
   EXPECT_STATUS(pid, 0);
 }
 
+// The highest addresses that a program may have: nothing can be run there. On Linux that is where
+// stacks are.
+TEST(Ptrace, AnInstructionPointerBeyondAllMappings) {
+  for (const uint64_t ip : {0x7fffd0000000, 0x7fffd0000040, 0x7fffd0001234, 0x7fffd0100000,
+                            0x7fffd1000000, 0x7fffd1002000, 0x7fffe0000000, 0x7fffffffe000}) {
+    const pid_t pid = traced_child([] {});
+    user_regs_struct r = get_regs(pid);
+    r.rip = ip, r.rax = SYS_exit_group, r.rdi = 0;
+    set_regs(pid, r);
+    raw_ptrace(ip & 0x40 ? PTRACE_SINGLESTEP : PTRACE_CONT, pid, 0, 0);
+    EXPECT_STOP(pid, SIGSEGV);
+    siginfo_t info{};
+    raw_ptrace(PTRACE_GETSIGINFO, pid, 0, &info);
+    EXPECT_TRUE(info.si_code == SEGV_MAPERR || info.si_code == SEGV_ACCERR);
+    EXPECT_EQ(uint64_t(info.si_addr), ip);
+    EXPECT_EQ(get_regs(pid).rip, ip);
+    raw_ptrace(PTRACE_CONT, pid, 0, SIGSEGV);
+    const int status = next_status(pid);
+    EXPECT_TRUE(WIFSIGNALED(status));
+    EXPECT_EQ(WTERMSIG(status), SIGSEGV);
+  }
+}
+
 TEST(Ptrace, AnInstructionPointerThatLeadsNowhere) {
   for (const uint64_t ip : {0x8000000000000000ul, 0x800000000000ul}) {
     const pid_t pid = traced_child([] {});

@@ -46,12 +46,8 @@ Ref<SharedQueue> EpollPoller::reported(int host_fd, PollMask events) {
   return e.queue;
 }
 
+// What is readable is taken even when nobody waits: left there, it would keep the loop going round.
 void EpollPoller::dispatch() {
-  {
-    Lock lock(mu_);
-    const bool waits = std::ranges::any_of(entries_, [](auto& e) { return e.second.armed != 0; });
-    if (!waits && work_.empty()) return;
-  }
   for (const host::Epoll::Event& e : epoll_.take()) {
     if (Ref<SharedQueue> queue = reported(e.fd, e.events)) queue->queue.wake(e.events);
   }

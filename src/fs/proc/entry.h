@@ -37,6 +37,8 @@ class Subject {
   Result<Ref<FdTable>> fds() const EXCLUDES(task_mutex);
   // Whether the reader may look into it: ptrace(2). ESRCH, EACCES.
   Result<void> check_access() const EXCLUDES(task_mutex);
+  // The same, and Yama has nothing against his being its tracer. ESRCH, EACCES.
+  Result<void> check_attach() const EXCLUDES(task_mutex);
 
   USK_FIELDS(fs_, number_, serial_, thread_)
   // Of a loaded one: that it is about something in the instance of `inode`.

@@ -7,6 +7,7 @@
 #include "fs/proc/text_file.h"
 #include "fs/vfs/saving.h"
 #include "host/file.h"
+#include "kernel/ptrace/yama.h"
 #include "kernel/task/access.h"
 
 namespace usk::proc {
@@ -44,6 +45,15 @@ Result<void> Subject::check_access() const {
   const Task* t = find();
   if (!t) return Err(ESRCH);
   if (!reader || !may_access(*reader, *t, AccessCreds::kFs)) return Err(EACCES);
+  return {};
+}
+
+Result<void> Subject::check_attach() const {
+  Task* reader = current_task();
+  Lock lock(task_mutex);
+  const Task* t = find();
+  if (!t) return Err(ESRCH);
+  if (!reader || !may_attach(*reader, *t, AccessCreds::kFs)) return Err(EACCES);
   return {};
 }
 

@@ -249,7 +249,7 @@ class MemInode final : public ProcInode {
   using ProcInode::ProcInode;
   USK_FIELDS_OF(ProcInode)
   Result<Ref<File>> open(Path path, int flags, Ref<const Creds> creds) override {
-    TRY(subject().check_access());
+    TRY(subject().check_attach());
     return make_ref<MemFile>(TRY(subject().memory()), std::move(path), flags, std::move(creds));
   }
 };

@@ -207,19 +207,26 @@ Result<void> set_oom_adj(const Subject& s, std::string_view text) {
 Result<void> set_timer_slack(const Subject& s, std::string_view text) {
   const int64_t v = TRY(parse_signed(text));
   if (v < 0) return Err(EINVAL);
-  TRY(s.check_access());
-  TRY(s.task())->timer_slack_ns = v ? uint64_t(v) : 50000;
+  const Ref<Task> t = TRY(s.task());
+  if (t.get() != current_task() && !current_task()->capable(CAP_SYS_NICE)) return Err(EPERM);
+  t->timer_slack_ns = v ? uint64_t(v) : 50000;
   return {};
 }
 
+// Files that are opened by their permissions alone, and ask when they are read.
+Result<void> check_reader(const Subject& s) {
+  const Result<void> done = s.check_attach();
+  return failed_with(done, EACCES) ? Err(EPERM) : done;
+}
+
 Result<std::string> personality_text(const Subject& s) {
+  TRY(check_reader(s));
   return fmt::format("{:08x}\n", TRY(s.task())->personality);
 }
 
 Result<std::string> cgroup_text(const Subject&) { return "0::/\n"; }
 Result<std::string> no_id_text(const Subject&) { return "4294967295"; }
 Result<std::string> zero_text(const Subject&) { return "0"; }
-Result<std::string> empty_text(const Subject&) { return std::string(); }
 
 // coredump_filter. Bits that mean nothing are not kept.
 Result<std::string> dump_filter_text(const Subject& s) {
@@ -247,7 +254,15 @@ Result<std::string> io_text(const Subject& s) {
       u.read_chars, u.written_chars, u.reads, u.writes, u.in_blocks * 512, u.out_blocks * 512);
 }
 
+// Nothing of a kernel's stack can be told; Linux tells it to the privileged only.
+Result<std::string> stack_text(const Subject& s) {
+  if (!current_task()->capable(CAP_SYS_ADMIN)) return Err(EACCES);
+  TRY(check_reader(s));
+  return std::string();
+}
+
 Result<std::string> syscall_text(const Subject& s) {
+  TRY(check_reader(s));
   const Ref<Task> t = TRY(s.task());
   Lock lock(task_mutex);
   if (t->dead || !t->cpu) return "running\n";
@@ -344,7 +359,7 @@ constexpr Entry kAttr[] = {
        .mode = kWritable,                                                                         \
        .text = number_text<kOomAdj>,                                                              \
        .write = set_oom_score_adj},                                                               \
-      {.name = "personality", .mode = kPrivate, .text = personality_text, .guarded = true},       \
+      {.name = "personality", .mode = kPrivate, .text = personality_text},                        \
       {.name = "root", .mode = kLink, .goal = root_goal},                                         \
       {.name = "sched", .mode = kFile, .text = sched_text},                                       \
       {.name = "schedstat", .mode = kFile, .text = schedstat_text},                               \
@@ -352,11 +367,11 @@ constexpr Entry kAttr[] = {
       {.name = "setgroups", .mode = kWritable, .text = setgroups_text, .write = write_setgroups}, \
       {.name = "smaps", .mode = kFile, .text = smaps_text, .guarded = true},                      \
       {.name = "smaps_rollup", .mode = kFile, .text = smaps_rollup_text, .guarded = true},        \
-      {.name = "stack", .mode = kPrivate, .text = empty_text, .guarded = true},                   \
+      {.name = "stack", .mode = kPrivate, .text = stack_text},                                    \
       {.name = "stat", .mode = kFile, .text = stat_text},                                         \
       {.name = "statm", .mode = kFile, .text = statm_text},                                       \
       {.name = "status", .mode = kFile, .text = status_text},                                     \
-      {.name = "syscall", .mode = kPrivate, .text = syscall_text, .guarded = true},               \
+      {.name = "syscall", .mode = kPrivate, .text = syscall_text},                                \
       {.name = "uid_map", .mode = kWritable, .text = uid_map_text, .write = write_uid_map}, {     \
     .name = "wchan", .mode = kFile, .text = zero_text                                             \
   }

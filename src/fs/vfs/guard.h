@@ -10,6 +10,7 @@
 #include "fs/vfs/path.h"
 #include "policy/address.h"
 #include "policy/category.h"
+#include "policy/id_kind.h"
 
 namespace usk {
 
@@ -71,6 +72,16 @@ class Guard {
   virtual uint32_t umask() const = 0;
   // Changes of the mount tree change what names mean: EPERM.
   virtual Result<void> mount_change() = 0;
+  // A process ran it and was ended by a signal whose default is a core dump.
+  virtual void crashed(const File& program) = 0;
+  // A task with the real id `from` gets the id `to`, which it did not have. EPERM.
+  virtual Result<void> change_id(policy::IdKind kind, uint32_t from, uint32_t to) = 0;
+  // What the frame of a signal at `addr` carries, and whether sigreturn(2) may take one from there
+  // that carries `cookie`.
+  virtual uint64_t frame_cookie(uint64_t addr) const = 0;
+  virtual Result<void> signal_frame(uint64_t addr, uint64_t cookie) = 0;
+  // New descriptors are not the lowest.
+  virtual bool scatters_descriptors() const = 0;
   // One task more (EAGAIN), so much more memory mapped for the caller (ENOMEM).
   virtual Result<void> new_task() = 0;
   virtual Result<void> more_memory(uint64_t bytes) = 0;

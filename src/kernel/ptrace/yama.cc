@@ -5,7 +5,6 @@
 #include <linux/capability.h>
 
 #include "kernel/kernel.h"
-#include "kernel/task/access.h"
 
 namespace usk {
 
@@ -57,9 +56,8 @@ Yama::Exceptions Yama::exceptions_in_order() const {
   return all;
 }
 
-bool may_attach(const Task& tracer, const Task& target) {
-  return may_access(tracer, target, AccessCreds::kReal) &&
-         tracer.kernel.yama.allows_attach(tracer, target);
+bool may_attach(const Task& tracer, const Task& target, AccessCreds which) {
+  return may_access(tracer, target, which) && tracer.kernel.yama.allows_attach(tracer, target);
 }
 
 Result<void> yama_allows_traceme(const Task& parent, const Task& t) {

@@ -3,7 +3,7 @@
 #pragma once
 #include <map>
 
-#include "kernel/task/task.h"
+#include "kernel/task/access.h"
 
 namespace usk {
 
@@ -39,8 +39,10 @@ class Yama {
   Exceptions exceptions_in_order() const REQUIRES(task_mutex);
 };
 
-// PTRACE_MODE_ATTACH_REALCREDS: what attaching asks for, Yama's say included.
-bool may_attach(const Task& tracer, const Task& target) REQUIRES(task_mutex);
+// PTRACE_MODE_ATTACH_REALCREDS or _FSCREDS: what attaching and what gives as much ask for, Yama's
+// say included.
+bool may_attach(const Task& tracer, const Task& target, AccessCreds which = AccessCreds::kReal)
+    REQUIRES(task_mutex);
 // Whether `parent` may become the tracer of `t`. EPERM.
 Result<void> yama_allows_traceme(const Task& parent, const Task& t) REQUIRES(task_mutex);
 

@@ -11,6 +11,7 @@
 #include "kernel/kernel.h"
 #include "kernel/ptrace/seccomp_event.h"
 #include "kernel/run/syscall_states.h"
+#include "kernel/seccomp/actions.h"
 #include "kernel/seccomp/signals.h"
 #include "kernel/signal/send.h"
 
@@ -55,20 +56,23 @@ RunState skipped(Task& t, int64_t result) {
   return skipped(t);
 }
 
-void say_killed(Task& t, const char* what) {
-  LOG_INFO("{} {} ends: its seccomp filter forbids call {}", what, t.tid(), t.frame.nr);
+// What Linux writes to the audit log.
+void log_verdict(Task& t, uint32_t verdict, bool asked) {
+  const uint32_t action = verdict & SECCOMP_RET_ACTION_FULL;
+  if (!log_enabled(LogLevel::kInfo) || !seccomp::is_logged(action, asked)) return;
+  const std::string_view name = seccomp::action_name(action);
+  LOG_INFO("seccomp: thread {}, call {} at {:#x}: {} ({:#x})", t.tid(), t.frame.nr,
+           t.cpu->regs().ip(), name.empty() ? "kill_process" : name, verdict);
 }
 
 // By a signal that comes when the call is over, so that a tracer sees its exit.
 RunState kill_process(Task& t, uint16_t data = 0) {
-  say_killed(t, "process of thread");
   seccomp::send_sigsys(t, seccomp::kSysSeccomp, data, seccomp::Sigsys::kFatal);
   return t.frame.vsyscall ? RunState(App{}) : SyscallExit{};
 }
 
 // The thread alone ends, as if by this signal.
 RunState kill_thread(Task& t, int sig) {
-  say_killed(t, "thread");
   Lock lock(task_mutex);
   if (!t.group->exiting) t.exit_status = sig;
   return Exit{};
@@ -85,8 +89,10 @@ RunState run_strict(Task& t) {
     case SYS_write:
     case SYS_exit:
     case SYS_rt_sigreturn: return allowed(t);
-    default: return kill_thread(t, SIGKILL);
+    default: break;
   }
+  log_verdict(t, SECCOMP_RET_KILL_THREAD, /*asked=*/true);
+  return kill_thread(t, SIGKILL);
 }
 
 seccomp_data data_of(Task& t, bool with_ip) {
@@ -124,6 +130,9 @@ Judgement judge(Task& t) {
 // A verdict that Linux does not know kills, too.
 RunState obey(Task& t, const Judgement& j, FilterRun which) {
   constexpr uint16_t kMaxErrno = 4095;
+  const bool allows = j.action() == SECCOMP_RET_ALLOW;
+  const bool has_asked = j.action() == SECCOMP_RET_TRACE && which == FilterRun::kAgain;
+  if (!allows && !has_asked) log_verdict(t, j.verdict, j.by && j.by->logs());
   switch (j.action()) {
     case SECCOMP_RET_ALLOW:
     case SECCOMP_RET_LOG: return allowed(t);

@@ -1,6 +1,7 @@
 // The states of a system call, from its trap to its result.
 #include <linux/ptrace.h>
 
+#include "base/heartbeat.h"
 #include "base/log.h"
 #include "kernel/debug/session.h"
 #include "kernel/kernel.h"
@@ -120,6 +121,7 @@ Step waits_in_guest(Task& t, const GuestWait& wait) {
 }  // namespace
 
 Step SyscallInvoke::run(Task& t) {
+  beat_call(t.frame.nr);
   SyscallResult r = t.kernel.hooks.invoke(t, t.frame);
   const bool first = std::exchange(t.frame.first, false);
   if (!r) {

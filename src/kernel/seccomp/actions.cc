@@ -65,4 +65,15 @@ LoggedActions& logged_actions() {
 
 USK_SINGLETON(logged_actions, "seccomp-actions")
 
+bool is_logged(uint32_t action, bool asked) {
+  const ActionSet set = logged_actions().set.load(std::memory_order_relaxed);
+  for (size_t i = 0; i < kActions.size(); i++) {
+    if (kActions[i].value != action) continue;
+    const bool always = action == SECCOMP_RET_LOG || action == SECCOMP_RET_KILL_THREAD ||
+                        action == SECCOMP_RET_KILL_PROCESS;
+    return (set >> i & 1) && (always || asked);
+  }
+  return set & 1;  // An unknown one kills the process.
+}
+
 }  // namespace usk::seccomp

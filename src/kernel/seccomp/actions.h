@@ -21,11 +21,14 @@ constexpr ActionSet kAllowAction = 0x80;
 std::string action_names(ActionSet set);
 std::optional<ActionSet> actions_of(std::string_view names);
 
-// Which are to be logged: kept for who asks. Unlike Linux: there is no log of them.
+// Which are to be logged, where messages are (usk run -v).
 struct LoggedActions {
   std::atomic<ActionSet> set{kAllActions & ~kAllowAction};
   USK_FIELDS(set)
 };
 LoggedActions& logged_actions();
+// Whether this one is: those that kill and SECCOMP_RET_LOG always, others where the filter asks for
+// it (SECCOMP_FILTER_FLAG_LOG).
+bool is_logged(uint32_t action, bool asked);
 
 }  // namespace usk::seccomp

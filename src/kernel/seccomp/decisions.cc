@@ -21,7 +21,7 @@ Decisions::~Decisions() {
 Judgement Decisions::judge_plainly(const Filter& newest, const seccomp_data& data) {
   Judgement best;
   for (const Filter* f = &newest; f; f = f->prev().get()) {
-    const uint32_t v = finish(f->program(), {}, data);
+    const uint32_t v = f->fast_program().finish({}, data);
     if (strictness(v) < strictness(best.verdict)) best = {v, f};
   }
   return best;
@@ -72,7 +72,7 @@ Judgement Decisions::judge(const Filter& newest, const seccomp_data& data) {
   Judgement best = d->known;
   size_t place = d->known_place;
   for (const Rest& r : d->rest) {
-    const uint32_t v = finish(r.filter->program(), r.machine, data);
+    const uint32_t v = r.filter->fast_program().finish(r.machine, data);
     const bool stricter = strictness(v) < strictness(best.verdict);
     const bool newer = strictness(v) == strictness(best.verdict) && best.by && r.place < place;
     if (!stricter && !newer) continue;

@@ -5,63 +5,10 @@
 
 #include <random>
 
+#include "kernel/seccomp/program_testing.h"
+
 namespace usk::seccomp {
 namespace {
-
-// A second interpreter, as plain as can be: the judge of the first.
-uint32_t run_plainly(const Program& p, const seccomp_data& data) {
-  uint32_t a = 0, x = 0, memory[BPF_MEMWORDS] = {};
-  for (size_t pc = 0; pc < p.size(); pc++) {
-    const sock_filter& f = p[pc];
-    const uint32_t b = BPF_SRC(f.code) == BPF_X ? x : f.k;
-    switch (BPF_CLASS(f.code)) {
-      case BPF_LD:
-      case BPF_LDX: {
-        uint32_t v = f.k;
-        if (BPF_MODE(f.code) == BPF_ABS) v = reinterpret_cast<const uint32_t*>(&data)[f.k / 4];
-        if (BPF_MODE(f.code) == BPF_LEN) v = 64;
-        if (BPF_MODE(f.code) == BPF_MEM) v = memory[f.k];
-        (BPF_CLASS(f.code) == BPF_LD ? a : x) = v;
-        break;
-      }
-      case BPF_ST: memory[f.k] = a; break;
-      case BPF_STX: memory[f.k] = x; break;
-      case BPF_ALU:
-        switch (BPF_OP(f.code)) {
-          case BPF_ADD: a += b; break;
-          case BPF_SUB: a -= b; break;
-          case BPF_MUL: a *= b; break;
-          case BPF_DIV:
-            if (b == 0) return 0;
-            a /= b;
-            break;
-          case BPF_AND: a &= b; break;
-          case BPF_OR: a |= b; break;
-          case BPF_XOR: a ^= b; break;
-          case BPF_LSH: a <<= b % 32; break;
-          case BPF_RSH: a >>= b % 32; break;
-          case BPF_NEG: a = 0 - a; break;
-        }
-        break;
-      case BPF_JMP: {
-        bool yes = false;
-        switch (BPF_OP(f.code)) {
-          case BPF_JA: pc += f.k; continue;
-          case BPF_JEQ: yes = a == b; break;
-          case BPF_JGT: yes = a > b; break;
-          case BPF_JGE: yes = a >= b; break;
-          case BPF_JSET: yes = (a & b) != 0; break;
-        }
-        pc += yes ? f.jt : f.jf;
-        break;
-      }
-      case BPF_RET: return BPF_RVAL(f.code) == BPF_A ? a : f.k;
-      case BPF_MISC:
-        (BPF_MISCOP(f.code) == BPF_TAX ? x : a) = BPF_MISCOP(f.code) == BPF_TAX ? a : x;
-    }
-  }
-  return 0;
-}
 
 class Random {
  public:
@@ -120,6 +67,19 @@ sock_filter random_instruction(Random& r, uint32_t after) {
   return f;
 }
 
+// What filters mostly are: the same test of one word after the other. At most so long.
+void add_run(Program& p, Random& r, uint32_t size) {
+  const uint32_t prefix = r.below(3), shape = r.below(4);
+  const auto op = uint16_t(BPF_JMP | r.of({BPF_JEQ, BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET}));
+  for (uint32_t n = 1 + r.below(6); n > 0 && p.size() + prefix + 2 < size; n--) {
+    if (prefix > 0) p.push_back({BPF_LD | BPF_W | BPF_ABS, 0, 0, 4 * r.below(16)});
+    if (prefix > 1) p.push_back({BPF_ALU | BPF_AND | BPF_K, 0, 0, r.word()});
+    const uint32_t after = size - uint32_t(p.size()) - 1;
+    p.push_back({op, uint8_t(shape & 1 ? r.below(after) : 0),
+                 uint8_t(shape & 2 ? r.below(after) : 0), r.below(2) ? r.below(3) : r.word()});
+  }
+}
+
 // One that the checker takes.
 Program random_program(Random& r) {
   for (;;) {
@@ -127,7 +87,10 @@ Program random_program(Random& r) {
     Program p;
     // Most begin as real ones do.
     if (r.below(2) && size > 2) p.push_back({BPF_LD | BPF_W | BPF_ABS, 0, 0, 0});
-    while (p.size() < size) p.push_back(random_instruction(r, size - uint32_t(p.size()) - 1));
+    while (p.size() < size) {
+      if (r.below(4) == 0) add_run(p, r, size);
+      p.push_back(random_instruction(r, size - uint32_t(p.size()) - 1));
+    }
     if (check_program(p)) return p;
   }
 }
@@ -176,6 +139,20 @@ TEST(SeccompDecisions, AreThoseOfThePlainInterpreter) {
   EXPECT_GT(decided, 5000);
 }
 
+// Where a run by number leaves off is where the rest begins: that may be anywhere.
+TEST(SeccompDecisions, RunsBeginAtAnyInstruction) {
+  Random r(3);
+  for (int round = 0; round < 3000; round++) {
+    const Program p = random_program(r);
+    const FastProgram fast(p);
+    const seccomp_data d = random_call(r);
+    for (uint32_t pc = 0; pc < p.size(); pc++) {
+      const Program rest(p.begin() + pc, p.end());
+      ASSERT_EQ(fast.finish({.pc = pc}, d), run_plainly(rest, d)) << round << ' ' << pc;
+    }
+  }
+}
+
 // As much as the guest can do: any bytes at all. What is taken must run without harm.
 TEST(SeccompDecisions, AnyBytesAreCheckedAndRun) {
   Random r(2);
@@ -191,7 +168,7 @@ TEST(SeccompDecisions, AnyBytesAreCheckedAndRun) {
     if (!check_program(p)) continue;
     taken++;
     const seccomp_data d = random_call(r);
-    ASSERT_EQ(finish(p, {}, d), run_plainly(p, d));
+    ASSERT_EQ(FastProgram(p).finish({}, d), run_plainly(p, d));
     Machine m;
     (void)run_by_number(p, m, uint32_t(d.nr));
     ASSERT_GE(counted_length(p), p.size() + 3);

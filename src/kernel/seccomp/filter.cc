@@ -20,7 +20,7 @@ Result<Ref<Filter>> Filter::make(Program program, uint32_t flags) {
   TRY(check_program(program));
   Charge charge;
   const size_t size = sizeof(Filter) + sizeof(Decisions) + sizeof(NotifyQueue);
-  if (!charge.set(size + program.size() * sizeof(sock_filter))) return Err(ENOMEM);
+  if (!charge.set(size + 2 * program.size() * sizeof(sock_filter))) return Err(ENOMEM);
   return make_ref<Filter>(std::move(program), flags, std::move(charge));
 }
 
@@ -47,6 +47,7 @@ OrFailure<void> Filter::restored(state::Restored&) {
 
 Filter::Filter(Program program, uint32_t flags, Charge charge)
     : program_(std::move(program)),
+      fast_program_(program_),
       log_(flags & SECCOMP_FILTER_FLAG_LOG),
       reads_ip_(reads_ip(program_)),
       counted_length_(counted_length(program_)),

@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "base/budget.h"
+#include "kernel/seccomp/fast_program.h"
 #include "kernel/seccomp/notify_queue.h"
-#include "kernel/seccomp/program.h"
 #include "kernel/task/pid.h"
 
 namespace usk::seccomp {
@@ -39,6 +39,7 @@ class Filter final : public RefCounted {
   bool descends_from(const Filter* other) const;
 
   std::span<const sock_filter> program() const { return program_; }
+  const FastProgram& fast_program() const { return fast_program_; }
   bool logs() const { return log_; }
   size_t depth() const { return depth_; }  // How many filters the chain has.
   // The n-th of the chain; 0 is this one. Null beyond its end.
@@ -59,6 +60,7 @@ class Filter final : public RefCounted {
 
  private:
   const Program program_;
+  const FastProgram fast_program_;
   const bool log_;
   const bool reads_ip_;
   const size_t counted_length_;

@@ -3,7 +3,6 @@
 #include <linux/audit.h>
 
 #include <algorithm>
-#include <cstring>
 
 namespace usk::seccomp {
 namespace {
@@ -103,27 +102,12 @@ bool cells_are_written(std::span<const sock_filter> program) {
   return true;
 }
 
-// What the loads of a run find.
-struct AllData {
-  const seccomp_data& data;
-  bool load(uint32_t offset, uint32_t& out) const {
-    memcpy(&out, reinterpret_cast<const std::byte*>(&data) + offset, sizeof out);
-    return true;
-  }
-};
-struct NumberOnly {
-  uint32_t nr;
-  bool load(uint32_t offset, uint32_t& out) const {
-    if (offset == offsetof(seccomp_data, nr)) {
-      out = nr;
-    } else if (offset == offsetof(seccomp_data, arch)) {
-      out = AUDIT_ARCH_X86_64;
-    } else {
-      return false;
-    }
-    return true;
-  }
-};
+// What a load finds by the number alone.
+std::optional<uint32_t> known_word(uint32_t offset, uint32_t nr) {
+  if (offset == offsetof(seccomp_data, nr)) return nr;
+  if (offset == offsetof(seccomp_data, arch)) return AUDIT_ARCH_X86_64;
+  return std::nullopt;
+}
 
 // A shift by 32 and more is one by the low five bits, as the processor has it.
 uint32_t compute(uint16_t op, uint32_t a, uint32_t b) {
@@ -146,60 +130,6 @@ bool compare(uint16_t op, uint32_t a, uint32_t b) {
     case BPF_JGT: return a > b;
     case BPF_JGE: return a >= b;
     default: return a & b;  // BPF_JSET
-  }
-}
-
-// Most jumps go on with the next instruction one way. The processor guesses that and need not wait
-// for the distance, which it would have to add; the barrier keeps the compiler from making it do
-// so.
-[[gnu::always_inline]] inline const sock_filter* jump(const sock_filter* f, bool yes) {
-  const uint8_t distance = yes ? f->jt : f->jf;
-  if (distance == 0) return f;
-  __asm__("" : "+r"(f));
-  return f + distance;
-}
-
-template <class Data>
-[[gnu::always_inline]] inline std::optional<uint32_t> run(const sock_filter* program, Machine& m,
-                                                          Data data) {
-  uint32_t a = m.a, x = m.x;
-  for (const sock_filter* f = program + m.pc;; f++) {
-    switch (f->code) {
-      case kLoadWord:
-        if (data.load(f->k, a)) break;
-        m.pc = uint32_t(f - program), m.a = a, m.x = x;
-        return std::nullopt;
-      case BPF_JMP | BPF_JEQ | BPF_K: f = jump(f, a == f->k); break;
-      case BPF_JMP | BPF_JGE | BPF_K: f = jump(f, a >= f->k); break;
-      case BPF_JMP | BPF_JGT | BPF_K: f = jump(f, a > f->k); break;
-      case BPF_JMP | BPF_JSET | BPF_K: f = jump(f, a & f->k); break;
-      case BPF_JMP | BPF_JA: f += f->k; break;
-      case BPF_RET | BPF_K: return f->k;
-      case BPF_RET | BPF_A: return a;
-      case BPF_ALU | BPF_AND | BPF_K: a &= f->k; break;
-      case BPF_LD | BPF_MEM: a = m.memory[f->k]; break;
-      case BPF_LDX | BPF_MEM: x = m.memory[f->k]; break;
-      case BPF_ST: m.memory[f->k] = a; break;
-      case BPF_STX: m.memory[f->k] = x; break;
-      case BPF_LD | BPF_IMM: a = f->k; break;
-      case BPF_LDX | BPF_IMM: x = f->k; break;
-      case BPF_LD | BPF_W | BPF_LEN: a = sizeof(seccomp_data); break;
-      case BPF_LDX | BPF_W | BPF_LEN: x = sizeof(seccomp_data); break;
-      case BPF_MISC | BPF_TAX: x = a; break;
-      case BPF_MISC | BPF_TXA: a = x; break;
-      default: {
-        const uint32_t b = BPF_SRC(f->code) == BPF_X ? x : f->k;
-        const uint16_t op = BPF_OP(f->code);
-        if (is_jump(*f)) {
-          f = jump(f, compare(op, a, b));
-        } else if (op == BPF_DIV) {
-          if (b == 0) return 0;  // Linux: the program ends so.
-          a /= b;
-        } else {
-          a = compute(op, a, b);
-        }
-      }
-    }
   }
 }
 
@@ -228,13 +158,42 @@ size_t counted_length(std::span<const sock_filter> program) {
   return n;
 }
 
-uint32_t finish(std::span<const sock_filter> program, Machine machine, const seccomp_data& data) {
-  return *run(program.data(), machine, AllData{data});
-}
-
-std::optional<uint32_t> run_by_number(std::span<const sock_filter> program, Machine& machine,
+std::optional<uint32_t> run_by_number(std::span<const sock_filter> program, Machine& m,
                                       uint32_t nr) {
-  return run(program.data(), machine, NumberOnly{nr});
+  for (;; m.pc++) {
+    const sock_filter& f = program[m.pc];
+    const uint32_t b = BPF_SRC(f.code) == BPF_X ? m.x : f.k;
+    switch (f.code) {
+      case kLoadWord: {
+        const auto v = known_word(f.k, nr);
+        if (!v) return std::nullopt;
+        m.a = *v;
+        break;
+      }
+      case BPF_RET | BPF_K: return f.k;
+      case BPF_RET | BPF_A: return m.a;
+      case BPF_LD | BPF_IMM: m.a = f.k; break;
+      case BPF_LDX | BPF_IMM: m.x = f.k; break;
+      case BPF_LD | BPF_MEM: m.a = m.memory[f.k]; break;
+      case BPF_LDX | BPF_MEM: m.x = m.memory[f.k]; break;
+      case BPF_ST: m.memory[f.k] = m.a; break;
+      case BPF_STX: m.memory[f.k] = m.x; break;
+      case BPF_LD | BPF_W | BPF_LEN: m.a = sizeof(seccomp_data); break;
+      case BPF_LDX | BPF_W | BPF_LEN: m.x = sizeof(seccomp_data); break;
+      case BPF_MISC | BPF_TAX: m.x = m.a; break;
+      case BPF_MISC | BPF_TXA: m.a = m.x; break;
+      case BPF_JMP | BPF_JA: m.pc += f.k; break;
+      default:
+        if (is_jump(f)) {
+          m.pc += compare(BPF_OP(f.code), m.a, b) ? f.jt : f.jf;
+        } else if (BPF_OP(f.code) == BPF_DIV) {
+          if (b == 0) return 0;  // Linux: the program ends so.
+          m.a /= b;
+        } else {
+          m.a = compute(BPF_OP(f.code), m.a, b);
+        }
+    }
+  }
 }
 
 bool reads_ip(std::span<const sock_filter> program) {

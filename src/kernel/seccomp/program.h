@@ -29,11 +29,9 @@ struct Machine {
   std::array<uint32_t, BPF_MEMWORDS> memory{};
 };
 
-// Goes on to the end: what the program says about the call. It has passed check_program().
-uint32_t finish(std::span<const sock_filter> program, Machine machine, const seccomp_data& data);
-
 // Goes on as far as `nr` (and the architecture) alone leads: the verdict; or nothing, with the
-// machine at the first instruction that looks at anything else.
+// machine at the first instruction that looks at anything else. The program has passed
+// check_program().
 std::optional<uint32_t> run_by_number(std::span<const sock_filter> program, Machine& machine,
                                       uint32_t nr);
 

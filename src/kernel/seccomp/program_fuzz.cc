@@ -5,7 +5,8 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "kernel/seccomp/program.h"
+#include "kernel/seccomp/fast_program.h"
+#include "kernel/seccomp/program_testing.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   using namespace usk::seccomp;
@@ -18,10 +19,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     memcpy(program.data(), bytes + sizeof data, program.size() * sizeof(sock_filter));
   }
   if (!check_program(program)) return 0;
-  const uint32_t plain = finish(program, {}, data);
+  const uint32_t plain = run_plainly(program, data);
+  const FastProgram fast(program);
+  CHECK(fast.finish({}, data) == plain);
   Machine machine;
   const auto known = run_by_number(program, machine, uint32_t(data.nr));
-  CHECK((known ? *known : finish(program, machine, data)) == plain);
+  CHECK((known ? *known : fast.finish(machine, data)) == plain);
   CHECK(counted_length(program) > program.size());
   return 0;
 }

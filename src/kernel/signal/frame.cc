@@ -4,13 +4,18 @@
 
 #include "arch/x86_64/signal_frame.h"
 #include "arch/x86_64/xstate.h"
+#include "fs/vfs/guard.h"
 #include "kernel/run/outcome.h"
 #include "kernel/signal/deliver.h"
+#include "kernel/signal/send.h"
 
 namespace usk {
 namespace {
 
 constexpr int kAutoDisarm = int(1u << 31);  // SS_AUTODISARM
+
+// Where a policy's mark stands, in what Linux leaves unused.
+uint64_t& cookie_of(UserContext& c) { return c.mcontext.reserved[0]; }
 
 }  // namespace
 
@@ -88,7 +93,8 @@ bool push_handler_frame(Task& t, const siginfo_t& info, const SignalAction& acti
     q.err = t.fault.number ? t.fault.error : guess_page_fault_error(t, info.si_code);
   }
   q.fpu_size = frame_fpu_size(xstate_size());
-  const BuiltFrame frame = build_frame(q, regs);
+  BuiltFrame frame = build_frame(q, regs);
+  if (installed_guard) cookie_of(frame.frame.context) = installed_guard->frame_cookie(frame.addr);
   if (switch_stack && frame.addr < t.alt_stack.addr) return false;
   if (!t.mem().put(UserPtr<SignalFrame>{frame.addr}, frame.frame)) return false;
   if (!save_fpu(t, frame.fpu_addr, q.fpu_size)) return false;
@@ -102,6 +108,12 @@ std::optional<SignalSet> pop_handler_frame(Task& t) {
   // The handler's return has taken the return address off.
   auto context = t.mem().get(UserPtr<const UserContext>{regs.rsp});
   if (!context) return std::nullopt;
+  const uint64_t frame = regs.rsp - offsetof(SignalFrame, context);
+  if (installed_guard && !installed_guard->signal_frame(frame, cookie_of(*context))) {
+    Lock lock(task_mutex);
+    begin_group_exit(*t.group, SIGKILL);
+    return std::nullopt;
+  }
   restore_regs(regs, context->mcontext);
   const UserContext& c = *context;
   if (!load_fpu(t, c.mcontext.fpstate)) return std::nullopt;

@@ -3,6 +3,7 @@
 #include <linux/ptrace.h>
 #include <sys/wait.h>
 
+#include "fs/vfs/guard.h"
 #include "kernel/core/core_dump.h"
 #include "kernel/debug/session.h"
 #include "kernel/futex/futex.h"
@@ -263,6 +264,17 @@ void reap(ThreadGroup& g) {
   g.unref();
 }
 
+namespace {
+
+// With the memory still there, by which its program is known.
+void tell_of_crash(Task& t) {
+  const int status = t.group->exit_status;
+  if (!WIFSIGNALED(status) || default_action(WTERMSIG(status)) != DefaultAction::kCore) return;
+  if (t.mm && t.mm->executable) installed_guard->crashed(*t.mm->executable);
+}
+
+}  // namespace
+
 Step Exit::run(Task& t) {
   Lock lock(task_mutex);
   if (t.group->core_dump && t.group->core_dump->holds(t)) return Park{Exit{}, {}};
@@ -288,6 +300,7 @@ Step ExitMain::run(Task& t) {
     status = t.exit_status;
   }
   if (t.group->debugger) t.group->debugger->thread_ends(t);
+  if (last && installed_guard) tell_of_crash(t);
   if (t.stepped_over) t.mm->lower(std::exchange(t.stepped_over, 0));
   release_resources(t, last);
   for (CallObserver* o : t.kernel.hooks.observers) o->exited(t, status);

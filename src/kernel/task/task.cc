@@ -1,8 +1,11 @@
 #include "kernel/task/task.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "fs/vfs/guard.h"
 #include "fs/vfs/saving.h"
+#include "host/random.h"
 #include "kernel/futex/futex.h"
 #include "kernel/kernel.h"
 #include "kernel/task/exec.h"
@@ -68,7 +71,16 @@ Result<Ref<File>> Task::file(int fd) {
 }
 
 Result<int> Task::add_fd(Ref<File> f, bool cloexec, int from) {
-  return fds->add(std::move(f), cloexec, limit(RLIMIT_NOFILE), from);
+  const uint64_t most = limit(RLIMIT_NOFILE);
+  if (from == 0 && installed_guard && installed_guard->scatters_descriptors()) {
+    constexpr uint64_t kSpread = 1024;
+    uint32_t start = 0;
+    host::fill_random(std::as_writable_bytes(std::span(&start, 1)));
+    start %= uint32_t(std::clamp<uint64_t>(most, 1, kSpread));
+    auto fd = fds->add(f, cloexec, most, int(start));
+    if (!failed_with(fd, EMFILE)) return fd;
+  }
+  return fds->add(std::move(f), cloexec, most, from);
 }
 
 WalkContext Task::walk_context() const {

@@ -168,7 +168,7 @@ bool PtracePlatform::poll_once(const OnTrap& on_trap) {
 }
 
 bool PtracePlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
-  for (PtraceThread* t : std::exchange(lost_, {})) on_trap(*t, {.kind = Trap::Kind::kLost});
+  for (const auto& [thread, trap] : std::exchange(reports_, {})) on_trap(*thread, trap);
   // A bounded round, so that descriptors and timers are looked at under load.
   for (int i = 0; i < 64; i++) {
     if (poll_once(on_trap)) continue;

@@ -150,12 +150,12 @@ class PtracePlatform final : public Platform {
   void add_thread(PtraceThread& t) { threads_[t.tid()] = &t; }
   void remove_thread(PtraceThread& t) {
     threads_.erase(t.tid());
-    std::erase(lost_, &t);
+    std::erase_if(reports_, [&t](const auto& r) { return r.first == &t; });
     in_guest_.erase(&t);
   }
   void entered_guest(PtraceThread& t) { in_guest_.insert(&t); }
-  // The thread is dead and poll() is to say so.
-  void report_lost(PtraceThread& t) { lost_.push_back(&t); }
+  // The thread has trapped although it did not run.
+  void report(PtraceThread& t, const Trap& trap) { reports_.emplace_back(&t, trap); }
 
  private:
   PtracePlatform(host::Channel channel, CallStop call_stop)
@@ -172,7 +172,7 @@ class PtracePlatform final : public Platform {
   std::unordered_set<PtraceThread*> in_guest_;  // Resumed; no event met yet.
   unsigned rounds_ = 0;
   uint64_t host_clock_gettime_ = 0;
-  std::vector<PtraceThread*> lost_;
+  std::vector<std::pair<PtraceThread*, Trap>> reports_;
   std::unique_ptr<PtraceThread> zygote_;  // An empty space, copied for each new one.
 };
 

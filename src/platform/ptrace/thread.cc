@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "host/process.h"
+#include "platform/nowhere.h"
 #include "platform/ptrace/ptrace_platform.h"
 #include "platform/stub/layout.h"
 
@@ -61,7 +62,17 @@ Result<void> PtraceThread::set_fpu_state(std::span<const std::byte> state) {
 
 void PtraceThread::resume(Mode mode) {
   mode_ = mode;
-  if (lost_) return platform_.report_lost(*this);  // Its death was met while it ran stub code.
+  // Its death was met while it ran stub code.
+  if (lost_) return platform_.report(*this, {.kind = Trap::Kind::kLost});
+  // Where the stub's own code is, nothing is mapped for the guest.
+  if (regs_valid_ && is_beyond_guest(regs_.rip)) {
+    return platform_.report(*this, {.kind = Trap::Kind::kFault,
+                                    .signal = SIGSEGV,
+                                    .code = SEGV_MAPERR,
+                                    .address = regs_.rip,
+                                    .error = kFetchFault,
+                                    .number = kPageFault});
+  }
   if (regs_valid_ && regs_dirty_) (void)trace_set_regs(tid_, regs_);
   regs_valid_ = regs_dirty_ = false;
   running_ = true;

@@ -12,6 +12,7 @@
 #include "host/poll.h"
 #include "host/process.h"
 #include "host/shared_memory.h"
+#include "platform/nowhere.h"
 #include "platform/trap/counting.h"
 #include "platform/trap/trap_platform.h"
 
@@ -343,14 +344,27 @@ void TrapThread::order(Order o) {
 
 void TrapThread::answer_notice() { platform_.listener().answer(std::exchange(notice_, 0)); }
 
+// What a thread would meet at once is told without it, where a tracer or a handler's address leads
+// nowhere: the blob's own jump would fault. Nor is the blob itself mapped for the guest, but a
+// thread may have been interrupted in a thunk, and come back there from a signal's handler.
+bool TrapThread::cannot_run() {
+  auto& fault = area().fault;
+  if (std::exchange(frame_faulted_, false) || (regs_valid_ && !is_canonical(regs_.rip))) {
+    fault = {.signal = SIGSEGV, .code = SI_KERNEL, .address = 0, .error = 0, .trap = 13};
+    return true;
+  }
+  const uint64_t ip = regs_.rip;
+  const bool in_thunk = ip >= USK_THUNKS && ip < USK_THUNKS_END;
+  if (!regs_valid_ || !is_beyond_guest(ip) || in_thunk) return false;
+  fault = {SIGSEGV, SEGV_MAPERR, ip, kFetchFault, kPageFault};
+  return true;
+}
+
 void TrapThread::resume(Mode mode) {
   if (state_ == State::kLost) return platform_.report(*this);
   (void)space_->settle(this);  // It is to see what others of the space were given.
-  // The blob's own jump would fault where a tracer or a handler's address leads nowhere.
-  const bool leads_nowhere = regs_valid_ && !is_canonical(regs_.rip);
-  if (std::exchange(frame_faulted_, false) || leads_nowhere) {
+  if (cannot_run()) {
     post_ = Post::kFault;
-    area().fault = {.signal = SIGSEGV, .code = SI_KERNEL, .address = 0, .error = 0, .trap = 13};
     return platform_.report(*this);
   }
   if (std::exchange(rseq_forgotten_, false)) {  // It does not end after all.

@@ -144,6 +144,7 @@ class TrapThread final : public Thread {
 
  private:
   void order(trap::Order order);
+  bool cannot_run();
   bool become_idle();
   void count_call();
   void write_commands();

@@ -1,6 +1,5 @@
 # needs: gdb gcc
 # programs: crash steps
-# platforms: trap
 # Core files that the debugger writes, and that it reads. Whether the page of vsyscalls can be read is
 # a setting of the kernel.
 . ./session.sh

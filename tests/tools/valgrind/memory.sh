@@ -1,6 +1,5 @@
 # needs: valgrind gcc
 # programs: crash opens steps
-# platforms: trap
 # The program runs on valgrind's own processor, its errors are reported.
 plain() { sed 's/^==[0-9]*==/==/; s/(in [^)]*)//; s/at 0x[0-9A-F]*/at/; s/by 0x[0-9A-F]*/by/'; }
 valgrind ./steps one 2>&1 | plain
