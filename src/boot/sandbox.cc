@@ -448,13 +448,22 @@ int Sandbox::run() {
 }
 
 void Sandbox::end_all() {
+  // Rings until it is heard.
   struct Alarm final : TimerClient {
+    explicit Alarm(Timekeeper& t) : time(t) {}
+    Timekeeper& time;
     bool over = false;
-    void expired() override { over = true; }
+    void ring_in(int64_t ns) {
+      time.arm(Ref<TimerClient>::share(this), CLOCK_MONOTONIC, time.monotonic() + ns);
+    }
+    void expired() override {
+      over = true;
+      ring_in(kNsPerSecond / 1000);
+    }
   };
   kernel_->kill_all();
-  const auto alarm = make_ref<Alarm>();
-  kernel_->time.arm(alarm, CLOCK_MONOTONIC, kernel_->time.monotonic() + 2 * kNsPerSecond);
+  const auto alarm = make_ref<Alarm>(kernel_->time);
+  alarm->ring_in(2 * kNsPerSecond);
   kernel_->run([&] {
     Lock lock(task_mutex);
     return kernel_->task_count() <= 1 || alarm->over;

@@ -181,6 +181,7 @@ void Kernel::kill_all() {
     t->tracing.stop.reset();
     t->trap.reset();
     t->state = ExitMain{};
+    scheduler.kick(*t);
   }
 }
 
