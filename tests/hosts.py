@@ -74,12 +74,16 @@ class Host:
 
     def usk(self, *arguments, code=0, **more):
         """Runs a command to its end, which must have this code. Its output and errors."""
-        if "input" not in more:
-            more["stdin"] = subprocess.DEVNULL
-        done = subprocess.run(self.command(*arguments), env=self.environment, text=True,
-                              capture_output=True, timeout=LIMIT_SECONDS, **more)
+        done = self.run(*arguments, **more)
         assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
         return done.stdout, done.stderr
+
+    def run(self, *arguments, **more):
+        """The same, whatever its code is."""
+        if "input" not in more:
+            more["stdin"] = subprocess.DEVNULL
+        return subprocess.run(self.command(*arguments), env=self.environment, text=True,
+                              capture_output=True, timeout=LIMIT_SECONDS, **more)
 
     def refused(self, *arguments, code=125, saying="", **more):
         """Fails with this code and one line that says so."""

@@ -4,7 +4,7 @@
 Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in the sandbox),
 programs, python, abuse (tests/programs), hostile (tests/guest/hostile: attacks on the stub), history
 (tests/guest/history: random tracers), edges (of the run-state graph), control (commands on running
-sandboxes), checkpoint (images), root (archives and images as --root), errors (what cannot be run), policy (rules and what
+sandboxes), checkpoint (images), load (random checkpoints), root (archives and images as --root), errors (what cannot be run), policy (rules and what
 they deny), kselftest (the kernel's own tests), tools (debuggers and tracers: tests/tools). A name is a
 group or one program of a group; -f selects cases by a glob.
 """
@@ -21,6 +21,7 @@ sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 import autosave  # noqa: E402
 import checkpoint_command_tests  # noqa: E402
+import checkpoint_stream_tests  # noqa: E402
 import checkpoint_tests  # noqa: E402
 import confinement_tests  # noqa: E402
 import control_tests  # noqa: E402
@@ -33,6 +34,7 @@ import history_tests  # noqa: E402
 import hostile_tests  # noqa: E402
 import kill_tests  # noqa: E402
 import kselftest_tests  # noqa: E402
+import load_tests  # noqa: E402
 import policy_tests  # noqa: E402
 import program_tests  # noqa: E402
 import root_tests  # noqa: E402
@@ -41,7 +43,7 @@ import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
 GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "history", "edges", "control", "root",
-          "errors", "policy", "checkpoint", "kselftest", "tools", "kills", "confinement"]
+          "errors", "policy", "checkpoint", "load", "kselftest", "tools", "kills", "confinement"]
 
 
 # A finding of a sanitizer ends the program, so that the test fails; --preset asan, tsan.
@@ -85,6 +87,8 @@ def all_jobs(options, build):
     yield from (("checkpoint", *job) for job in checkpoint_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_command_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in fork_tests.jobs(build, options))
+    yield from (("checkpoint", *job) for job in checkpoint_stream_tests.jobs(build, options))
+    yield from (("load", *job) for job in load_tests.jobs(build, options))
     yield from (("policy", *job) for job in policy_tests.jobs(build, options))
     yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))
     yield from tools_tests.jobs(build, options)
