@@ -1,7 +1,8 @@
-"""Terminals and streams of saved sandboxes: those of the command are the new command's; those of `usk exec`
-have hung up, as nobody is at their other end any more."""
+"""What a restored sandbox is: the same as before, and does nothing for the second time. Its terminals and
+streams are the new command's; those of `usk exec` have hung up, as nobody is at their other end any more."""
 import concurrent.futures
 import contextlib
+import json
 import os
 import pathlib
 import pty
@@ -146,3 +147,34 @@ def a_call_is_not_made_twice(host):
             assert first == last + 1, (last, first)
             copy.kill()
             copy.wait()
+
+
+SLEEPERS = """
+import os, threading, time
+r, w = os.pipe()
+for _ in range(3): threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
+if os.fork() == 0: os.read(r, 1)
+os.system('sleep 100 | cat')
+"""
+
+
+@case
+def saved_twice_it_is_the_same(host):
+    """A paused sandbox that is restored and saved is what it was, but for the time that processors have
+    spent on it, and where the host tells its threads on which they are (rseq(2))."""
+    with tempfile.TemporaryDirectory() as scratch:
+        host.sandbox("python3", "-c", SLEEPERS)
+        host.until(lambda: len(host.usk("ps", "box")[0].splitlines()) >= 6)
+        host.usk("pause", "box")
+        host.usk("checkpoint", "box", "-o", f"{scratch}/0")
+        for i in range(2):
+            host.start("restore", f"{scratch}/{i}", "--name", "box", "--paused")
+            host.until(lambda: any(s["name"] == "box" for s in host.list()))
+            host.usk("checkpoint", "box", "-o", f"{scratch}/{i + 1}")
+        text, _ = host.usk("checkpoint", "diff", "--json", f"{scratch}/1", f"{scratch}/2", code=1)
+        differences = json.loads(text)
+        fields = {(c["class"], f) for c in differences["classes"] for f in c["fields"]}
+        assert fields <= {("kernel/task", "usage"), ("platform/thread_state", "cpu_time_ns")}, fields
+        threads = 4
+        for m in differences["memory"]:
+            assert m["changed"] <= threads and m["only_a"] == m["only_b"] == 0, m
