@@ -43,12 +43,13 @@ void TrapSpace::remove_thread(TrapThread& t) {
   if (unsettled_ == &t) unsettled_ = nullptr;
 }
 
+// Of a guest that sleeps in a call, too: it would be found out when the call ends, if ever.
 void TrapSpace::lose() {
   lost_ = true;
   for (TrapThread* t : threads_) {
     const bool running = t->state() == TrapThread::State::kRunning;
     t->lose();
-    if (running) platform_.report(*t);
+    if (running || t->owner) platform_.report(*t);
   }
   pid_ = 0;  // The host may give the number to anybody now.
 }
