@@ -287,3 +287,67 @@ def interrupted_checkpoints_change_nothing(host):
     with tempfile.TemporaryDirectory() as scratch:
         host.usk("checkpoint", "box", "-o", f"{scratch}/image")
         assert process.wait(LIMIT_SECONDS) == 137 and left_in(scratch) == ["image"]
+
+
+@case
+def compressed_and_incremental_images(host):
+    script = "import os, time\nkeep = [os.urandom(8 << 20), b'x' * (8 << 20)]\ni = 0\nwhile True: i += 1; print(i); time.sleep(0.02)"
+    with tempfile.TemporaryDirectory() as scratch:
+        process = host.start("run", "--name", "box", "--", "python3", "-uc", script)
+        assert process.stdout.readline() == "1\n"
+        made = []
+
+        def save(name, *flags):
+            host.usk("checkpoint", "box", "-o", f"{scratch}/{name}", "--leave-running", *flags)
+            made.append(name)
+            return sum(p.stat().st_size for p in pathlib.Path(scratch, name).iterdir()) >> 10
+        plain, small = save("plain"), save("small", "--compress", "zstd")
+        assert plain > 16 << 10 and 8 << 10 < small < 10 << 10, (plain, small)
+        assert save("next", "--incremental-from", f"{scratch}/plain") < 500
+        assert save("third", "--compress", "zstd", "--incremental-from", f"{scratch}/next") < 200
+        assert save("fourth", "--incremental-from", f"{scratch}/small") < 500
+        host.refused("checkpoint", "box", "-o", f"{scratch}/plain", "--incremental-from",
+                     f"{scratch}/plain", "--leave-running", saying="itself")
+        for name in made:
+            host.usk("checkpoint", "verify", f"{scratch}/{name}")
+            copy = host.start("restore", f"{scratch}/{name}", "--name", name)
+            first = int(copy.stdout.readline())
+            assert [int(copy.stdout.readline()) for _ in range(3)] == [first + i for i in (1, 2, 3)]
+            copy.kill()
+        found = json.loads(host.usk("checkpoint", "diff", "--json", f"{scratch}/plain", f"{scratch}/third", code=1)[0])
+        assert not found["equal"] and len(found["memory"]) == 1 and found["memory"][0]["changed"] < 50, found["memory"]
+        assert "refers to   next" in host.usk("checkpoint", "inspect", f"{scratch}/third")[0]
+        os.rename(f"{scratch}/plain", f"{scratch}/moved")
+        for command in (("restore",), ("checkpoint", "verify")):
+            host.refused(*command, f"{scratch}/third", saying="plain: No such file or directory")
+        host.usk("checkpoint", "box", "-o", f"{scratch}/plain")
+        host.refused("restore", f"{scratch}/third", saying="another one")
+
+
+@case
+def what_images_hold(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        host.sandbox("sh", "-c", "sleep 100; :")
+        host.until(lambda: "sleep 100" in host.usk("ps", "box")[0].splitlines()[-1])
+        time.sleep(0.3)  # The program is to have begun to sleep.
+        host.usk("pause", "box")
+        for name in "ab":
+            host.usk("checkpoint", "box", "-o", f"{scratch}/{name}", "--leave-running")
+        report = json.loads(host.usk("checkpoint", "inspect", "--json", f"{scratch}/a")[0])
+        assert report["platform"] and report["version"] == 1
+        kinds = {kind["class"]: kind["count"] for kind in report["objects"]}
+        assert kinds["kernel/task"] == 3 and kinds["kernel/pid_namespace"] == 1, kinds
+        assert sorted(m["owner"].split("(")[1] for m in report["memory"]) == ["sh)", "sleep)"]
+        everything = json.loads(host.usk("checkpoint", "inspect", "--objects", f"{scratch}/a")[0])
+        assert len(everything["objects"]) == sum(kinds.values())
+        assert all(o["id"] == i for i, o in enumerate(everything["objects"]))
+        assert "kernel/task" in host.usk("checkpoint", "inspect", f"{scratch}/a")[0]
+        host.usk("checkpoint", "diff", f"{scratch}/a", f"{scratch}/a")
+        # Of a paused sandbox only the clocks go on, that of the processor by what saving takes.
+        found = json.loads(host.usk("checkpoint", "diff", "--json", f"{scratch}/a", f"{scratch}/b", code=1)[0])
+        assert sorted(found["manifest"]) == ["monotonic_ns", "realtime_ns"], found
+        assert found["memory"] == [] and found["roots"] == ["kernel"], found
+        assert all(list(c["fields"]) == ["cpu_time_ns"] for c in found["classes"]), found
+        text = host.usk("checkpoint", "diff", f"{scratch}/a", f"{scratch}/b", code=1)[0]
+        assert "root kernel" in text and "memory of" not in text, text
+        host.refused("checkpoint", "diff", f"{scratch}/a", scratch, saying="not an image")

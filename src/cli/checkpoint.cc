@@ -91,6 +91,14 @@ void add_checkpoint_command(CLI::App& app, Action& chosen) {
   cmd->add_option("-o,--output", asked->checkpoint.directory, "Directory of the image");
   cmd->add_flag("--leave-running", asked->checkpoint.leave_running,
                 "The sandbox runs on afterwards");
+  cmd->add_option_function<std::string>(
+         "--compress",
+         [asked](const std::string& v) { asked->checkpoint.compressed = v == "zstd"; },
+         "How the image is compressed: zstd, or none")
+      ->check(CLI::IsMember({"none", "zstd"}));
+  cmd->add_option("--incremental-from", asked->checkpoint.base,
+                  "Leave out pages of memory that this image has; it must stay where it is")
+      ->type_name("DIR");
   cmd->require_subcommand(0, 1);
   cmd->final_callback([cmd, asked, &chosen] {
     if (cmd->get_subcommands().empty()) chosen = [asked] { return checkpoint(*asked); };
