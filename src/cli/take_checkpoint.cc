@@ -108,6 +108,7 @@ OrFailure<void> take_checkpoint(const CheckpointAsked& asked) {
   std::vector<std::string_view> parts(std::begin(kImageParts), std::end(kImageParts));
   Json request = {{"op", "checkpoint"},
                   {"leave_running", asked.leave_running},
+                  {"hash_files", asked.files_hashed},
                   {"compress", asked.compressed ? "zstd" : "none"}};
   Ref<HostFd> base_pages;
   if (!asked.base.empty()) {

@@ -9,7 +9,7 @@ namespace usk {
 struct CheckpointAsked {
   std::string sandbox, directory;
   bool leave_running = false;
-  bool compressed = false;
+  bool compressed = false, files_hashed = false;
   std::string base;  // An image whose pages need not be written again.
 };
 

@@ -349,6 +349,8 @@ void ControlServer::run_checkpoint(Client& c, const Json& request) {
   for (size_t i = 0; i < names.size(); i++) {
     q.files.emplace_back(names[i], make_ref<HostFd>(std::move(fds[i])));
   }
+  const auto hash = request.find("hash_files");
+  q.form.files_hashed = hash != request.end() && *hash == true;
   q.form.compressed = text_of(request, "compress") == "zstd";
   if (has_base) {
     q.form.base = {text_of(*base, "path"), text_of(*base, "checksum")};

@@ -17,7 +17,8 @@
 //     either side ends that: {ended}
 //   trace {pid, calls} and one descriptor, a socket: {tracing}; its lines go there. `calls` are
 //     names; none: all. pid 0: all processes.
-//   checkpoint {leave_running, parts, compress} and a descriptor for each part and the manifest: {}
+//   checkpoint {leave_running, parts, compress, hash_files} and a descriptor for each part and the
+//   manifest: {}
 //     once the image is whole. With base {path, checksum}, one more with hashes of the base's
 //     pages. Unless it is left running, the sandbox then waits for end, which ends it as kill 9
 //     does, or for the end of the connection, after which it goes on.

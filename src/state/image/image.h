@@ -61,7 +61,8 @@ class Image {
 struct ImageForm {
   bool compressed = false;
   std::optional<Base> base;
-  Ref<HostFd> base_pages;  // PageIndex::of() its kPagesPart.
+  bool files_hashed = false;  // Files of the host are to be known by what is in them (HostHashes).
+  Ref<HostFd> base_pages;     // PageIndex::of() its kPagesPart.
 };
 // The part whose pages may be in a base, and the one that says which are.
 constexpr const char* kPagesPart = "memory";
@@ -114,6 +115,7 @@ class ImageWriter {
   static ImageWriter into(Files files);
   // Before the first part.
   OrFailure<void> set_form(ImageForm form);
+  const ImageForm& form() const { return form_; }
   OrFailure<void> place(bool sync = true);
   ~ImageWriter();
   ImageWriter(ImageWriter&&) noexcept = default;

@@ -178,7 +178,9 @@ class FormTest : public ImageTest {
   ImageForm from(const char* base, const Image& image, bool compressed = false) {
     auto hashes = PageIndex::of(**image.file(kPagesPart));
     EXPECT_TRUE(hashes);
-    return {compressed, Base{base, image.manifest().checksum}, *hashes};
+    return {.compressed = compressed,
+            .base = Base{base, image.manifest().checksum},
+            .base_pages = *hashes};
   }
   std::string memory_of(const Image& image) {
     auto file = image.file(kPagesPart);
