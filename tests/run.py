@@ -31,6 +31,7 @@ import history_tests  # noqa: E402
 import hostile_tests  # noqa: E402
 import kill_tests  # noqa: E402
 import kselftest_tests  # noqa: E402
+import old_image_tests  # noqa: E402
 import policy_tests  # noqa: E402
 import program_tests  # noqa: E402
 import root_tests  # noqa: E402
@@ -79,6 +80,7 @@ def all_jobs(options, build):
     yield from (("confinement", *job) for job in confinement_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_command_tests.jobs(build, options))
+    yield from (("checkpoint", *job) for job in old_image_tests.jobs(build, options))
     yield from (("policy", *job) for job in policy_tests.jobs(build, options))
     yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))
     yield from tools_tests.jobs(build, options)
