@@ -14,6 +14,7 @@ import statistics
 import sys
 
 import chart
+import checkpoint
 import hand_off
 import programs
 import sides
@@ -42,6 +43,8 @@ def parse(argv):
     parser.add_argument("--platform", default=None, help="as for usk run")
     parser.add_argument("--native", action="store_true", help="native only")
     parser.add_argument("--peers", action="store_true", help="bwrap and runsc, too")
+    parser.add_argument("--checkpoint", action="store_true",
+                        help="only: how long saving, restoring and copying take")
     parser.add_argument("--hand-off", action="store_true",
                         help="only: how hand-offs hold up under threads, think times and load")
     parser.add_argument("--json", default=str(ROOT / "build/bench.json"), metavar="FILE",
@@ -137,6 +140,8 @@ def main(argv):
         sys.exit("bench: there is no build/release/usk; --native measures without it")
     if options.hand_off:
         return hand_off.main(sides.native(), sides.inside(options.platform), options.json)
+    if options.checkpoint:
+        return checkpoint.main(options.turns, options.json)
     usk = sides.inside(options.platform)
     all_sides = [sides.native()] + ([] if options.native else [usk])
     all_sides += sides.peers() if options.peers else []

@@ -193,6 +193,26 @@ while True: print(time.time(), time.monotonic(), time.clock_gettime(5)); time.sl
 
 
 @case
+def files_known_by_what_is_in_them(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        shown = pathlib.Path(scratch) / "shown"
+        shown.mkdir()
+        (shown / "file").write_text("some text")
+        process = host.start("run", "--name", "box", "--ro", str(shown), "--", "sh", "-c",
+                             f"exec 3<{shown}/file; echo up; sleep 1; cat <&3")
+        assert process.stdout.readline() == "up\n"
+        host.usk("checkpoint", "box", "-o", f"{scratch}/times", "--leave-running")
+        host.usk("checkpoint", "box", "-o", f"{scratch}/hashes", "--hash-files", "--leave-running")
+        os.utime(shown / "file", (1, 1))
+        host.refused("restore", f"{scratch}/times", saying=f"{shown}/file: it has changed since")
+        assert host.usk("restore", f"{scratch}/hashes")[0] == "some text"
+        (shown / "file").write_text("SOME TEXT")
+        os.utime(shown / "file", (1, 1))
+        host.refused("restore", f"{scratch}/hashes", saying=f"{shown}/file: it has changed since")
+        assert host.usk("restore", "--allow-changed", f"{scratch}/hashes")[0] == "SOME TEXT"
+
+
+@case
 def images_from_time_to_time(host):
     with tempfile.TemporaryDirectory() as scratch:
         keep = pathlib.Path(scratch) / "keep"
@@ -287,3 +307,142 @@ def interrupted_checkpoints_change_nothing(host):
     with tempfile.TemporaryDirectory() as scratch:
         host.usk("checkpoint", "box", "-o", f"{scratch}/image")
         assert process.wait(LIMIT_SECONDS) == 137 and left_in(scratch) == ["image"]
+
+
+@case
+def compressed_and_incremental_images(host):
+    script = "import os, time\nkeep = [os.urandom(8 << 20), b'x' * (8 << 20)]\ni = 0\nwhile True: i += 1; print(i); time.sleep(0.02)"
+    with tempfile.TemporaryDirectory() as scratch:
+        process = host.start("run", "--name", "box", "--", "python3", "-uc", script)
+        assert process.stdout.readline() == "1\n"
+        made = []
+
+        def save(name, *flags):
+            host.usk("checkpoint", "box", "-o", f"{scratch}/{name}", "--leave-running", *flags)
+            made.append(name)
+            return sum(p.stat().st_blocks for p in pathlib.Path(scratch, name).iterdir()) >> 1
+        plain, small = save("plain"), save("small", "--compress", "zstd")
+        assert plain > 16 << 10 and 8 << 10 < small < 10 << 10, (plain, small)
+        sizes = [save("next", "--incremental-from", f"{scratch}/plain"),
+                 save("third", "--compress", "zstd", "--incremental-from", f"{scratch}/next"),
+                 save("fourth", "--incremental-from", f"{scratch}/small")]
+        assert max(sizes) < 500, sizes
+        host.refused("checkpoint", "box", "-o", f"{scratch}/plain", "--incremental-from",
+                     f"{scratch}/plain", "--leave-running", saying="itself")
+        for name in made:
+            host.usk("checkpoint", "verify", f"{scratch}/{name}")
+            copy = host.start("restore", f"{scratch}/{name}", "--name", name)
+            lines = [int(copy.stdout.readline()) for _ in range(4)]
+            assert lines == [lines[0] + i for i in range(4)], (name, lines)
+            copy.kill()
+        found = json.loads(host.usk("checkpoint", "diff", "--json", f"{scratch}/plain", f"{scratch}/third", code=1)[0])
+        assert not found["equal"] and len(found["memory"]) == 1 and found["memory"][0]["changed"] < 50, found["memory"]
+        assert "refers to   next" in host.usk("checkpoint", "inspect", f"{scratch}/third")[0]
+        os.rename(f"{scratch}/plain", f"{scratch}/moved")
+        for command in (("restore",), ("checkpoint", "verify")):
+            host.refused(*command, f"{scratch}/third", saying="plain: No such file or directory")
+        host.usk("checkpoint", "box", "-o", f"{scratch}/plain")
+        host.refused("restore", f"{scratch}/third", saying="another one")
+
+
+@case
+def what_images_hold(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        host.sandbox("sh", "-c", "sleep 100; :")
+        host.until(lambda: "sleep 100" in host.usk("ps", "box")[0].splitlines()[-1])
+        time.sleep(0.3)  # The program is to have begun to sleep.
+        host.usk("pause", "box")
+        for name in "ab":
+            host.usk("checkpoint", "box", "-o", f"{scratch}/{name}", "--leave-running")
+        report = json.loads(host.usk("checkpoint", "inspect", "--json", f"{scratch}/a")[0])
+        assert report["platform"] and report["version"] == 1
+        kinds = {kind["class"]: kind["count"] for kind in report["objects"]}
+        assert kinds["kernel/task"] == 3 and kinds["kernel/pid_namespace"] == 1, kinds
+        assert sorted(m["owner"].split("(")[1] for m in report["memory"]) == ["sh)", "sleep)"]
+        everything = json.loads(host.usk("checkpoint", "inspect", "--objects", f"{scratch}/a")[0])
+        assert len(everything["objects"]) == sum(kinds.values())
+        assert all(o["id"] == i for i, o in enumerate(everything["objects"]))
+        assert "kernel/task" in host.usk("checkpoint", "inspect", f"{scratch}/a")[0]
+        host.usk("checkpoint", "diff", f"{scratch}/a", f"{scratch}/a")
+        # Of a paused sandbox only the clocks go on, that of the processor by what saving takes; and the
+        # host writes into a page of each thread on which processor it is (rseq(2)).
+        found = json.loads(host.usk("checkpoint", "diff", "--json", f"{scratch}/a", f"{scratch}/b", code=1)[0])
+        assert sorted(found["manifest"]) == ["facts", "monotonic_ns", "realtime_ns"], found
+        assert found["roots"] == ["kernel"], found
+        assert all((m["changed"], m["only_a"], m["only_b"]) == (1, 0, 0) for m in found["memory"]), found
+        assert all(list(c["fields"]) == ["cpu_time_ns"] for c in found["classes"]), found
+        text = host.usk("checkpoint", "diff", f"{scratch}/a", f"{scratch}/b", code=1)[0]
+        assert "root kernel" in text and "part state" in text, text
+        host.refused("checkpoint", "diff", f"{scratch}/a", scratch, saying="not an image")
+
+
+@case
+def several_copies_at_once(host):
+    with tempfile.TemporaryDirectory() as scratch:
+        script = "echo up; sleep 1; read line || echo nothing to read; cat /proc/sys/kernel/random/boot_id; exit 3"
+        process = host.start("run", "--name", "box", "--", "sh", "-c", script)
+        assert process.stdout.readline() == "up\n"
+        host.usk("checkpoint", "box", "-o", f"{scratch}/image")
+        output, _ = host.usk("restore", f"{scratch}/image", "-n", "3", "--clock=frozen", "--name", "box",
+                             code=3, input="not for them")
+        lines = output.splitlines()
+        assert lines.count("nothing to read") == 3 and len(set(lines)) == 4, lines
+        process = host.start("restore", "--paused", "-n", "2", "--name", "two", f"{scratch}/image")
+        host.until(lambda: sorted(s["name"] for s in host.list()) == ["two-1", "two-2"])
+        process.kill()
+        process.wait()
+        host.until(lambda: host.list() == [])
+        host.refused("restore", "-n", "2", f"{scratch}/none", saying="none")
+        host.refused("restore", "-n", "2", f"--autosave=1s:{scratch}/own", f"{scratch}/image",
+                     saying="directory of its own")
+
+
+def processes_of(path):
+    """Those that run this file or a stub of it."""
+    found = []
+    for link in pathlib.Path("/proc").glob("[0-9]*/exe"):
+        try:
+            to = os.readlink(link)
+            environment = (link.parent / "environ").read_bytes()
+        except OSError:
+            continue
+        if path in to or path.encode() in environment:
+            found.append((link.parent.name, to))
+    return found
+
+
+def shared_memory_kib():
+    with open("/proc/meminfo") as file:
+        return [int(line.split()[1]) for line in file if line.startswith("Shmem:")][0]
+
+
+@case
+def restoring_leaves_nothing(host):
+    """USK_RESTORES=1000 for many; then the host's shared memory is compared, too."""
+    rounds = int(os.environ.get("USK_RESTORES", "20"))
+    with tempfile.TemporaryDirectory() as scratch:
+        process = counter(host)
+        host.usk("checkpoint", "box", "-o", f"{scratch}/image", "--compress", "zstd")
+        process.wait(LIMIT_SECONDS)
+        temporary, memory = sorted(os.listdir("/tmp")), shared_memory_kib()
+        for i in range(rounds):
+            copy = host.start("restore", "--name", "box", f"{scratch}/image")
+            assert copy.stdout.readline().strip().isdigit()
+            if i % 2:
+                host.usk("kill", "box")
+            else:
+                copy.kill()
+            assert copy.wait(LIMIT_SECONDS) in (137, -9)
+            copy.stdout.close()
+            copy.stderr.close()
+            host.started.remove(copy)
+        assert host.list() == [] and host.entries() == [], host.entries()
+        assert left_in(scratch) == ["image"] and left_in(f"{scratch}/image") == [
+            "config", "contents", "contents-table", "manifest", "memory", "state"]
+        # Stubs have our environment, and so this directory's name.
+        host.until(lambda: processes_of(host.runtime) == [])
+        new = [name for name in sorted(os.listdir("/tmp")) if name not in temporary]
+        assert not [name for name in new if "image" in name or name.startswith("usk-autosave")], new
+        if rounds >= 200:
+            grown = shared_memory_kib() - memory
+            assert grown < 20 << 10, f"{grown} KiB of shared memory are left"

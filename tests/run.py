@@ -35,6 +35,7 @@ import hostile_tests  # noqa: E402
 import kill_tests  # noqa: E402
 import kselftest_tests  # noqa: E402
 import load_tests  # noqa: E402
+import old_image_tests  # noqa: E402
 import policy_tests  # noqa: E402
 import program_tests  # noqa: E402
 import root_tests  # noqa: E402
@@ -89,6 +90,7 @@ def all_jobs(options, build):
     yield from (("checkpoint", *job) for job in fork_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_stream_tests.jobs(build, options))
     yield from (("load", *job) for job in load_tests.jobs(build, options))
+    yield from (("checkpoint", *job) for job in old_image_tests.jobs(build, options))
     yield from (("policy", *job) for job in policy_tests.jobs(build, options))
     yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))
     yield from tools_tests.jobs(build, options)

@@ -1,6 +1,7 @@
 #include "boot/image_job.h"
 
 #include "boot/image_parts.h"
+#include "fs/hostfs/hostfs.h"
 #include "state/image/contents.h"
 #include "state/singletons.h"
 
@@ -44,7 +45,9 @@ OrFailure<void> ImageJob::write_state(Kernel& kernel, const SandboxState& sandbo
                                       const SandboxConfig& config, bool runs_on) {
   state::Writer writer(kBuild);
   state::ContentsWriter contents;
+  HostHashes hashes;
   writer.services().add(&contents);
+  if (image_.form().files_hashed) writer.services().add(&hashes);
   state::save_singletons(writer);
   memory_ = TRY(image_.begin(kMemoryPart));
   for (MemorySnapshot& s : TRY(save_kernel(kernel, writer, runs_on))) {

@@ -369,9 +369,14 @@ OrFailure<std::unique_ptr<ImageJob>> Sandbox::begin_image(state::ImageWriter ima
                          runs_on);
 }
 
+OrFailure<state::ImageWriter> Sandbox::writer_for(CheckpointRequest& request) {
+  auto writer = state::ImageWriter::into(std::move(request.files));
+  TRY(writer.set_form(std::move(request.form)));
+  return writer;
+}
+
 OrFailure<void> Sandbox::checkpoint(CheckpointRequest request) {
-  auto job =
-      TRY(begin_image(state::ImageWriter::into(std::move(request.files)), /*runs_on=*/false));
+  auto job = TRY(begin_image(TRY(writer_for(request)), /*runs_on=*/false));
   while (TRY(job->step())) {
   }
   return job->finish(/*sync=*/false);
@@ -381,17 +386,22 @@ std::unique_ptr<CheckpointJob> Sandbox::begin_checkpoint(
     CheckpointRequest request, std::function<void(OrFailure<void>)> done) {
   if (kernel_->background) {
     done(fail("the sandbox is being saved already"));
-  } else if (!request.leave_running) {
-    done(checkpoint(std::move(request)));
-  } else if (auto job = begin_image(state::ImageWriter::into(std::move(request.files)),
-                                    /*runs_on=*/true)) {
-    // Its owner brings it to the disk: that would take our time.
-    return std::make_unique<BackgroundImage>(*kernel_, std::move(*job), /*sync=*/false,
-                                             std::move(done));
-  } else {
-    done(std::unexpected(job.error()));
+    return nullptr;
   }
-  return nullptr;
+  if (!request.leave_running) {
+    done(checkpoint(std::move(request)));
+    return nullptr;
+  }
+  auto writer = writer_for(request);
+  auto job =
+      writer ? begin_image(*std::move(writer), /*runs_on=*/true) : std::unexpected(writer.error());
+  if (!job) {
+    done(std::unexpected(job.error()));
+    return nullptr;
+  }
+  // Its owner brings it to the disk: that would take our time.
+  return std::make_unique<BackgroundImage>(*kernel_, std::move(*job), /*sync=*/false,
+                                           std::move(done));
 }
 
 bool Sandbox::autosave() {

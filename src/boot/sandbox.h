@@ -39,6 +39,7 @@ class Sandbox {
   OrFailure<void> make_kernel();
   // Either while all stand still, or behind them.
   OrFailure<void> checkpoint(CheckpointRequest request);
+  OrFailure<state::ImageWriter> writer_for(CheckpointRequest& request);
   std::unique_ptr<CheckpointJob> begin_checkpoint(CheckpointRequest request,
                                                   std::function<void(OrFailure<void>)> done);
   OrFailure<std::unique_ptr<ImageJob>> begin_image(state::ImageWriter image, bool runs_on);

@@ -11,7 +11,7 @@ class SelfImages::Alarm final : public TimerClient {
   void expired() override {
     // Whoever is saved right now is saved often enough.
     if (!images_.kernel_->background) {
-      auto begun = images_.write(*images_.timed_, "", "--autosave");
+      auto begun = images_.write(*images_.timed_, "", "--autosave", nullptr);
       if (!begun) LOG_ERROR("--autosave: {}", begun.error().message);
     }
     images_.arm();
@@ -68,21 +68,21 @@ void SelfImages::arm() {
 void SelfImages::serve() {
   if (wishes_.empty() || kernel_->is_paused() || kernel_->background) return;
   constexpr const char* kWhat = "a checkpoint that a program asked for";
-  Wish wish = std::move(wishes_.front());
+  const Wish wish = std::move(wishes_.front());
   wishes_.erase(wishes_.begin());
-  wish.done({});  // Before it is saved: its call returns in the copy as well.
-  auto begun = write(*asked_, wish.name, kWhat);
-  if (begun) return;
-  LOG_ERROR("{}: {}", kWhat, begun.error().message);
-  wish.done(Err(EIO));
+  wish.done({});
+  auto begun = write(*asked_, wish.name, kWhat, wish.done);
+  wish.done(begun ? Err(EINPROGRESS) : Err(EIO));
+  if (!begun) LOG_ERROR("{}: {}", kWhat, begun.error().message);
 }
 
 OrFailure<void> SelfImages::write(const ImageKeeper& where, const std::string& name,
-                                  const char* what) {
+                                  const char* what, std::function<void(Result<void>)> done) {
   auto job = TRY(save_(TRY(where.begin(name))));
-  auto finished = [&where, what](OrFailure<void> whole) {
+  auto finished = [&where, what, done = std::move(done)](OrFailure<void> whole) {
     if (whole) whole = where.placed();
     if (!whole) LOG_ERROR("{}: {}", what, whole.error().message);
+    if (done) done(whole ? Result<void>() : Err(EIO));
   };
   writing_ = std::make_unique<BackgroundImage>(*kernel_, std::move(job), /*sync=*/true, finished);
   return {};

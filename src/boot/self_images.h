@@ -36,8 +36,9 @@ class SelfImages {
   };
   SelfImages() = default;
   void arm();
-  // `what` is said of a failure.
-  OrFailure<void> write(const ImageKeeper& where, const std::string& name, const char* what);
+  // `what` is said of a failure; `done` (perhaps null) is told how it ended, if it began.
+  OrFailure<void> write(const ImageKeeper& where, const std::string& name, const char* what,
+                        std::function<void(Result<void>)> done);
 
   std::optional<ImageKeeper> timed_, asked_;
   int64_t period_ns_ = 0;

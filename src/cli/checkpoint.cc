@@ -1,8 +1,6 @@
-// usk checkpoint with its inspect, diff and verify, and usk restore.
+// usk checkpoint with its inspect, diff and verify.
 #include <fmt/format.h>
 
-#include "base/log.h"
-#include "boot/sandbox.h"
 #include "cli/commands.h"
 #include "cli/image_report.h"
 #include "cli/take_checkpoint.h"
@@ -15,8 +13,6 @@ struct Asked {
   CheckpointAsked checkpoint;
   std::string directory, other;
   bool json = false, objects = false;
-  RestoreRequest request;
-  SandboxConfig config;
 };
 
 int checkpoint(const Asked& a) {
@@ -64,19 +60,6 @@ int verify(const Asked& a) {
   return whole ? 0 : report(whole.error());
 }
 
-int restore(const Asked& a) {
-  if (a.config.verbose) {
-    set_log_level(a.config.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
-  }
-  SandboxConfig config = a.config;
-  config.confined = kConfines;
-  auto sandbox = Sandbox::restore(config, a.request);
-  if (!sandbox) return report(sandbox.error());
-  const int status = (*sandbox)->run();
-  fflush(nullptr);
-  return exit_code(status);
-}
-
 template <class F>
 void on_chosen(CLI::App* cmd, Action& chosen, const std::shared_ptr<Asked>& asked, F run) {
   cmd->final_callback([asked, run, &chosen] { chosen = [asked, run] { return run(*asked); }; });
@@ -91,6 +74,16 @@ void add_checkpoint_command(CLI::App& app, Action& chosen) {
   cmd->add_option("-o,--output", asked->checkpoint.directory, "Directory of the image");
   cmd->add_flag("--leave-running", asked->checkpoint.leave_running,
                 "The sandbox runs on afterwards");
+  cmd->add_option_function<std::string>(
+         "--compress",
+         [asked](const std::string& v) { asked->checkpoint.compressed = v == "zstd"; },
+         "How the image is compressed: zstd, or none")
+      ->check(CLI::IsMember({"none", "zstd"}));
+  cmd->add_flag("--hash-files", asked->checkpoint.files_hashed,
+                "Know files of the host by what is in them, not by their times");
+  cmd->add_option("--incremental-from", asked->checkpoint.base,
+                  "Leave out pages of memory that this image has; it must stay where it is")
+      ->type_name("DIR");
   cmd->require_subcommand(0, 1);
   cmd->final_callback([cmd, asked, &chosen] {
     if (cmd->get_subcommands().empty()) chosen = [asked] { return checkpoint(*asked); };
@@ -115,29 +108,6 @@ void add_checkpoint_command(CLI::App& app, Action& chosen) {
   auto* check = cmd->add_subcommand("verify", "Compare the checksums of an image");
   check->add_option("image", asked->directory, "Directory")->required();
   on_chosen(check, chosen, asked, verify);
-}
-
-void add_restore_command(CLI::App& app, Action& chosen) {
-  auto asked = std::make_shared<Asked>();
-  auto* cmd = app.add_subcommand("restore", "Run on from an image");
-  cmd->add_option("image", asked->request.dir, "Directory that usk checkpoint has written")
-      ->required();
-  cmd->add_option("--name", asked->config.name, "Name of the new sandbox");
-  cmd->add_option("--platform", asked->config.platform, "auto, trap or ptrace");
-  cmd->add_flag("--allow-changed", asked->request.allow_changed,
-                "Files of the host may have changed since");
-  cmd->add_flag("--paused", asked->request.paused, "It stands still until usk resume");
-  cmd->add_option_function<std::string>(
-         "--clock", [asked](const std::string& v) { asked->request.frozen_clock = v == "frozen"; },
-         "The time of day: the present (now), or from where it was (frozen)")
-      ->check(CLI::IsMember({"now", "frozen"}));
-  add_image_flags(cmd, asked->config);
-  cmd->add_option("--audit", asked->config.audit_file, "As of usk run");
-  cmd->add_option("--unsafe-without", asked->config.unsafe_without, "As of usk run")
-      ->delimiter(',');
-  cmd->add_flag("-v,--verbose", asked->config.verbose, "Say what Usk does; twice for more");
-  add_autosave_flags(cmd, asked->config);
-  on_chosen(cmd, chosen, asked, restore);
 }
 
 }  // namespace usk

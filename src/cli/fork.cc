@@ -56,7 +56,7 @@ int run_copies(const Asked& asked) {
   }
   int code = 0;
   for (const pid_t pid : pids) {
-    const auto status = host::wait_for_copy(pid);
+    const auto status = host::wait_for_self(pid);
     if (!status) return report(status.error());
     if (code == 0) code = exit_code(*status);
   }

@@ -140,9 +140,12 @@ std::string image_table(const OpenedImage& image, const Json& report) {
     out += fmt::format("saved       {:%Y-%m-%dT%H:%M:%SZ}\n", fmt::gmtime(time_t(saved)));
   }
   out += fmt::format("generation  {}\n", m.generation);
+  if (m.base) out += fmt::format("refers to   {}\n", printable(m.base->path));
   out += "\nPART                  SIZE\n";
   for (const state::Part& p : m.parts) {
-    out += fmt::format("{:16} {:>12}\n", p.name, size_text(p.size));
+    out += fmt::format("{:16} {:>12}", p.name, size_text(p.size));
+    if (p.compressed) out += fmt::format("  zstd, holds {}", size_text(p.plain_size));
+    out += "\n";
   }
   out += "\nMEMORY OF                    SIZE\n";
   for (const Json& memory : report["memory"]) {

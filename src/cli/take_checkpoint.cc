@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 
 #include "boot/checkpoint.h"
 #include "control/client.h"
@@ -74,6 +75,29 @@ uint64_t estimate(const std::string& sandbox) {
   return stats ? uint64_t(number_of(*stats, "memory_bytes")) : 0;
 }
 
+// How the image names its base: by the name alone if both lie in one directory, which may be moved.
+std::string path_of_base(const CheckpointAsked& asked) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path base = fs::canonical(asked.base, error);
+  const fs::path image = fs::weakly_canonical(asked.directory, error);
+  if (error) return {};
+  return base.parent_path() == image.parent_path() ? base.filename() : base;
+}
+
+OrFailure<state::Base> find_base(const CheckpointAsked& asked, Ref<HostFd>& pages) {
+  const state::Image image = TRY(state::Image::open(asked.base));
+  TRY(image.verify());
+  pages = TRY(state::PageIndex::of(*TRY(image.file(state::kPagesPart))));
+  state::Base base{path_of_base(asked), image.manifest().checksum};
+  std::error_code error;
+  if (std::filesystem::equivalent(asked.base, asked.directory, error)) {
+    return fail(asked.base + ": an image cannot refer to itself");
+  }
+  if (base.path.empty()) return fail(asked.base + ": it cannot be found again");
+  return base;
+}
+
 }  // namespace
 
 OrFailure<void> take_checkpoint(const CheckpointAsked& asked) {
@@ -81,13 +105,24 @@ OrFailure<void> take_checkpoint(const CheckpointAsked& asked) {
   if (!signals) return fail(fmt::format("signalfd: {}", strerror(int(signals.error()))));
   const uint64_t expected = isatty(2) ? estimate(asked.sandbox) : 0;
   ControlClient client = TRY(ControlClient::open(asked.sandbox));
+  std::vector<std::string_view> parts(std::begin(kImageParts), std::end(kImageParts));
+  Json request = {{"op", "checkpoint"},
+                  {"leave_running", asked.leave_running},
+                  {"hash_files", asked.files_hashed},
+                  {"compress", asked.compressed ? "zstd" : "none"}};
+  Ref<HostFd> base_pages;
+  if (!asked.base.empty()) {
+    const state::Base base = TRY(find_base(asked, base_pages));
+    request["base"] = {{"path", base.path}, {"checksum", base.checksum}};
+    parts.push_back(state::kPagesMap);
+  }
+  request["parts"] = parts;
   // The sandbox may reach no directory but its own: it gets files.
   auto image = TRY(state::ImageWriter::create(asked.directory));
-  const auto files = TRY(image.make_files(kImageParts));
+  const auto files = TRY(image.make_files(parts));
   std::vector<int> fds;
   for (const auto& [name, file] : files) fds.push_back(file->get());
-  const Json request = {
-      {"op", "checkpoint"}, {"parts", kImageParts}, {"leave_running", asked.leave_running}};
+  if (base_pages) fds.push_back(base_pages->get());
   TRY(client.send(request, fds));
   {
     Progress progress(files, expected);

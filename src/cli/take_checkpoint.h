@@ -9,6 +9,8 @@ namespace usk {
 struct CheckpointAsked {
   std::string sandbox, directory;
   bool leave_running = false;
+  bool compressed = false, files_hashed = false;
+  std::string base;  // An image whose pages need not be written again.
 };
 
 // Writes an image of a running sandbox. Until it stands in its place the sandbox waits; if this

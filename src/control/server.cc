@@ -341,11 +341,20 @@ void ControlServer::run_checkpoint(Client& c, const Json& request) {
   std::vector<std::string> names = texts_of(request, "parts");
   std::vector<UniqueFd> fds = c.stream.take_fds();
   names.push_back("manifest");
-  if (fds.size() != names.size()) {
+  const auto base = request.find("base");
+  const bool has_base = base != request.end() && base->is_object();
+  if (fds.size() != names.size() + has_base) {
     return reply(c, error_reply({"checkpoint needs a file for each part"}));
   }
   for (size_t i = 0; i < names.size(); i++) {
     q.files.emplace_back(names[i], make_ref<HostFd>(std::move(fds[i])));
+  }
+  const auto hash = request.find("hash_files");
+  q.form.files_hashed = hash != request.end() && *hash == true;
+  q.form.compressed = text_of(request, "compress") == "zstd";
+  if (has_base) {
+    q.form.base = {text_of(*base, "path"), text_of(*base, "checksum")};
+    q.form.base_pages = make_ref<HostFd>(std::move(fds.back()));
   }
   const auto leave = request.find("leave_running");
   q.leave_running = leave != request.end() && *leave == true;

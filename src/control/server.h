@@ -17,9 +17,11 @@
 //     either side ends that: {ended}
 //   trace {pid, calls} and one descriptor, a socket: {tracing}; its lines go there. `calls` are
 //     names; none: all. pid 0: all processes.
-//   checkpoint {leave_running, parts} and a descriptor for each part and the manifest: {} once the
-//     image is whole. Unless it is left running, the sandbox then waits for end, which ends it as
-//     kill 9 does, or for the end of the connection, after which it goes on.
+//   checkpoint {leave_running, parts, compress, hash_files} and a descriptor for each part and the
+//   manifest: {}
+//     once the image is whole. With base {path, checksum}, one more with hashes of the base's
+//     pages. Unless it is left running, the sandbox then waits for end, which ends it as kill 9
+//     does, or for the end of the connection, after which it goes on.
 //   Debugging and tracing end with the connection.
 // "exit" is an exit code as a shell shows it.
 #pragma once
@@ -53,6 +55,7 @@ struct ExecStarted {
 };
 struct CheckpointRequest {
   state::ImageWriter::Files files;
+  state::ImageForm form;
   bool leave_running = false;  // Nothing stands still while its memory is written.
 };
 // An image that is being written; whoever drops it gives it up.

@@ -52,7 +52,8 @@ struct SyscallHooks {
       start_helper;
   // A program asks for a checkpoint of the sandbox (/proc/usk/checkpoint), under a name or none.
   // `done` is called when nothing runs, before the image is written, so that copies have the
-  // answer, too; and once more if that fails. Null: programs may not ask.
+  // answer, too; then with EINPROGRESS, as the original is to wait on, and with how it ended. Null:
+  // programs may not ask.
   std::function<Result<void>(std::string name, std::function<void(Result<void>)> done)>
       ask_checkpoint;
 };

@@ -59,7 +59,7 @@ class HostInode final : public Inode {
     if constexpr (SavesState<A>) {
       if (auto done = save(contents, ar.services()); !done) ar.fail(done.error().message);
     }
-    ar.all("attr_, parent_, name_, contents", attr_, parent_, name_, contents);
+    ar.all("attr_, parent_, name_, contents, hash_", attr_, parent_, name_, contents, hash_);
     if constexpr (A::kLoading) {
       if (contents && !ar.failed()) {
         if (auto done = load(*contents, ar.services()); !done) ar.fail(done.error().message);
@@ -81,6 +81,8 @@ class HostInode final : public Inode {
   OrFailure<void> save(std::optional<uint64_t>& contents, state::Services& services);
   OrFailure<void> load(uint64_t contents, state::Services& services);
   OrFailure<void> find_again(bool allow_changed);
+  // Of what is in it; nothing where it cannot be read.
+  std::string hash();
   std::string shown_path();
   Result<Ref<HostFd>> dir_fd();
   Result<Place> place();
@@ -97,6 +99,7 @@ class HostInode final : public Inode {
   bool found_ = true;      // False: loaded, and not found yet.
   Ref<HostInode> parent_;  // Guarded by the file system's place_mutex(), as is name_.
   std::string name_;
+  std::string hash_;                 // When it was saved, if it was asked for.
   std::atomic<uint32_t> misses_{0};  // Names that were looked up in vain.
   Mutex<Rank::kFile> mu_;
   Attr attr_ GUARDED_BY(mu_);

@@ -6,6 +6,7 @@
 
 #include "fs/hostfs/host_file.h"
 #include "fs/vfs/saving.h"
+#include "state/image/checksum.h"
 #include "state/image/contents.h"
 
 namespace usk {
@@ -61,10 +62,25 @@ OrFailure<void> HostInode::save(std::optional<uint64_t>& contents, state::Servic
       contents = TRY(services.get<state::ContentsWriter>())->keep(open);
     }
   }
+  hash_ = services.find<HostHashes>() && is_regular() && !contents ? hash() : "";
   // Of a changing tree, what is to be found again is what is there now. ESTALE: it is gone, which
   // whoever uses it learns here and there.
   (void)getattr();
   return {};
+}
+
+std::string HostInode::hash() {
+  const auto fd = open_host(O_RDONLY);
+  if (!fd) return {};
+  state::Checksum checksum;
+  std::vector<std::byte> buffer(256 << 10);
+  for (uint64_t at = 0;;) {
+    const auto n = host::pread(**fd, buffer, at);
+    if (!n) return {};
+    if (*n == 0) return state::Checksum::text(checksum.value());
+    checksum.add(std::span(buffer).first(*n));
+    at += *n;
+  }
 }
 
 OrFailure<void> HostInode::load(uint64_t contents, state::Services& services) {
@@ -125,7 +141,12 @@ OrFailure<void> HostInode::find_again(bool allow_changed) {
   const Attr now = to_attr(*st);
   const bool same = now.size == before.size && now.mtime.tv_sec == before.mtime.tv_sec &&
                     now.mtime.tv_nsec == before.mtime.tv_nsec;
-  if (is_regular() && !kept && !same && !allow_changed) {
+  host_dev_ = uint64_t(st->stx_dev_major) << 32 | st->stx_dev_minor;
+  host_ino_ = st->stx_ino;
+  born_ = st->stx_btime;
+  const std::string hashed = std::exchange(hash_, {});
+  const bool same_bytes = hashed.empty() ? same : now.size == before.size && hash() == hashed;
+  if (is_regular() && !kept && !same_bytes && !allow_changed) {
     return fail(shown_path() + ": it has changed since");
   }
   if (kept) {
@@ -135,9 +156,6 @@ OrFailure<void> HostInode::find_again(bool allow_changed) {
   } else if (!same && (is_regular() || !hfs.stable())) {
     update(*st);
   }
-  host_dev_ = uint64_t(st->stx_dev_major) << 32 | st->stx_dev_minor;
-  host_ino_ = st->stx_ino;
-  born_ = st->stx_btime;
   Lock lock(hfs.mu_);
   hfs.inodes_.try_emplace({host_dev_, host_ino_}, this);
   return {};

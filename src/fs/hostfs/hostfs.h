@@ -31,6 +31,10 @@ struct HostFsOptions {
   USK_FIELDS(writable, map_own_to_root)
 };
 
+// A service of Writer: files of the host are to be known again by what is in them, not by their
+// times.
+struct HostHashes {};
+
 // The names of a directory that does not change.
 struct HostListing final : RefCounted {
   std::vector<DirEntry> entries;

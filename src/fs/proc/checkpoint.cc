@@ -109,7 +109,7 @@ class CheckpointFile final : public File {
   void answer(Result<void> result) EXCLUDES(mu_) {
     {
       Lock lock(mu_);
-      state_ = State::kAnswered;
+      state_ = failed_with(result, EINPROGRESS) ? State::kAsked : State::kAnswered;
       error_ = result ? 0 : int(result.error());
     }
     queue().wake(POLLOUT | POLLWRNORM);

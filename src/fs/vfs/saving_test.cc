@@ -319,6 +319,24 @@ TEST_F(SavedHostTest, ChangedFilesAreRefusedUnlessAllowed) {
   EXPECT_EQ(*read_from(*(*copy)->files[0]), "something else");
 }
 
+TEST_F(SavedHostTest, FilesMayBeKnownByWhatIsInThem) {
+  World w(hostfs(false));
+  auto file = w.open("sub/file");
+  ASSERT_TRUE(file);
+  HostHashes hashes;
+  auto saved = SavedFiles::save(process(w, {*file}), &hashes);
+  ASSERT_TRUE(saved);
+  put("sub/file", "from the host");  // Its time is another one.
+  auto copy = saved->load<SavedProcess>();
+  ASSERT_TRUE(copy) << copy.error().message;
+  const auto time = std::filesystem::last_write_time(dir_ / "sub/file");
+  put("sub/file", "from the hose");
+  std::filesystem::last_write_time(dir_ / "sub/file", time);
+  auto refused = saved->load<SavedProcess>();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("it has changed since"));
+}
+
 TEST_F(SavedHostTest, DirectoriesMayHaveMoved) {
   World w(hostfs(false));
   auto file = w.open("sub/file");

@@ -16,12 +16,13 @@ struct SavedFiles {
   std::string state;
   std::optional<state::Image> image;  // With the contents of memory files.
 
-  template <class T>
-  static OrFailure<SavedFiles> save(const Ref<T>& object) {
+  template <class T, class Service = int>
+  static OrFailure<SavedFiles> save(const Ref<T>& object, Service* service = nullptr) {
     SavedFiles saved;
     state::ContentsWriter contents;
     state::Writer writer("test");
     writer.services().add(&contents);
+    if (service) writer.services().add(service);
     state::save_singletons(writer);
     writer.root("object", object);
     saved.state = TRY(writer.finish());

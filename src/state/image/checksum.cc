@@ -22,6 +22,11 @@ uint64_t Checksum::value() const { return XXH3_64bits_digest(&state_->xxh); }
 
 uint64_t Checksum::of(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
+std::pair<uint64_t, uint64_t> Checksum::wide(std::span<const std::byte> bytes) {
+  const XXH128_hash_t h = XXH3_128bits(bytes.data(), bytes.size());
+  return {h.low64, h.high64};
+}
+
 std::string Checksum::text(uint64_t value) { return fmt::format("xxh3:{:016x}", value); }
 
 }  // namespace usk::state

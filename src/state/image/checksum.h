@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace usk::state {
 
@@ -18,6 +19,8 @@ class Checksum {
   void add(std::span<const std::byte> bytes);
   uint64_t value() const;
   static uint64_t of(std::string_view bytes);
+  // XXH3 of 128 bits: the lower and the upper half.
+  static std::pair<uint64_t, uint64_t> wide(std::span<const std::byte> bytes);
   // "xxh3:0123456789abcdef", as manifests have it.
   static std::string text(uint64_t value);
 

@@ -70,7 +70,7 @@ OrFailure<ContentsReader> ContentsReader::open(const Image& image) {
   ContentsReader reader;
   const std::string table = TRY(image.read(kContentsTable));
   reader.part_ = TRY(image.file(kContentsPart));
-  TRY(reader.parse(table, image.manifest().find(kContentsPart)->size));
+  TRY(reader.parse(table, image.manifest().find(kContentsPart)->plain_size));
   return reader;
 }
 

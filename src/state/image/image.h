@@ -12,7 +12,9 @@
 #include "base/failure.h"
 #include "host/host_fd.h"
 #include "state/image/checksum.h"
+#include "state/image/frames.h"
 #include "state/image/manifest.h"
+#include "state/image/page_map.h"
 
 namespace usk::state {
 
@@ -20,7 +22,8 @@ namespace usk::state {
 // checksums; somebody who made it all up passes those, too.
 class Image {
  public:
-  // The manifest is whole and every part is there in its size.
+  // The manifest is whole and every part is there in its size; so it is with the images that it
+  // refers to.
   static OrFailure<Image> open(const std::string& dir);
   // The same of files, the manifest's last, that nobody writes to any more.
   using Files = std::vector<std::pair<std::string, Ref<HostFd>>>;
@@ -29,21 +32,48 @@ class Image {
   const Manifest& manifest() const { return manifest_; }
   // The whole of a small part, with its checksum compared.
   OrFailure<std::string> read(std::string_view part) const;
-  // A part, for reading piece by piece or mapping. Its checksum was not compared.
+  // What a part holds, for reading piece by piece or mapping: its file, or a memory file if it is
+  // compressed or refers to another image. Its checksum was not compared.
   OrFailure<Ref<HostFd>> file(std::string_view part) const;
-  // Reads a part, or all, to compare checksums.
+  // How many bytes that are; 0 without such a part.
+  OrFailure<uint64_t> length(std::string_view part) const;
+  // Reads a part, or all with the images that it refers to, to compare checksums.
   OrFailure<void> verify(std::string_view part) const;
   OrFailure<void> verify() const;
 
  private:
   friend class ImageWriter;
+  static constexpr int kMaxBases = 32;
   Image() = default;
   // `find` gives the file of a part.
   using FindFile = std::function<Result<Ref<HostFd>>(const std::string& name)>;
   static OrFailure<Image> read(const HostFd& manifest, const FindFile& find);
+  static OrFailure<Image> open(const std::string& dir, int depth);
+  OrFailure<void> open_base(const std::string& dir, int depth);
+  struct Opened {
+    const Part& part;
+    Ref<HostFd> file;
+  };
+  OrFailure<Opened> find(std::string_view name) const;
+  // What is in its file.
+  OrFailure<Ref<HostFd>> plain_file(const Opened& opened) const;
+  OrFailure<PageMap> map_of(const Part& part) const;
   Manifest manifest_;
   std::map<std::string, Ref<HostFd>, std::less<>> files_;
+  std::shared_ptr<const Image> base_;
+  mutable std::map<std::string, Ref<HostFd>, std::less<>> made_;  // By file().
 };
+
+// How an image is written.
+struct ImageForm {
+  bool compressed = false;
+  std::optional<Base> base;
+  bool files_hashed = false;  // Files of the host are to be known by what is in them (HostHashes).
+  Ref<HostFd> base_pages;     // PageIndex::of() its kPagesPart.
+};
+// The part whose pages may be in a base, and the one that says which are.
+constexpr const char* kPagesPart = "memory";
+constexpr const char* kPagesMap = "memory-map";
 
 // A part that is being written, from its beginning to its end.
 class PartWriter {
@@ -54,16 +84,27 @@ class PartWriter {
   OrFailure<void> skip(uint64_t length);
   // What [offset, offset + length) of a host file holds.
   OrFailure<void> append_from(const HostFd& from, uint64_t offset, uint64_t length);
+  // Of what was appended.
   uint64_t size() const { return size_; }
 
  private:
   friend class ImageWriter;
-  explicit PartWriter(std::string name, Ref<HostFd> file)
-      : name_(std::move(name)), file_(std::move(file)) {}
+  PartWriter(std::string name, Ref<HostFd> file, bool compressed);
+  // What its file is to hold, and the bytes themselves.
+  OrFailure<void> put(std::span<const std::byte> bytes);
+  OrFailure<void> write(std::span<const std::byte> bytes);
+  // Nothing is appended any more.
+  OrFailure<void> finish();
+  Part part() const;
+
   std::string name_;
   Ref<HostFd> file_;
-  uint64_t size_ = 0;
+  const bool compressed_;
+  uint64_t size_ = 0, plain_size_ = 0, file_size_ = 0;
   Checksum checksum_;
+  std::unique_ptr<FrameWriter> frames_;  // Null: not compressed, or finished.
+  const PageIndex* base_ = nullptr;      // Null: refers to no other image.
+  PageMap map_;
 };
 
 // Writes an image beside its final place, DIR.tmp-..., where it goes whole or not at all. What is
@@ -79,6 +120,9 @@ class ImageWriter {
   using Files = std::vector<std::pair<std::string, Ref<HostFd>>>;
   OrFailure<Files> make_files(std::span<const std::string_view> parts);
   static ImageWriter into(Files files);
+  // Before the first part.
+  OrFailure<void> set_form(ImageForm form);
+  const ImageForm& form() const { return form_; }
   OrFailure<void> place(bool sync = true);
   ~ImageWriter();
   ImageWriter(ImageWriter&&) noexcept = default;
@@ -93,6 +137,7 @@ class ImageWriter {
  private:
   ImageWriter() = default;
   OrFailure<Ref<HostFd>> make_file(const std::string& name);
+  OrFailure<void> finish_parts();
   OrFailure<void> put_manifest(const std::string& text, bool sync);
   OrFailure<void> put_in_place(bool sync);
 
@@ -100,6 +145,8 @@ class ImageWriter {
   Ref<HostFd> parent_, dir_;      // Null: in memory, or into_.
   std::optional<Files> into_;
   Files made_;
+  ImageForm form_;
+  std::unique_ptr<PageIndex> base_pages_;
   std::vector<std::unique_ptr<PartWriter>> parts_;
 };
 

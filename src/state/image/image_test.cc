@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -145,6 +146,123 @@ TEST_F(ImageTest, LivesInMemoryToo) {
   ASSERT_TRUE(image);
   EXPECT_TRUE(image->verify());
   EXPECT_EQ(*image->read("state"), "hello");
+}
+
+// Pages that differ from each other: the Nth is full of N.
+std::string pages(int first, int count) {
+  std::string out;
+  for (int i = first; i < first + count; i++) {
+    std::string page(kPageSize, char(i));
+    page[0] = char(i >> 8);
+    out += page;
+  }
+  return out;
+}
+
+class FormTest : public ImageTest {
+ protected:
+  OrFailure<Image> save(const char* name, const std::string& memory, ImageForm form) {
+    auto writer = ImageWriter::create(dir_ / name);
+    if (!writer) return std::unexpected(writer.error());
+    TRY(writer->set_form(std::move(form)));
+    PartWriter* part = TRY(writer->begin(kPagesPart));
+    for (size_t at = 0; at < memory.size(); at += 10 * kPageSize) {
+      TRY(part->append(std::string_view(memory).substr(at, 10 * kPageSize)));
+    }
+    EXPECT_EQ(part->size(), memory.size());
+    TRY(writer->add("state", "hello"));
+    TRY(writer->add("empty", ""));
+    TRY(writer->finish(Manifest(), false));
+    return Image::open(dir_ / name);
+  }
+  ImageForm from(const char* base, const Image& image, bool compressed = false) {
+    auto hashes = PageIndex::of(**image.file(kPagesPart));
+    EXPECT_TRUE(hashes);
+    return {.compressed = compressed,
+            .base = Base{base, image.manifest().checksum},
+            .base_pages = *hashes};
+  }
+  std::string memory_of(const Image& image) {
+    auto file = image.file(kPagesPart);
+    EXPECT_TRUE(file) << file.error().message;
+    std::string out(size_t(lseek((*file)->get(), 0, SEEK_END)), '\0');
+    EXPECT_EQ(pread((*file)->get(), out.data(), out.size(), 0), ssize_t(out.size()));
+    return out;
+  }
+};
+
+TEST_F(FormTest, CompressedPartsReadAsTheyWere) {
+  const std::string memory = pages(0, 700) + "a rest that is no page";
+  auto image = save("image", memory, {.compressed = true});
+  ASSERT_TRUE(image) << image.error().message;
+  EXPECT_TRUE(image->verify());
+  EXPECT_EQ(*image->read("state"), "hello");
+  EXPECT_EQ(*image->read("empty"), "");
+  EXPECT_EQ(*image->read(kPagesPart), memory);
+  EXPECT_EQ(memory_of(*image), memory);
+  const Part& part = *image->manifest().find(kPagesPart);
+  EXPECT_EQ(part.plain_size, memory.size());
+  EXPECT_LT(part.size, memory.size() / 10);
+  for (size_t at = 0; at < part.size; at += 1 + part.size / 200) {
+    change("memory", at);
+    auto damaged = Image::open(dir_ / "image");
+    ASSERT_TRUE(damaged);
+    EXPECT_FALSE(damaged->verify());
+    (void)damaged->file(kPagesPart);  // Whatever it gives.
+    change("memory", at);
+  }
+}
+
+TEST_F(FormTest, PagesOfTheBaseAreReferredTo) {
+  const std::string first = pages(0, 600), second = pages(300, 600), third = pages(0, 900);
+  auto one = save("one", first, {});
+  ASSERT_TRUE(one) << one.error().message;
+  for (bool compressed : {false, true}) {
+    auto two = save("two", second, from("one", *one, compressed));
+    ASSERT_TRUE(two) << two.error().message;
+    EXPECT_TRUE(two->verify());
+    EXPECT_EQ(memory_of(*two), second);
+    EXPECT_EQ(two->manifest().find(kPagesPart)->plain_size, 300 * kPageSize);
+    EXPECT_FALSE(two->read(kPagesPart));
+    auto three = save("three", third, from("two", *two, compressed));
+    ASSERT_TRUE(three) << three.error().message;
+    EXPECT_TRUE(three->verify());
+    EXPECT_EQ(memory_of(*three), third);
+  }
+}
+
+TEST_F(FormTest, AMissingOrChangedBaseIsToldOf) {
+  auto one = save("one", pages(0, 10), {});
+  auto two = save("two", pages(0, 12), from("one", *one));
+  ASSERT_TRUE(two && save("three", pages(0, 13), from("two", *two)));
+  fs::rename(dir_ / "one", dir_ / "gone");
+  auto missing = Image::open(dir_ / "three");
+  ASSERT_FALSE(missing);
+  EXPECT_THAT(missing.error().message, testing::StartsWith("an image that it refers to: /"));
+  EXPECT_THAT(missing.error().message, testing::EndsWith("/one: No such file or directory"));
+  ASSERT_TRUE(save("one", pages(0, 11), {}));
+  EXPECT_THAT(Image::open(dir_ / "three").error().message,
+              HasSubstr("/one: it is another one now"));
+  fs::remove_all(dir_ / "one");
+  fs::rename(dir_ / "gone", dir_ / "one");
+  EXPECT_TRUE(Image::open(dir_ / "three")->verify());
+  std::ofstream(dir_ / "one" / "memory", std::ios::in | std::ios::out) << "x";
+  EXPECT_THAT(Image::open(dir_ / "three")->verify().error().message,
+              HasSubstr("image part memory: wrong checksum"));
+}
+
+TEST(PageMap, RangesAreCompared) {
+  PageMap map;
+  map.add(4096, true, 8192);
+  map.add(100, false, 0);
+  map.add(4096, true, 0);
+  map.add(4096, true, 4096);
+  EXPECT_EQ(map.runs().size(), 3u);
+  EXPECT_EQ(PageMap::decode(map.encode(), 100, 12288)->size(), map.size());
+  EXPECT_FALSE(PageMap::decode(map.encode(), 99, 12288));
+  EXPECT_FALSE(PageMap::decode(map.encode(), 100, 12287));
+  EXPECT_FALSE(PageMap::decode(map.encode() + "x", 100, 12288));
+  EXPECT_FALSE(PageMap::decode("", 100, 12288));
 }
 
 }  // namespace

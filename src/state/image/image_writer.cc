@@ -122,8 +122,26 @@ OrFailure<void> ImageWriter::place(bool sync) {
 OrFailure<PartWriter*> ImageWriter::begin(std::string name) {
   if (!is_part_name(name)) return fail(name + ": not a name for a part");
   Ref<HostFd> file = TRY(make_file(name));
-  parts_.emplace_back(new PartWriter(std::move(name), std::move(file)));
-  return parts_.back().get();
+  parts_.emplace_back(new PartWriter(std::move(name), std::move(file), form_.compressed));
+  PartWriter& part = *parts_.back();
+  if (base_pages_ && part.name_ == kPagesPart) part.base_ = base_pages_.get();
+  return &part;
+}
+
+OrFailure<void> ImageWriter::set_form(ImageForm form) {
+  form_ = std::move(form);
+  if (form_.base) {
+    base_pages_ = std::make_unique<PageIndex>(TRY(PageIndex::read(*form_.base_pages)));
+  }
+  return {};
+}
+
+OrFailure<void> ImageWriter::finish_parts() {
+  for (size_t i = 0; i < parts_.size(); i++) {  // The map joins them.
+    TRY(parts_[i]->finish());
+    if (parts_[i]->base_) TRY(add(kPagesMap, parts_[i]->map_.encode()));
+  }
+  return {};
 }
 
 OrFailure<void> ImageWriter::add(std::string name, std::string_view bytes) {
@@ -133,12 +151,14 @@ OrFailure<void> ImageWriter::add(std::string name, std::string_view bytes) {
 
 OrFailure<Image> ImageWriter::finish(Manifest manifest, bool sync) {
   Image image;
+  TRY(finish_parts());
   manifest.parts.clear();
+  manifest.base = form_.base;
   for (const auto& part : parts_) {
-    manifest.parts.push_back({part->name_, part->size_, part->checksum_.value()});
+    manifest.parts.push_back(part->part());
     image.files_[part->name_] = part->file_;
     // It may end with zeros that were left out.
-    if (auto set = host::ftruncate(*part->file_, part->size_); !set) {
+    if (auto set = host::ftruncate(*part->file_, part->file_size_); !set) {
       return cannot("image part " + part->name_, set.error());
     }
     if (!sync || (!dir_ && !into_)) continue;

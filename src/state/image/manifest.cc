@@ -15,7 +15,9 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kWhat = "usk checkpoint";
-constexpr uint64_t kVersion = 1;
+// 1: every part is as it is, and whole.
+constexpr uint64_t kVersion = 2;
+constexpr const char* kZstd = "zstd";
 
 std::unexpected<Failure> bad(std::string_view what) {
   return fail(fmt::format("image manifest: {}", what));
@@ -59,6 +61,32 @@ bool read_checksum(const json& from, uint64_t& to) {
   return error == std::errc() && end == text.data() + 21;
 }
 
+// How the part is kept.
+OrFailure<void> read_form(const json& from, Part& part) {
+  part.plain_size = part.size;
+  std::string encoding;
+  if (read(from, "encoding", encoding)) {
+    if (encoding != kZstd) return bad(fmt::format("encoding {} is not known", encoding));
+    part.compressed = true;
+    if (!read(from, "plain_size", part.plain_size)) return bad("a compressed part of no size");
+  }
+  if (read(from, "map", part.map) && !is_part_name(part.map)) {
+    return bad("a part of a name that cannot be");
+  }
+  return {};
+}
+
+OrFailure<void> read_base(const json& from, std::optional<Base>& to) {
+  const auto it = from.find("base");
+  if (it == from.end()) return {};
+  to.emplace();
+  if (!it->is_object() || !read(*it, "path", to->path) || !read(*it, "checksum", to->checksum) ||
+      to->path.empty() || to->path.find('\0') != std::string::npos) {
+    return bad("a base is its path and its checksum");
+  }
+  return {};
+}
+
 OrFailure<void> read_parts(const json& from, std::vector<Part>& to) {
   const auto it = from.find("parts");
   if (it == from.end() || !it->is_array() || it->size() > kMaxParts) return bad("no list of parts");
@@ -71,6 +99,7 @@ OrFailure<void> read_parts(const json& from, std::vector<Part>& to) {
       return bad("a part is its name, its size and its checksum");
     }
     if (!is_part_name(part.name)) return bad("a part of a name that cannot be");
+    TRY(read_form(element, part));
     if (!names.insert(part.name).second) return bad(part.name + " comes twice");
   }
   return {};
@@ -79,6 +108,12 @@ OrFailure<void> read_parts(const json& from, std::vector<Part>& to) {
 // What guests call text need not be UTF-8.
 std::string dump(const json& manifest, int indent = -1) {
   return manifest.dump(indent, ' ', false, json::error_handler_t::replace);
+}
+
+// Whether readers of version 1 understand it.
+bool is_plain(const Manifest& m) {
+  return !m.base && std::ranges::none_of(
+                        m.parts, [](const Part& p) { return p.compressed || !p.map.empty(); });
 }
 
 std::string checksum_of(const json& manifest) {
@@ -96,7 +131,7 @@ bool is_part_name(std::string_view name) {
 
 std::string Manifest::to_text() const {
   json all = {{"what", kWhat},
-              {"version", kVersion},
+              {"version", is_plain(*this) ? 1 : kVersion},
               {"build", build},
               {"platform", platform},
               {"cpu_features", cpu_features},
@@ -106,9 +141,12 @@ std::string Manifest::to_text() const {
               {"facts", facts},
               {"parts", json::array()}};
   for (const Part& part : parts) {
-    all["parts"].push_back(
-        {{"name", part.name}, {"size", part.size}, {"checksum", Checksum::text(part.checksum)}});
+    json& p = all["parts"].emplace_back();
+    p = {{"name", part.name}, {"size", part.size}, {"checksum", Checksum::text(part.checksum)}};
+    if (part.compressed) p.update({{"encoding", kZstd}, {"plain_size", part.plain_size}});
+    if (!part.map.empty()) p["map"] = part.map;
   }
+  if (base) all["base"] = {{"path", base->path}, {"checksum", base->checksum}};
   all["checksum"] = checksum_of(all);
   return dump(all, 2) + "\n";
 }
@@ -122,17 +160,20 @@ OrFailure<Manifest> Manifest::parse(std::string_view text) {
   }
   uint64_t version;
   if (!read(all, "version", version)) return bad("no version");
-  if (version != kVersion) return bad(fmt::format("version {} is not known", version));
+  if (version < 1 || version > kVersion)
+    return bad(fmt::format("version {} is not known", version));
   if (!read(all, "checksum", checksum)) return bad("no checksum");
   all.erase("checksum");
   if (checksum != checksum_of(all)) return bad("wrong checksum");
   Manifest m;
+  m.checksum = checksum;
   if (!read(all, "build", m.build) || !read(all, "platform", m.platform) ||
       !read(all, "cpu_features", m.cpu_features) || !read(all, "monotonic_ns", m.monotonic_ns) ||
       !read(all, "realtime_ns", m.realtime_ns) || !read(all, "generation", m.generation)) {
     return bad("a value is missing or of another kind");
   }
   if (const auto it = all.find("facts"); it != all.end()) m.facts = *it;
+  TRY(read_base(all, m.base));
   TRY(read_parts(all, m.parts));
   return m;
 }

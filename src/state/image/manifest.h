@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,8 +19,17 @@ bool is_part_name(std::string_view name);
 
 struct Part {
   std::string name;
-  uint64_t size = 0;
+  uint64_t size = 0;  // Of the file, whose checksum it is.
   uint64_t checksum = 0;
+  bool compressed = false;  // By frames.h.
+  uint64_t plain_size = 0;  // Of what it holds; without compression, size.
+  std::string map;          // The part that says where its bytes are (page_map.h), or nothing.
+};
+
+// The image that another one refers to.
+struct Base {
+  std::string path;      // From the directory that the other one lies in, or absolute.
+  std::string checksum;  // Of its manifest.
 };
 
 struct Manifest {
@@ -30,6 +40,8 @@ struct Manifest {
   int64_t realtime_ns = 0;
   uint64_t generation = 0;
   std::vector<Part> parts;
+  std::optional<Base> base;
+  std::string checksum;                             // Of the text that was parsed.
   nlohmann::json facts = nlohmann::json::object();  // What else commands want to know.
 
   // JSON, which holds its own checksum.
