@@ -189,6 +189,16 @@ int64_t call_clock(clockid_t clock) {
   return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
 }
 
+TEST(Vdso, SignalsComeInTheMidstOfIt) {
+  static volatile int signals = 0;
+  handle_signal(SIGALRM, [](int) { signals = signals + 1; });
+  const itimerval often = {{0, 1000}, {0, 1000}};
+  MUST(setitimer(ITIMER_REAL, &often, nullptr));
+  while (signals < 50) ns_of(CLOCK_MONOTONIC);
+  const itimerval never = {};
+  MUST(setitimer(ITIMER_REAL, &never, nullptr));
+}
+
 // As often as a platform may need to answer by itself.
 TEST(ClockCalls, AgreeWithTheVdso) {
   for (clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME_COARSE,

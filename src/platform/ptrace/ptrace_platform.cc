@@ -72,7 +72,7 @@ OrFailure<void> PtracePlatform::start_zygote() {
   // Nothing stays but the stub's own pages and, above them, the host's vDSO.
   Vdso vdso = vdso_of(pid);
   if (vdso.start < USK_STUB_END) vdso = {USK_HOST_TOP, USK_HOST_TOP, 0};
-  host_clock_gettime_ = vdso.clock_gettime;
+  vdso_ = vdso;
   std::vector<Command> commands = {
       {SYS_munmap, {kGuestStart, USK_STUB_BASE - kGuestStart, 0, 0, 0, 0}},
       {SYS_munmap, {USK_STUB_MESSAGE, vdso.start - USK_STUB_MESSAGE, 0, 0, 0, 0}},

@@ -12,6 +12,7 @@
 #include "host/channel.h"
 #include "host/pagemap.h"
 #include "host/process.h"
+#include "host/vdso.h"
 #include "platform/counters.h"
 #include "platform/platform.h"
 
@@ -142,7 +143,9 @@ class PtracePlatform final : public Platform {
   Result<NewSpace> fork(Thread& by) override;
   Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
   bool poll(int fd, Deadline until, const OnTrap& on_trap) override;
-  uint64_t host_clock_gettime() override { return host_clock_gettime_; }
+  uint64_t host_clock_gettime() override { return vdso_.clock_gettime; }
+  // The host's vDSO in every stub.
+  const host::Vdso& vdso() const { return vdso_; }
 
   Counters count;
   host::Channel& channel() { return channel_; }
@@ -171,7 +174,7 @@ class PtracePlatform final : public Platform {
   std::unordered_map<pid_t, PtraceThread*> threads_;
   std::unordered_set<PtraceThread*> in_guest_;  // Resumed; no event met yet.
   unsigned rounds_ = 0;
-  uint64_t host_clock_gettime_ = 0;
+  host::Vdso vdso_;
   std::vector<std::pair<PtraceThread*, Trap>> reports_;
   std::unique_ptr<PtraceThread> zygote_;  // An empty space, copied for each new one.
 };

@@ -65,7 +65,7 @@ void PtraceThread::resume(Mode mode) {
   // Its death was met while it ran stub code.
   if (lost_) return platform_.report(*this, {.kind = Trap::Kind::kLost});
   // Where the stub's own code is, nothing is mapped for the guest.
-  if (regs_valid_ && is_beyond_guest(regs_.rip)) {
+  if (regs_valid_ && is_beyond_guest(regs_.rip, platform_.vdso())) {
     return platform_.report(*this, {.kind = Trap::Kind::kFault,
                                     .signal = SIGSEGV,
                                     .code = SEGV_MAPERR,

@@ -96,7 +96,8 @@ OrFailure<void> TrapPlatform::empty_zygote(TrapThread& zygote) {
   Vdso vdso = vdso_of(pid);
   const uint64_t areas_end = USK_AREAS + uint64_t(USK_MAX_SLOTS) * USK_AREA_SIZE;
   if (vdso.start < areas_end) vdso = {USK_STUB_TOP, USK_STUB_TOP, 0};
-  host_clock_gettime_ = areas_.policy().host_clock_gettime = vdso.clock_gettime;
+  vdso_ = vdso;
+  areas_.policy().host_clock_gettime = vdso.clock_gettime;
   const std::pair<uint64_t, uint64_t> holes[] = {{kGuestStart, USK_BLOB_BASE},
                                                  {USK_BLOB_END, USK_POLICY},
                                                  {USK_POLICY + kPageSize, USK_AREAS},

@@ -355,7 +355,7 @@ bool TrapThread::cannot_run() {
   }
   const uint64_t ip = regs_.rip;
   const bool in_thunk = ip >= USK_THUNKS && ip < USK_THUNKS_END;
-  if (!regs_valid_ || !is_beyond_guest(ip) || in_thunk) return false;
+  if (!regs_valid_ || !is_beyond_guest(ip, platform_.vdso()) || in_thunk) return false;
   fault = {SIGSEGV, SEGV_MAPERR, ip, kFetchFault, kPageFault};
   return true;
 }

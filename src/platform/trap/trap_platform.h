@@ -8,6 +8,7 @@
 
 #include "host/cpu.h"
 #include "host/listener.h"
+#include "host/vdso.h"
 #include "platform/platform.h"
 #include "platform/trap/area_pool.h"
 #include "platform/trap/files.h"
@@ -34,7 +35,9 @@ class TrapPlatform final : public Platform {
   Result<NewSpace> fork(Thread& by) override;
   Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
   bool poll(int fd, Deadline until, const OnTrap& on_trap) override;
-  uint64_t host_clock_gettime() override { return host_clock_gettime_; }
+  uint64_t host_clock_gettime() override { return vdso_.clock_gettime; }
+  // The host's vDSO in every stub.
+  const host::Vdso& vdso() const { return vdso_; }
 
   // --- For spaces and threads.
   Counters count;
@@ -136,7 +139,7 @@ class TrapPlatform final : public Platform {
   StubFiles files_;
   host::Listener listener_;
   int children_ = -1;
-  uint64_t host_clock_gettime_ = 0;
+  host::Vdso vdso_;
   std::unordered_map<uint32_t, TrapThread*> by_index_;  // Of the area.
   std::unordered_map<pid_t, TrapThread*> by_tid_;
   struct Gone {
