@@ -75,7 +75,8 @@ class Hosting {
   // The flags of the sandbox's next process.
   std::vector<std::string> restore(const std::string& image, bool alternate) {
     if (alternate) platform_ = platform_ == "ptrace" ? "trap" : "ptrace";
-    std::vector<std::string> all = {"restore", std::string(kPlatform) + platform_};
+    std::vector<std::string> all = {"restore", "--clock=frozen",
+                                    std::string(kPlatform) + platform_};
     all.insert(all.end(), flags_.begin(), flags_.end());
     all.push_back(image);
     return all;
