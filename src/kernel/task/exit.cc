@@ -283,7 +283,17 @@ Step Exit::run(Task& t) {
   return ExitMain{};
 }
 
+namespace {
+// The call that the end of the sandbox came in the midst of lets go what it held on to.
+void leave_call(Task& t) {
+  t.waits().give_up();
+  t.frame.pins.clear();
+  t.frame.extra.reset();
+}
+}  // namespace
+
 Step ExitMain::run(Task& t) {
+  leave_call(t);
   bool last;
   int status;
   {
