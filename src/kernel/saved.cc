@@ -288,8 +288,11 @@ OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, const Sav
   for (const Ref<Task>& t : tasks) TRY(make_thread(*t, hosts));
   settle_futexes(tasks);
   kernel.time.begin_at(now);  // Nobody inside has seen how long that took.
-  std::ranges::stable_partition(tasks, [](const Ref<Task>& t) { return waits_in_guest(*t); });
-  for (const Ref<Task>& t : tasks) start(kernel, *t);
+  for (bool waiting : {true, false}) {
+    for (const Ref<Task>& t : tasks) {
+      if (waits_in_guest(*t) == waiting) start(kernel, *t);
+    }
+  }
   return {};
 }
 
