@@ -22,7 +22,7 @@ SAVED = {"trap-saved": ("trap", "every-block"),
 PLATFORMS = ["native", "ptrace", "ptrace-4.7", "trap", "trap-3.5", *SAVED]
 OLD_ORDER_PROGRAMS = ["seccomp_filter", "seccomp_notify", "seccomp_order", "syscall_dispatch"]
 # A platform is the same for most of what a checkpoint consists of: these have what differs.
-SAVED_ON_PTRACE = ["clone", "core", "exec", "fault", "fork", "futex", "mmap", "pipe", "ptrace",
+SAVED_ON_PTRACE = ["clone", "exec", "fault", "fork", "futex", "mmap", "pipe", "ptrace",
                    "ptrace_event", "restart", "run_state", "seccomp_trace", "sigframe", "signal", "thread",
                    "timer"]
 LIMIT_SECONDS = 120
