@@ -4,10 +4,9 @@
 #include "base/log.h"
 #include "boot/sandbox.h"
 #include "cli/commands.h"
+#include "cli/copies.h"
 #include "control/client.h"
 #include "host/file.h"
-#include "host/process.h"
-#include "host/stream.h"
 
 namespace usk {
 namespace {
@@ -42,27 +41,6 @@ int run_copy(const Asked& asked, const std::string& name) {
   return exit_code(status);
 }
 
-// Like commands that a shell has in the background: nothing to read, and one place to write to.
-int run_copies(const Asked& asked) {
-  const std::string& name = asked.config.name;
-  std::vector<pid_t> pids;
-  for (int i = 1; i <= asked.copies; i++) {
-    auto pid = host::start_copy_of_self([&] {
-      host::replace_with_null(0);
-      return run_copy(asked, name.empty() ? "" : fmt::format("{}-{}", name, i));
-    });
-    if (!pid) return report(pid.error());
-    pids.push_back(*pid);
-  }
-  int code = 0;
-  for (const pid_t pid : pids) {
-    const auto status = host::wait_for_self(pid);
-    if (!status) return report(status.error());
-    if (code == 0) code = exit_code(*status);
-  }
-  return code;
-}
-
 int fork_sandbox(Asked& asked) {
   if (asked.config.verbose) {
     set_log_level(asked.config.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
@@ -70,7 +48,10 @@ int fork_sandbox(Asked& asked) {
   auto image = image_of(asked.sandbox);
   if (!image) return report(image.error());
   asked.request.forked = std::move(*image);
-  return asked.copies == 1 ? run_copy(asked, asked.config.name) : run_copies(asked);
+  if (asked.copies == 1) return run_copy(asked, asked.config.name);
+  const auto code = run_copies(asked.copies, asked.config.name,
+                               [&](const std::string& name) { return run_copy(asked, name); });
+  return code ? *code : report(code.error());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "boot/checkpoint.h"
 #include "control/client.h"
@@ -116,7 +117,9 @@ OrFailure<Json> image_report(const OpenedImage& image) {
     kind.bytes += o.bytes;
   }
   std::vector<std::pair<std::string, Kind>> sorted(kinds.begin(), kinds.end());
-  std::ranges::stable_sort(sorted, std::greater(), [](const auto& k) { return k.second.bytes; });
+  std::ranges::sort(sorted, [](const auto& a, const auto& b) {
+    return std::tie(b.second.bytes, a.first) < std::tie(a.second.bytes, b.first);
+  });
   report["objects"] = Json::array();
   for (const auto& [name, kind] : sorted) {
     report["objects"].push_back({{"class", name}, {"count", kind.count}, {"bytes", kind.bytes}});

@@ -275,20 +275,19 @@ OrFailure<pid_t> spawn_stub(int image, int file) {
   return pid;
 }
 
-OrFailure<pid_t> start_self(const std::vector<std::string>& arguments, const std::vector<int>& fds,
-                            bool no_input) {
+OrFailure<int> run_self(const std::vector<std::string>& arguments, const std::vector<int>& fds) {
   std::vector<char*> argv = {const_cast<char*>("usk")};
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
   const pid_t pid = fork();
   if (pid < 0) return fail(fmt::format("fork: {}", strerror(errno)));
-  if (pid > 0) return pid;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  for (const int fd : fds) fcntl(fd, F_SETFD, 0);
-  const int null = no_input ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
-  if (no_input && (null < 0 || dup2(null, 0) < 0)) _exit(125);
-  execv("/proc/self/exe", argv.data());
-  _exit(125);
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (const int fd : fds) fcntl(fd, F_SETFD, 0);
+    execv("/proc/self/exe", argv.data());
+    _exit(125);
+  }
+  return wait_for_copy(pid);
 }
 
 OrFailure<pid_t> start_copy_of_self(const std::function<int()>& body) {
@@ -302,16 +301,12 @@ OrFailure<pid_t> start_copy_of_self(const std::function<int()>& body) {
   _exit(code);
 }
 
-OrFailure<int> wait_for_self(pid_t pid) {
+OrFailure<int> wait_for_copy(pid_t pid) {
   int status = 0;
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR) return fail(fmt::format("waitpid: {}", strerror(errno)));
   }
   return status;
-}
-
-OrFailure<int> run_self(const std::vector<std::string>& arguments, const std::vector<int>& fds) {
-  return wait_for_self(TRY(start_self(arguments, fds)));
 }
 
 bool send_thread_signal(pid_t process, pid_t thread, int signal) {

@@ -73,17 +73,13 @@ OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options);
 // Starts `image` as a child with one descriptor: `file`, as number 0. It dies with the thread that
 // calls this.
 OrFailure<pid_t> spawn_stub(int image, int file);
-// Starts this very program with other arguments and these descriptors of ours; its standard input
-// is ours, or /dev/null. It dies with the thread that calls this.
-OrFailure<pid_t> start_self(const std::vector<std::string>& arguments, const std::vector<int>& fds,
-                            bool no_input = false);
-// Its wait status, once it has ended.
-OrFailure<int> wait_for_self(pid_t pid);
-// Both.
+// Runs this very program with other arguments and these descriptors of ours, and waits for it: its
+// wait status. It dies with the thread that calls this.
 OrFailure<int> run_self(const std::vector<std::string>& arguments, const std::vector<int>& fds);
 // A child that runs `body` and exits with what it returns; it dies with its parent. Before there
-// are other threads; wait_for_self() for its end.
+// are other threads. And its wait status.
 OrFailure<pid_t> start_copy_of_self(const std::function<int()>& body);
+OrFailure<int> wait_for_copy(pid_t pid);
 // tgkill(2): false when that thread is gone.
 bool send_thread_signal(pid_t process, pid_t thread, int signal);
 

@@ -222,6 +222,10 @@ OrFailure<Ref<HostFd>> Image::file(std::string_view part) const {
     }
     own = whole;
   }
+  // Who maps it is not to write to it.
+  auto shared = own->readonly();
+  if (!shared) return cannot(what, shared.error());
+  own = *std::move(shared);
   made_[std::string(part)] = own;
   return own;
 }
