@@ -120,6 +120,19 @@ Result<void> AddressSpace::map_area(platform::Thread& by, const Vma& v, int extr
            .offset = v.backing_offset});
 }
 
+namespace {
+
+// What is that large is hardly asked for to be left alone for the most part. Stacks and
+// reservations are.
+bool deserves_huge_pages(const Vma& v, int flags) {
+  constexpr uint64_t kLarge = 8 << 20;
+  constexpr int kSparse = MAP_STACK | MAP_NORESERVE | MAP_GROWSDOWN;
+  return !v.file && !v.backing && v.length() >= kLarge && v.private_writable() &&
+         !(flags & kSparse);
+}
+
+}  // namespace
+
 Result<uint64_t> AddressSpace::map(platform::Thread& by, const MapRequest& r,
                                    const MemoryLimits& limits) {
   if (r.length == 0) return Err(EINVAL);
@@ -145,6 +158,10 @@ Result<uint64_t> AddressSpace::map(platform::Thread& by, const MapRequest& r,
   vma.end = addr + length;
   TRY(check_growth(length, vma, limits));
   TRY(map_area(by, vma, r.flags & (MAP_POPULATE | MAP_NONBLOCK)));
+  // As a host does that gives them to everybody. One that has none says so, and nothing is lost.
+  if (!thp_disabled && deserves_huge_pages(vma, r.flags)) {
+    (void)space_->advise(by, addr, length, MADV_HUGEPAGE);
+  }
   of_image_.erase(addr, addr + length);
   erase_range(addr, addr + length);
   insert(std::move(vma));

@@ -196,8 +196,10 @@ Result<void> TrapSpace::advise(Thread& by, uint64_t addr, uint64_t length, int a
   TRY(settle(&as_trap(by)));
   const StubCall c{SYS_madvise, {addr, length, uint64_t(advice)}};
   // The area map has checked all that the host would.
-  if (advice == MADV_DONTNEED || advice == MADV_FREE) return as_trap(by).call_later(c);
+  const bool large = advice == MADV_HUGEPAGE && platform_.host_has_huge_pages;
+  if (advice == MADV_DONTNEED || advice == MADV_FREE || large) return as_trap(by).call_later(c);
   TRY(as_trap(by).call(c));
+  if (advice == MADV_HUGEPAGE) platform_.host_has_huge_pages = true;
   return {};
 }
 
