@@ -45,7 +45,9 @@ Result<TrapPlatform::Copy> TrapPlatform::prepare_copy(TrapThread& by) {
 // The host gives a new thread the processors of its maker.
 void TrapPlatform::inherit_place(TrapThread& by, TrapThread& t) {
   t.inherit_affinity(by);
-  if (std::ranges::find(kept_off_, &by) != kept_off_.end()) kept_off_.push_back(&t);
+  if (!by.is_kept_off()) return;
+  t.set_kept_off(true);
+  kept_off_.push_back(&t);
 }
 
 Result<NewSpace> TrapPlatform::finish_copy(TrapThread& by, Copy c, Result<int64_t> pid) {

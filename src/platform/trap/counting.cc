@@ -73,6 +73,7 @@ void count_stop(Counters& c, HandOff::Stop why) {
     case HandOff::Stop::kShared: c.polls_ended_shared++; break;
     case HandOff::Stop::kPreempted: c.polls_ended_preempted++; break;
     case HandOff::Stop::kAwait: c.polls_ended_await++; break;
+    case HandOff::Stop::kSlower: c.polls_ended_slower++; break;
   }
 }
 

@@ -1,6 +1,7 @@
 #include "platform/trap/crowd.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace usk::platform {
 
@@ -21,6 +22,7 @@ void Crowd::notified(int64_t now) {
 
 void Crowd::begin(int64_t now) {
   count_ = 0, began_ = now;
+  begins_ = true;
   if (!proved_) compare_at_ = now + kCompareEveryNs;
 }
 
@@ -28,6 +30,10 @@ bool Crowd::polled(int64_t posts, int64_t now) {
   count_ += posts;
   const int64_t took = now - began_;
   if (took < kTrialNs) return true;
+  if (std::exchange(begins_, false)) {
+    count_ = 0, began_ = now;
+    return true;
+  }
   // By a third at least: the guest has a processor less meanwhile.
   proved_ = took < count_ * by_notice_ / 4 * 3;
   if (!proved_) {

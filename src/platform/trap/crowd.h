@@ -41,6 +41,7 @@ class Crowd {
   int64_t began_ = 0;  // ... since then.
   int64_t last_ = 0;   // Post by notification.
   int64_t by_notice_ = 0;
+  bool begins_ = false;  // At first all are woken who had posted before: that says nothing.
   bool ready_ = false;
   bool proved_ = false;  // Polling was faster than by_notice_.
   int64_t compare_at_ = 0;

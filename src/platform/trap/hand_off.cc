@@ -20,7 +20,7 @@ bool HandOff::should_poll(size_t running, int64_t now) const {
 void HandOff::stopped(Stop why, int64_t now, uint64_t posts) {
   streak_ = 0;
   // The guest's doing, which says nothing of what the next attempt will bring.
-  if (why == Stop::kAwait || why == Stop::kEmpty) return;
+  if (why == Stop::kAwait || why == Stop::kEmpty || why == Stop::kSlower) return;
   // Many posts between two disturbances pay for them.
   constexpr uint64_t kMany = 4096;
   const bool disturbed = why == Stop::kShared || why == Stop::kPreempted;

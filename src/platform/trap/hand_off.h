@@ -33,6 +33,7 @@ class HandOff {
     kShared,     // It runs where the guest's thread does, and finds no other place.
     kPreempted,  // Others want its processor.
     kAwait,      // It must sleep until a command is done.
+    kSlower,     // Crowd: it was no faster, or that is to be looked at again.
   };
 
   explicit HandOff(int cpus) : cpus_(cpus) {}

@@ -38,17 +38,35 @@ void TrapPlatform::sort_sleepers() {
 }
 
 bool TrapPlatform::keep_off(TrapThread& t) {
+  if (crowded_ && t.is_kept_off()) return true;
   cpu_set_t others = t.affinity();
   const uint32_t own = current_cpu();
   if (own < CPU_SETSIZE) CPU_CLR(own, &others);
   if (CPU_COUNT(&others) == 0 || !t.confine(others)) return false;
-  if (std::ranges::find(kept_off_, &t) == kept_off_.end()) kept_off_.push_back(&t);
+  if (!t.is_kept_off()) kept_off_.push_back(&t);
+  t.set_kept_off(true);
   count.threads_kept_off++;
   return true;
 }
 
+// Who has posted by a notification sleeps until that is heard, whether or not the post was seen.
+void TrapPlatform::crowd_together() {
+  crowded_ = true;
+  count.polls_crowded++;
+  for (size_t n = running_.size() + posted_.size() + 1; n > 0; n--) {
+    pump(-1, 0);
+    if (quiet_) break;
+  }
+  for (TrapThread* t : running_) (void)keep_off(*t);
+  for (TrapThread* t : asleep_) (void)keep_off(*t);
+  crowd_.begin(clock());
+}
+
 void TrapPlatform::let_run_anywhere() {
-  for (TrapThread* t : std::exchange(kept_off_, {})) (void)t->confine(t->affinity());
+  for (TrapThread* t : std::exchange(kept_off_, {})) {
+    t->set_kept_off(false);
+    (void)t->confine(t->affinity());
+  }
 }
 
 void TrapPlatform::choose_hand_over() {
@@ -76,16 +94,21 @@ bool TrapPlatform::get_apart(TrapThread& t) {
 // The scheduler moves threads, and stubs spin only for a poller on another processor. The guest's
 // threads go before us.
 void TrapPlatform::keep_polling_apart() {
-  if (hand_off_.crowded(awake())) return stop_polling(HandOff::Stop::kCrowded);
+  if (!crowded_ && hand_off_.crowded(awake())) {
+    if (!crowd_.should_poll(clock())) return stop_polling(HandOff::Stop::kCrowded);
+    crowd_together();
+  }
   if (beside_ && !get_apart(*beside_)) return stop_polling(HandOff::Stop::kShared);
   const uint32_t own = current_cpu();
-  if (areas_.policy().polling_cpu != own) areas_.policy().polling_cpu = own;
+  if (areas_.policy().polling_cpu == own) return;
+  if (crowded_) return stop_polling(HandOff::Stop::kPreempted);
+  areas_.policy().polling_cpu = own;
 }
 
 // The end of a command comes soon, and so do the notices ahead of it, which nobody else hears.
 void TrapPlatform::poll_for(TrapThread& t) {
-  constexpr uint64_t kMostUs = 100;
-  const uint64_t end = ticks() + kMostUs * ticks_per_us();
+  constexpr uint64_t kMostUs = 100, kMostCrowdedUs = 1000;
+  const uint64_t end = ticks() + (crowded_ ? kMostCrowdedUs : kMostUs) * ticks_per_us();
   while (!t.take_post() && t.state() != TrapThread::State::kLost && ticks() < end) {
     if (t.asks() || !expected_children_.empty()) {
       pump(-1, 0);

@@ -162,7 +162,8 @@ bool TrapThread::take_post() {
   const uint64_t sleeps = own_sleeps();
   const bool slept = std::exchange(sleeps_, sleeps) != sleeps;
   const int64_t think_ns = host::ticks_to_ns(host::ticks() - ordered_at_);
-  platform_.took_post(*this, slept ? std::nullopt : std::optional(think_ns), area().cpu);
+  platform_.took_post(*this, slept ? std::nullopt : std::optional(think_ns), area().cpu,
+                      notice_ != 0);
   return true;
 }
 
@@ -458,6 +459,7 @@ uint64_t TrapThread::cpu_time_ns() {
 
 Result<void> TrapThread::set_affinity(const cpu_set_t& cpus) {
   affinity_ = cpus;
+  kept_off_ = false;
   return confine(cpus);
 }
 

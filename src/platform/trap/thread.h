@@ -68,6 +68,9 @@ class TrapThread final : public Thread {
   void inherit_affinity(const TrapThread& by) { affinity_ = by.affinity_; }
   // For a while, whatever its affinity is.
   Result<void> confine(const cpu_set_t& cpus);
+  // It is confined to where the kernel process does not poll.
+  bool is_kept_off() const { return kept_off_; }
+  void set_kept_off(bool on) { kept_off_ = on; }
 
   Result<size_t> read_memory(uint64_t addr, std::span<std::byte> dst) override;
   Result<size_t> write_memory(uint64_t addr, std::span<const std::byte> src, bool known) override;
@@ -170,7 +173,8 @@ class TrapThread final : public Thread {
   bool fresh_ = false;
   bool was_waiting_ = false;
   bool unwatched_ = false;  // Since its last order.
-  uint64_t sleeps_ = 0;     // own_sleeps() at the last post.
+  bool kept_off_ = false;
+  uint64_t sleeps_ = 0;  // own_sleeps() at the last post.
   bool in_call_ = false;
   std::optional<int64_t> result_;
   Regs regs_;

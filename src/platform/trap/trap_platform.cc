@@ -24,6 +24,8 @@ namespace {
 
 // While it polls: how often notices, children and other descriptors are looked at.
 constexpr int64_t kLookEveryNs = 50'000;
+// The same of notices while no post comes.
+constexpr int64_t kHearEveryNs = 20'000;
 // How often kicked threads are looked after while others keep us busy.
 constexpr int64_t kLookAfterNs = 20'000'000;
 
@@ -242,21 +244,21 @@ bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condit
   return true;
 }
 
-bool TrapPlatform::take_posts() {
-  bool any = false;
+size_t TrapPlatform::take_posts() {
+  size_t taken = 0;
   for (size_t i = 0; i < running_.size();) {
     TrapThread& t = *running_[i];
     if (!t.take_post()) {
       i++;
       continue;
     }
-    any = true;  // It has left running_.
+    taken++;  // It has left running_.
     report_post(t);
   }
-  return any;
+  return taken;
 }
 
-void TrapPlatform::start_polling() {
+void TrapPlatform::start_polling(bool crowded) {
   if (beside_guest() && !leave_cpu(current_cpu())) {
     count.polls_refused++;
     return hand_off_.stopped(HandOff::Stop::kShared, looked_at_, 0);
@@ -269,6 +271,7 @@ void TrapPlatform::start_polling() {
   trap::Policy& p = areas_.policy();
   p.polling_cpu = current_cpu();
   std::atomic_ref(p.polling).store(1);
+  if (crowded) crowd_together();
 }
 
 // Stubs that saw us poll have posted without a notice: they are looked for once more.
@@ -277,6 +280,9 @@ void TrapPlatform::stop_polling(HandOff::Stop why) {
   count_stop(count, why);
   polling_ = false;
   std::atomic_ref(areas_.policy().polling).store(0);
+  if (std::exchange(crowded_, false) && why != HandOff::Stop::kSlower) {
+    crowd_.stopped(clock(), why == HandOff::Stop::kPreempted || why == HandOff::Stop::kShared);
+  }
   let_run_anywhere();
   hand_off_.stopped(why, monotonic_now(), polled_);
   take_posts();
@@ -286,26 +292,38 @@ bool TrapPlatform::spin(int64_t deadline_ns) {
   if (polling_) keep_polling_apart();
   if (!polling_) {
     if (!posted_.empty()) return true;
-    if (!hand_off_.should_poll(awake(), looked_at_)) return false;
-    start_polling();
-    if (!polling_) return false;
+    const bool crowded = crowd_.should_poll(clock());
+    if (!crowded && !hand_off_.should_poll(awake(), looked_at_)) return false;
+    start_polling(crowded);
+    if (!polling_) return !posted_.empty();
+    if (!posted_.empty()) return true;
   }
   uint64_t begin = ticks();
   const bool woken = std::exchange(orders_spun_, count.orders_spun) == count.orders_spun;
-  const uint64_t idle = (woken ? HandOff::kWokenIdleNs : HandOff::kIdleNs) / 1000 * ticks_per_us();
+  const uint64_t idle =
+      (woken || crowded_ ? HandOff::kWokenIdleNs : HandOff::kIdleNs) / 1000 * ticks_per_us();
   const uint64_t gap = HandOff::kGapNs / 1000 * ticks_per_us();
   uint64_t last = begin;
   for (unsigned i = 0;; i++) {
-    const bool any = take_posts();
-    polled_ += any;
+    const size_t taken = take_posts();
+    polled_ += taken;
     const uint64_t now = ticks(), since = now - std::exchange(last, now);
     if (since > gap) {
       stop_polling(HandOff::Stop::kPreempted);
       return !posted_.empty();
     }
-    if (any) return true;
+    if (crowded_ && !crowd_.polled(int64_t(taken), ticks_to_ns(now))) {
+      stop_polling(HandOff::Stop::kSlower);
+      return !posted_.empty();
+    }
+    if (taken) return true;
     __builtin_ia32_pause();
     if (i % 16 != 15) continue;
+    // Some did not see us poll in time.
+    if (crowded_ && ticks_to_ns(now - looked_ticks_) > kHearEveryNs) {
+      pump(-1, 0);
+      if (!posted_.empty()) return true;
+    }
     // Perhaps the guest waits for the very processor that is polled on.
     const bool idles = now - begin > idle;
     TrapThread* const waits = idles ? beside_guest() : nullptr;

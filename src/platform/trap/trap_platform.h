@@ -11,6 +11,7 @@
 #include "host/vdso.h"
 #include "platform/platform.h"
 #include "platform/trap/area_pool.h"
+#include "platform/trap/crowd.h"
 #include "platform/trap/files.h"
 #include "platform/trap/hand_off.h"
 #include "platform/trap/patches.h"
@@ -41,7 +42,8 @@ class TrapPlatform final : public Platform {
 
   // --- For spaces and threads.
   Counters count;
-  bool host_has_rseq = false;  // A registration has succeeded.
+  bool host_has_rseq = false;        // A registration has succeeded.
+  bool host_has_huge_pages = false;  // MADV_HUGEPAGE has.
   CallSites sites;
   // The thread is gone, and with it what it told of itself.
   void keep_counts(TrapThread& t);
@@ -51,7 +53,10 @@ class TrapPlatform final : public Platform {
   host::Listener& listener() { return listener_; }
   void add_thread(TrapThread& t);
   void remove_thread(TrapThread& t);
-  void entered_guest(TrapThread& t) { running_.push_back(&t); }
+  void entered_guest(TrapThread& t) {
+    running_.push_back(&t);
+    if (crowded_) (void)keep_off(t);
+  }
   void left_guest(TrapThread& t) {
     std::erase(running_, &t);
     if (t.is_unwatched()) std::erase(asleep_, &t);
@@ -61,8 +66,9 @@ class TrapPlatform final : public Platform {
   // The thread was told to stop; it is looked after that it does.
   void kicked(TrapThread& t);
   // `think_ns` after its order, if that says anything.
-  void took_post(TrapThread& t, std::optional<int64_t> think_ns, uint32_t cpu) {
+  void took_post(TrapThread& t, std::optional<int64_t> think_ns, uint32_t cpu, bool noticed) {
     if (think_ns) hand_off_.posted(*think_ns);
+    if (noticed) crowd_.notified(host::ticks_to_ns(host::ticks()));
     beside_ = cpu == host::current_cpu() ? &t : nullptr;
   }
   // A thread is about to be woken.
@@ -76,8 +82,8 @@ class TrapPlatform final : public Platform {
   bool wait_until(TrapThread& t, const std::function<bool()>& condition) {
     return wait_until(t, condition, t.asks() || t.is_awaited());
   }
-  // Takes in posts that came without a notice. Whether there was one.
-  bool take_posts();
+  // Takes in posts that came without a notice: how many.
+  size_t take_posts();
   // `noticed`: a notice will come before the condition holds.
   bool wait_until(TrapThread& t, const std::function<bool()>& condition, bool noticed);
   // The process is being killed: its blocks are free once it has ended.
@@ -108,11 +114,15 @@ class TrapPlatform final : public Platform {
   void prepare_spare();
   Result<NewSpace> take_spare();
 
+  // As Crowd wants it.
+  static int64_t clock() { return host::ticks_to_ns(host::ticks()); }
   // Sleeps until something came, and takes it in. Whether `fd` is readable.
   bool pump(int fd, int64_t deadline_ns);
   // Polls for posts while that pays. True: there is one.
   bool spin(int64_t deadline_ns);
-  void start_polling();
+  void start_polling(bool crowded);
+  // The guest goes on with a processor less.
+  void crowd_together();
   void stop_polling(HandOff::Stop why);
   void keep_polling_apart();
   void poll_for(TrapThread& t);
@@ -160,6 +170,8 @@ class TrapPlatform final : public Platform {
   std::vector<TrapThread*> running_;  // May post ...
   std::vector<TrapThread*> asleep_;   // ... and so may these, but will tell.
   HandOff hand_off_;
+  Crowd crowd_;
+  bool crowded_ = false;      // It polls although the guest could use the processor.
   uint64_t orders_spun_ = 0;  // At the last spin().
   bool hands_over_ = true;    // What the listener was told.
   bool quiet_ = false;        // The last pump() met nothing.
