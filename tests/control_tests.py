@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 from random import Random
@@ -579,3 +580,15 @@ def dumpable_for_root_only(host):
     text, _ = host.usk("run", "--", "bash", "-c", crash.format("made"))
     assert "No such file" in text, text
     host.usk("run", "--", "bash", "-c", "echo 3 >/proc/sys/fs/suid_dumpable", code=1)
+
+
+@case
+def output_goes_behind_what_stands_in_the_file(host):
+    with tempfile.TemporaryFile() as output:
+        output.write(b"first\n")
+        output.flush()
+        for command in (["echo", "second"], ["cat", "/proc/sys/kernel/ostype"], ["echo", "last"]):
+            subprocess.run([host.usk_path, "run", "--", *command], env=host.environment, stdout=output,
+                           timeout=LIMIT_SECONDS, check=True)
+        output.seek(0)
+        assert output.read() == b"first\nsecond\nLinux\nlast\n"

@@ -41,8 +41,7 @@ class Cursor {
       if (at < 0) return Err(EINVAL);
       c.pos_ = uint64_t(at);
     } else if (c.file_->can(File::kSeek)) {
-      Lock lock(c.file_->pos_mutex());
-      c.pos_ = c.file_->pos_locked();
+      c.pos_ = TRY(c.file_->seek(0, SEEK_CUR));  // The host's, of a descriptor of the host.
     }
     return c;
   }
@@ -67,10 +66,7 @@ class Cursor {
   // Makes the guest's offset, or the file's position, what the cursor has become.
   Result<void> store(Task& t) const {
     if (addr_) return t.mem().put(UserPtr<int64_t>{addr_}, int64_t(pos_));
-    if (file_->can(File::kSeek)) {
-      Lock lock(file_->pos_mutex());
-      file_->pos_locked() = pos_;
-    }
+    if (file_->can(File::kSeek)) TRY(file_->seek(int64_t(pos_), SEEK_SET));
     return {};
   }
 
