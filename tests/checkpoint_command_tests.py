@@ -296,9 +296,12 @@ def interrupted_checkpoints_change_nothing(host):
                       (signal.SIGKILL, 0.01), (signal.SIGKILL, 0.06)):
         with tempfile.TemporaryDirectory() as scratch:
             command = host.start("checkpoint", "box", "-o", f"{scratch}/image")
-            host.until(lambda: left_in(scratch) or command.poll() is not None)
+            while not left_in(scratch) and command.poll() is None:
+                pass
+            command.send_signal(signal.SIGSTOP)  # It cannot be done before the other signal comes.
             time.sleep(wait)
             command.send_signal(how)
+            command.send_signal(signal.SIGCONT)
             code = command.wait(LIMIT_SECONDS)
             assert code == (-how if how == signal.SIGKILL else 128 + how), (how, code)
             assert "image" not in left_in(scratch), left_in(scratch)
@@ -311,7 +314,7 @@ def interrupted_checkpoints_change_nothing(host):
 
 @case
 def compressed_and_incremental_images(host):
-    script = "import os, time\nkeep = [os.urandom(8 << 20), b'x' * (8 << 20)]\ni = 0\nwhile True: i += 1; print(i); time.sleep(0.02)"
+    script = "import os, time\nkeep = [os.urandom(8 << 20), b'x' * (8 << 20)]\ni = 0\nwhile True: i += 1; os.write(1, b'%d\\n' % i); time.sleep(0.02)"
     with tempfile.TemporaryDirectory() as scratch:
         process = host.start("run", "--name", "box", "--", "python3", "-uc", script)
         assert process.stdout.readline() == "1\n"

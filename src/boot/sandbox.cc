@@ -68,9 +68,14 @@ OrFailure<std::unique_ptr<Sandbox>> Sandbox::make(const SandboxConfig& config) {
   return s;
 }
 
-Sandbox::~Sandbox() {
+void Sandbox::close() {
   images_.reset();
   control_.reset();
+  if (enforcer_) enforcer_->end_log();
+}
+
+Sandbox::~Sandbox() {
+  close();
   if (!kernel_) return;
   kernel_->poller = nullptr;
   // Tasks may only go while the kernel that they belong to is whole.

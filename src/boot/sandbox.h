@@ -29,6 +29,8 @@ class Sandbox {
   // Runs until the command has ended. Its wait status.
   int run();
   Kernel& kernel() { return *kernel_; }
+  // What others can see goes: its entry, its log, its hold on directories. Once it has ended.
+  void close();
 
  private:
   explicit Sandbox(const SandboxConfig& config) : config_(config) {}

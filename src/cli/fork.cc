@@ -5,6 +5,7 @@
 #include "boot/sandbox.h"
 #include "cli/commands.h"
 #include "cli/copies.h"
+#include "cli/leave.h"
 #include "control/client.h"
 #include "host/file.h"
 
@@ -37,8 +38,7 @@ int run_copy(const Asked& asked, const std::string& name) {
   auto sandbox = Sandbox::restore(config, asked.request);
   if (!sandbox) return report(sandbox.error());
   const int status = (*sandbox)->run();
-  fflush(nullptr);
-  return exit_code(status);
+  return leave(std::move(*sandbox), exit_code(status));
 }
 
 int fork_sandbox(Asked& asked) {

@@ -3,6 +3,7 @@
 #include "boot/sandbox.h"
 #include "cli/commands.h"
 #include "cli/copies.h"
+#include "cli/leave.h"
 #include "state/image/image.h"
 
 namespace usk {
@@ -21,8 +22,7 @@ int restore_one(const Asked& a, const std::string& name) {
   auto sandbox = Sandbox::restore(config, a.request);
   if (!sandbox) return report(sandbox.error());
   const int status = (*sandbox)->run();
-  fflush(nullptr);
-  return exit_code(status);
+  return leave(std::move(*sandbox), exit_code(status));
 }
 
 OrFailure<int> restore_several(const Asked& a) {

@@ -9,6 +9,7 @@
 #include "boot/sandbox.h"
 #include "cli/autosave.h"
 #include "cli/commands.h"
+#include "cli/leave.h"
 #include "cli/policy.h"
 #include "cli/stats.h"
 #include "enforce/denial.h"
@@ -140,8 +141,7 @@ int run(const RunRequest& request) {
   if (stats) {
     if (auto written = stats->write(**sandbox); !written) return report(written.error());
   }
-  fflush(nullptr);
-  return exit_code(status);
+  return leave(std::move(*sandbox), exit_code(status));
 }
 
 // "64M", "1g", "4096": a number of bytes.

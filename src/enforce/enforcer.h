@@ -37,6 +37,10 @@ class Enforcer final : public Guard {
                                                    std::optional<EnforcerState> saved = {});
   // Takes itself out.
   ~Enforcer() override;
+  // The sandbox has ended: the last entry of the log.
+  void end_log() {
+    if (audit_) audit_->end();
+  }
   // From now on it is asked. One at a time.
   void install(Kernel& kernel);
   // The process that lock:exec lets change the policy.
