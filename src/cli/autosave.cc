@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <span>
 
 #include "boot/autosave.h"
 #include "boot/checkpoint.h"
 #include "cli/commands.h"
 #include "host/environment.h"
 #include "host/process.h"
+#include "host/random.h"
 
 namespace usk {
 namespace {
@@ -22,7 +24,9 @@ class Directory {
   Directory() {
     std::string base;
     if (!host::environment("TMPDIR", base)) base = "/tmp";
-    path_ = fmt::format("{}/usk-autosave-{}", base, host::own_pid());
+    uint64_t random;
+    host::fill_random(std::as_writable_bytes(std::span(&random, 1)));
+    path_ = fmt::format("{}/usk-autosave-{:016x}", base, random);
     is_ours_ = std::filesystem::create_directory(path_, error_);
   }
   ~Directory() {

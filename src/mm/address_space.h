@@ -219,6 +219,7 @@ class AddressSpace final : public RefCounted {
   Result<void> tell_host(platform::Thread& by, uint64_t start, uint64_t end, int advice)
       REQUIRES(mu_);
   void set_space(Ref<platform::Space> space);
+  Result<void> let_all_fork(platform::Thread& by, bool on) REQUIRES(mu_);
   // What the host is to know of the area's flags.
   Result<void> tell_flags(platform::Thread& by, const Vma& v) REQUIRES(mu_);
   OrFailure<void> load_part(platform::Thread& by, const Vma& v, const Ref<HostFd>& file,

@@ -97,22 +97,24 @@ OrFailure<bool> MemorySnapshot::write_some(PageStore& store, uint64_t most) {
   return run_ < runs_.size();
 }
 
+// Lets areas into forks that stay out of them, or are wiped; or has them be as they are again.
+Result<void> AddressSpace::let_all_fork(platform::Thread& by, bool on) {
+  for (const auto& [start, v] : areas_) {
+    if (v.has(Vma::kDontFork)) {
+      TRY(space_->advise(by, start, v.length(), on ? MADV_DOFORK : MADV_DONTFORK));
+    }
+    if (v.has(Vma::kWipeOnFork)) {
+      TRY(tell_host(by, start, v.end, on ? MADV_KEEPONFORK : MADV_WIPEONFORK));
+    }
+  }
+  return {};
+}
+
 Result<platform::NewSpace> AddressSpace::copy(platform::Platform& platform, platform::Thread& by) {
   Hold lock(*this);
-  auto tell_all = [&](bool forks) -> Result<void> {
-    for (const auto& [start, v] : areas_) {
-      if (v.has(Vma::kDontFork)) {
-        TRY(space_->advise(by, start, v.length(), forks ? MADV_DOFORK : MADV_DONTFORK));
-      }
-      if (v.has(Vma::kWipeOnFork)) {
-        TRY(tell_host(by, start, v.end, forks ? MADV_KEEPONFORK : MADV_WIPEONFORK));
-      }
-    }
-    return {};
-  };
-  TRY(tell_all(true));
+  TRY(let_all_fork(by, true));
   auto copy = platform.fork(by);
-  TRY(tell_all(false));
+  TRY(let_all_fork(by, false));
   if (copy) restore_text_in(*copy->space);
   return copy;
 }
