@@ -1,16 +1,17 @@
-// Several sandboxes at once, for usk fork and usk restore.
+// Sandboxes that run on from an image, for usk fork and usk restore.
 #pragma once
-#include <functional>
-#include <string>
-
 #include "base/failure.h"
+#include "boot/checkpoint.h"
+#include "boot/config.h"
 
 namespace usk {
 
-// Like commands that a shell has in the background: nothing to read, and one place to write to.
-// Each is a process that calls `run` with its name, NAME-1, NAME-2, ..., or none; they end with
-// this one. The first code that is not 0, when all have ended.
-OrFailure<int> run_copies(int copies, const std::string& name,
-                          const std::function<int(const std::string& name)>& run);
+// One, in this process. The code to exit with.
+int run_copy(SandboxConfig config, const RestoreRequest& request);
+
+// Several, like commands that a shell has in the background: nothing to read, and one place to
+// write to. Each is a process of its own, named NAME-1, NAME-2, ... if `config` has a name; they
+// end with this one. The first code that is not 0, when all have ended.
+OrFailure<int> run_copies(int copies, const SandboxConfig& config, const RestoreRequest& request);
 
 }  // namespace usk

@@ -5,7 +5,6 @@
 #include "boot/sandbox.h"
 #include "cli/commands.h"
 #include "cli/copies.h"
-#include "cli/leave.h"
 #include "control/client.h"
 #include "host/file.h"
 
@@ -31,16 +30,6 @@ OrFailure<state::Image> image_of(const std::string& sandbox) {
   return state::Image::of(files);
 }
 
-int run_copy(const Asked& asked, const std::string& name) {
-  SandboxConfig config = asked.config;
-  config.name = name;
-  config.confined = kConfines;
-  auto sandbox = Sandbox::restore(config, asked.request);
-  if (!sandbox) return report(sandbox.error());
-  const int status = (*sandbox)->run();
-  return leave(std::move(*sandbox), exit_code(status));
-}
-
 int fork_sandbox(Asked& asked) {
   if (asked.config.verbose) {
     set_log_level(asked.config.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
@@ -48,9 +37,8 @@ int fork_sandbox(Asked& asked) {
   auto image = image_of(asked.sandbox);
   if (!image) return report(image.error());
   asked.request.forked = std::move(*image);
-  if (asked.copies == 1) return run_copy(asked, asked.config.name);
-  const auto code = run_copies(asked.copies, asked.config.name,
-                               [&](const std::string& name) { return run_copy(asked, name); });
+  if (asked.copies == 1) return run_copy(asked.config, asked.request);
+  const auto code = run_copies(asked.copies, asked.config, asked.request);
   return code ? *code : report(code.error());
 }
 

@@ -3,7 +3,6 @@
 #include "boot/sandbox.h"
 #include "cli/commands.h"
 #include "cli/copies.h"
-#include "cli/leave.h"
 #include "state/image/image.h"
 
 namespace usk {
@@ -15,30 +14,19 @@ struct Asked {
   int copies = 1;
 };
 
-int restore_one(const Asked& a, const std::string& name) {
-  SandboxConfig config = a.config;
-  config.name = name;
-  config.confined = kConfines;
-  auto sandbox = Sandbox::restore(config, a.request);
-  if (!sandbox) return report(sandbox.error());
-  const int status = (*sandbox)->run();
-  return leave(std::move(*sandbox), exit_code(status));
-}
-
 OrFailure<int> restore_several(const Asked& a) {
   if (!a.config.autosave.dir.empty() || !a.config.asked.dir.empty()) {
     return fail("restore -n: each sandbox needs a directory of its own for its images");
   }
   TRY(state::Image::open(a.request.dir));  // One line, not one for each.
-  return run_copies(a.copies, a.config.name,
-                    [&](const std::string& name) { return restore_one(a, name); });
+  return run_copies(a.copies, a.config, a.request);
 }
 
 int restore(const Asked& a) {
   if (a.config.verbose) {
     set_log_level(a.config.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
   }
-  if (a.copies == 1) return restore_one(a, a.config.name);
+  if (a.copies == 1) return run_copy(a.config, a.request);
   const auto code = restore_several(a);
   return code ? *code : report(code.error());
 }

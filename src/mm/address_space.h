@@ -211,7 +211,8 @@ class AddressSpace final : public RefCounted {
   void count_area(const Vma& v, int64_t delta) REQUIRES(mu_);
   void restore_text_in(platform::Space& copy) REQUIRES(mu_);
   // Before areas in [start, end) lose their pages or change in a way that a file's cannot: the part
-  // that an image's pages are seen in becomes empty memory.
+  // that an image's pages are seen in becomes empty memory, or, where that would cut the host's
+  // mapping into too many, stays the image's and is filled with zeros.
   Result<void> forget_image(platform::Thread& by, uint64_t start, uint64_t end) REQUIRES(mu_);
   // Moves the pages of [from, from + length), and what is known of them.
   Result<void> move_range(platform::Thread& by, const Vma& old, uint64_t length, uint64_t to,

@@ -97,10 +97,11 @@ Result<void> AddressSpace::protect(platform::Thread& by, uint64_t addr, uint64_t
   return {};
 }
 
-// Of pages of an image, fork() sees to it: the host would not do it with a file's.
+// Not of pages that are an image's for the host: fork() wipes those, and what was given back is
+// zero, where the host would show the file again.
 Result<void> AddressSpace::tell_host(platform::Thread& by, uint64_t start, uint64_t end,
                                      int advice) {
-  if (advice == MADV_WIPEONFORK) {
+  if (advice == MADV_WIPEONFORK || advice == MADV_DONTNEED || advice == MADV_FREE) {
     for (const auto& r : of_image_.within(start, end)) {
       if (start < r.start) TRY(space_->advise(by, start, r.start - start, advice));
       start = r.end;
@@ -111,7 +112,15 @@ Result<void> AddressSpace::tell_host(platform::Thread& by, uint64_t start, uint6
 }
 
 Result<void> AddressSpace::forget_image(platform::Thread& by, uint64_t start, uint64_t end) {
+  constexpr size_t kManyCuts = 4096;
+  constexpr uint64_t kSmall = 1 << 20;
   for (const auto& r : of_image_.within(start, end)) {
+    if (of_image_.size() >= kManyCuts && r.end - r.start < kSmall) {
+      const std::vector<std::byte> zeros(r.end - r.start);
+      const size_t n = TRY(space_->write_forced(r.start, zeros));
+      if (n != zeros.size()) return Err(EFAULT);
+      continue;
+    }
     for (auto it = first_ending_after(r.start); it != areas_.end() && it->first < r.end; ++it) {
       Vma part = it->second;
       part.start = std::max(part.start, r.start);

@@ -1,5 +1,6 @@
 // A set of addresses, as ranges that do not touch.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <vector>
@@ -14,6 +15,7 @@ class RangeSet {
   };
 
   bool empty() const { return ranges_.empty(); }
+  size_t size() const { return ranges_.size(); }
   void add(uint64_t start, uint64_t end);
   void erase(uint64_t start, uint64_t end);
   // The first part of the set in [start, end); an empty one at `end`: none.

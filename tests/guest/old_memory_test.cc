@@ -80,6 +80,26 @@ TEST(OldMemory, CanBeGivenBack) {
   }
 }
 
+TEST(OldMemory, CanBeGivenBackPageByPage) {
+  constexpr size_t kMany = 12'000;
+  char* area = static_cast<char*>(MUST(
+      mmap(nullptr, kMany * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
+  memset(area, 'x', kMany * kPage);
+  sleep_a_little();
+  for (size_t i = 0; i < kMany; i += 2) {
+    ASSERT_OK(madvise(area + i * kPage, kPage, MADV_DONTNEED));
+  }
+  auto is_right = [&] {
+    for (size_t i = 0; i < kMany; i++) {
+      if (area[i * kPage] != (i % 2 ? 'x' : 0)) return false;
+    }
+    return true;
+  };
+  EXPECT_TRUE(is_right());
+  EXPECT_EXITED(run_child([&] { EXPECT_TRUE(is_right()); }), 0);
+  EXPECT_TRUE(is_right());
+}
+
 TEST(OldMemory, MayBeFreedAtAnyTime) {
   char* area = old_memory();
   EXPECT_OK(madvise(area, 16 * kPage, MADV_FREE));
