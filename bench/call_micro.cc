@@ -93,6 +93,7 @@ class MicroThread final : public platform::Thread {
   }
   uint64_t debug_status() override { return 0; }
   void set_debug_status(uint64_t) override {}
+  Result<void> allow_tsc(bool) override { return {}; }
 
   bool runs = false;
 

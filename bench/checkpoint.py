@@ -47,7 +47,8 @@ class Guest:
     def next_step(self):
         """Milliseconds from the command to the first step of a copy."""
         for line in self.process.stdout:
-            if found := GAP.match(line):
+            # What it was in the middle of telling when it was saved is another's.
+            if (found := GAP.match(line)) and float(found[2]) > self.begin:
                 return (float(found[2]) - self.begin) * 1000
         return None
 

@@ -1,5 +1,7 @@
 // Processes and threads: fork, exec, creation, and hand-over between two of them.
 #include <linux/futex.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
@@ -95,6 +97,34 @@ void ping_pong_by_socket() {
   pthread_join(echo.thread, nullptr);
 }
 
+void ping_pong_by_tcp() {
+  static Echo echo;
+  const int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in where = {};
+  where.sin_family = AF_INET;
+  where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* address = reinterpret_cast<sockaddr*>(&where);
+  socklen_t size = sizeof where;
+  must(bind(server, address, size) == 0 && listen(server, 1) == 0, "listen");
+  must(getsockname(server, address, &size) == 0, "getsockname");
+  must(connect(client, address, size) == 0, "connect");
+  const int peer = accept(server, nullptr, nullptr);
+  const int on = 1;
+  for (int fd : {client, peer}) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  echo.request[1] = echo.answer[0] = client;
+  echo.request[0] = echo.answer[1] = peer;
+  echo.start();
+  row("tcp-ping-pong", [] { echo.round(); });
+  shutdown(client, SHUT_WR);
+  pthread_join(echo.thread, nullptr);
+  row("tcp-connect-close", [&] {
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    must(connect(fd, address, size) == 0, "connect");
+    close(accept(server, nullptr, nullptr));
+    close(fd);
+  });
+}
+
 // The same between two processes.
 void ping_pong_of_processes() {
   static int request[2], answer[2];
@@ -159,6 +189,7 @@ int main(int argc, char** argv) {
   if (getenv("BENCH_PIN") != nullptr) sched_setaffinity(0, sizeof one, &one);
   ping_pong_by_pipe();
   ping_pong_by_socket();
+  ping_pong_by_tcp();
   ping_pong_of_processes();
   ping_pong_by_futex();
   return 0;

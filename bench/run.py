@@ -16,6 +16,7 @@ import sys
 import chart
 import checkpoint
 import hand_off
+import policy
 import programs
 import sides
 from sides import ROOT, USK
@@ -24,7 +25,8 @@ from sides import ROOT, USK
 GOALS = {
     "getpid": 0.1, "gettid": 0.1, "getuid": 0.1, "getppid": 1.5, "clock_gettime-vdso": 1.2,
     "stat-root": 1.0, "open-close-root": 1.0, "pread-4k": 1.5, "pwrite-4k": 1.5,
-    "pipe-ping-pong": 1.0, "futex-ping-pong": 1.0, "process-ping-pong": 1.5, "fork-wait": 1.3,
+    "pipe-ping-pong": 1.0, "futex-ping-pong": 1.0, "process-ping-pong": 1.5,
+    "tcp-ping-pong": 1.0, "fork-wait": 1.3,
     "fork-wait-100m": 0.7, "vfork-exec": 1.2, "mmap-touch-munmap": 1.2, "signal-to-self": 0.5,
     "thread-create-join": 1.5, "first-touch-16m": 1.0, "getppid-one-cpu": 30,
     "single-step": 1.9,
@@ -47,6 +49,8 @@ def parse(argv):
                         help="only: how long saving, restoring and copying take")
     parser.add_argument("--hand-off", action="store_true",
                         help="only: how hand-offs hold up under threads, think times and load")
+    parser.add_argument("--policy", action="store_true",
+                        help="only: what a policy of a thousand rules adds to an open")
     parser.add_argument("--json", default=str(ROOT / "build/bench.json"), metavar="FILE",
                         help="the chart goes beside it")
     return parser.parse_args(argv)
@@ -140,6 +144,8 @@ def main(argv):
         sys.exit("bench: there is no build/release/usk; --native measures without it")
     if options.hand_off:
         return hand_off.main(sides.native(), sides.inside(options.platform), options.json)
+    if options.policy:
+        return policy.main(options.turns, options.platform, options.json)
     if options.checkpoint:
         return checkpoint.main(options.turns, options.json)
     usk = sides.inside(options.platform)

@@ -156,6 +156,44 @@ print("alive")
 
 
 @case
+def random_calls_on_sockets(sandbox):
+    program = (HERE / "guest/noise/sockets.py").read_text()
+    for seed in (1, 2):
+        done = sandbox.run("python3", "-c", program, str(seed), "5")
+        problem = wrong(done, "lived")
+        if problem:
+            return f"seed {seed}: {problem}"
+    return None
+
+
+@case
+def greedy_for_sockets(sandbox):
+    """Connections and datagrams that nobody takes: refused at some point, and given back."""
+    return wrong(sandbox.python("""
+import resource, socket
+def fill():
+    kept, sent = [], 0
+    server = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    try:
+        while True:
+            c = socket.create_connection(server.getsockname())
+            c.setblocking(False)
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 24)
+            kept.append(c)
+            try:
+                while True: sent += c.send(bytes(1 << 20))
+            except BlockingIOError: pass
+    except OSError as e:
+        return sent, e.errno
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+for turn in range(2):
+    sent, error = fill()
+    assert 200 << 20 < sent < 1100 << 20, sent
+print("bounded")
+"""), "bounded")
+
+
+@case
 def fork_bomb(sandbox):
     done = sandbox.run("bash", "-c", "bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 2; echo over",
                        flags=["--pids", "50", "--timeout", "20"])
@@ -512,6 +550,50 @@ os._exit(3)
 
 
 @case
+def floods_keep_nobody_from_being_served(sandbox):
+    """Requests are served in the order in which tasks come, one of each: who asks seldom has his turn."""
+    done = sandbox.python("""
+import os, signal, socket, sys, time
+def calls():
+    while True: os.getppid()
+def signals():
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    while True: os.kill(os.getpid(), signal.SIGUSR1)
+def pipes():
+    r, w = os.pipe()
+    while True: os.write(w, bytes(60000)); os.read(r, 60000)
+def files():
+    while True: os.close(os.open('/etc/passwd', os.O_RDONLY))
+def children():
+    while True:
+        if os.fork() == 0: os._exit(0)
+        os.wait()
+def packets():
+    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    while True: a.send(b'x'); b.recv(1)
+def texts():
+    while True: open('/proc/self/maps').read()
+floods = []
+for flood in (calls, signals, pipes, files, children, packets, texts):
+    for _ in range(3):
+        pid = os.fork()
+        if pid == 0:
+            try: flood()
+            finally: os._exit(1)
+        floods.append(pid)
+turns, worst, end = 0, 0, time.monotonic() + 5
+while time.monotonic() < end:
+    before = time.monotonic()
+    time.sleep(0.01)
+    worst = max(worst, time.monotonic() - before)
+    turns += 1
+for pid in floods: os.kill(pid, signal.SIGKILL)
+print('fair' if turns >= 20 and worst < 2 else f'{turns} turns, {worst} s')
+""", limit=60)
+    return wrong(done, "fair")
+
+
+@case
 def time_limit(sandbox):
     done = sandbox.run("sleep", "1000", flags=["--timeout", "1"], limit=20)
     return ended_by_timeout(done)
@@ -557,3 +639,48 @@ except OSError as error:
     finally:
         subprocess.run(["umount", mount], check=True)
     return wrong(done, "ENOSPC")
+
+
+@case
+def the_last_process_ends_it_where_that_is_asked_for(sandbox):
+    script = "(sleep 0.7; echo last; exit 5) & exit 7"
+    done = sandbox.run("sh", "-c", script, flags=["--exit-wait-all"])
+    problem = wrong(done, "last", 7)
+    return problem or wrong(sandbox.run("sh", "-c", script), "", 7)
+
+
+@case
+def what_ends_leaves_nothing_in_the_kernel_process(sandbox):
+    """Threads, processes, programs, spaces: nothing is kept for those that are gone."""
+    program = """
+import os, subprocess, threading
+def burst(count):
+    for i in range(count):
+        if os.fork() == 0: os._exit(0)
+        os.wait()
+        t = threading.Thread(target=os.getpid); t.start(); t.join()
+        if i % 10 == 0: subprocess.run(['/bin/true'])
+for n in range(6):
+    burst(150)
+    print(n, flush=True)
+    input()
+"""
+    process = subprocess.Popen([sys.executable, HERE / "leftovers.py", sandbox.usk, "run", "--", "python3",
+                                "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, start_new_session=True)
+    seen = []
+    for _ in range(6):
+        first_line(process)
+        kernel = kernel_of(process)
+        with open(f"/proc/{kernel}/statm", encoding="utf-8") as file:
+            resident = int(file.read().split()[1]) * 4096
+        seen.append((resident, len(list_dir(f"/proc/{kernel}/fd")), len(descendants(kernel))))
+        process.stdin.write("\n")
+        process.stdin.flush()
+    code, _, errors = finish(process)
+    if code != 0:
+        return f"code {code}: {errors}"
+    (early, early_fds, early_stubs), (late, late_fds, late_stubs) = seen[1], seen[-1]
+    if late - early > 4 << 20 or late_fds - early_fds > 4 or late_stubs - early_stubs > 4:
+        return f"memory, descriptors and processes of the host grow: {seen}"
+    return None

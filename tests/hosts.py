@@ -29,7 +29,7 @@ def run_case(name, function, build, options):
     host = Host(build)
     try:
         problem = function(host)
-    except (AssertionError, OSError, subprocess.SubprocessError, ValueError) as error:
+    except (AssertionError, LookupError, OSError, subprocess.SubprocessError, ValueError) as error:
         problem = repr(error)
     finally:
         host.clean()
@@ -78,12 +78,12 @@ class Host:
         assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
         return done.stdout, done.stderr
 
-    def run(self, *arguments, **more):
+    def run(self, *arguments, limit=LIMIT_SECONDS, **more):
         """The same, whatever its code is."""
         if "input" not in more:
             more["stdin"] = subprocess.DEVNULL
         return subprocess.run(self.command(*arguments), env=self.environment, text=True,
-                              capture_output=True, timeout=LIMIT_SECONDS, **more)
+                              capture_output=True, timeout=limit, **more)
 
     def refused(self, *arguments, code=125, saying="", **more):
         """Fails with this code and one line that says so."""

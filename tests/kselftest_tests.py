@@ -3,7 +3,8 @@
 They are built once from Debian's package of the kernel's source, into build/kselftest. A case counts
 when it passes outside: then it must pass inside, unless conformance/kselftest/expectations.txt lists it,
 one `PLATFORM CASE REASON` per line (`sandbox`: every platform; globs). A listed case that passes is a
-failure, so that the list shrinks. programs.txt names programs that are not run, and why.
+failure, so that the list shrinks. programs.txt names programs that are not run, and why; saved.txt those
+that are not saved all the time (autosave.py).
 """
 import concurrent.futures
 import fnmatch
@@ -147,10 +148,10 @@ OUTSIDE_LOCKS = {}
 
 
 def compare(name, path, build, platform, folder):
-    """[(case, passed inside)] of those that pass outside, and the output inside."""
+    """{case: passed inside} of those that pass outside, and the output inside."""
     with OUTSIDE_LOCKS.setdefault(name, threading.Lock()):
         want, _ = outside(name, path, folder)
-    got, done = run_program(name, path, inside(build, platform), folder / platform)
+    got, done = run_program(name, path, inside(build, platform), folder / autosave.folder(platform))
     return {case: got.get(case, False) for case, passed in want.items() if passed}, done
 
 
@@ -171,7 +172,16 @@ def surprises(results, known):
     return [case for case, passed in results.items() if passed == (reason_for(case, known) is not None)]
 
 
-def run_platform(platform, build, options):
+def too_long():
+    """Of what is saved all the time."""
+    return [line.split(None, 1)[0] for line in lines_of("saved.txt")] if autosave.current() else []
+
+
+def is_one(name, globs):
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+def run_platform(platform, build, options, globs=("*",)):
     if not (build / "usk").exists():
         return Outcome(skipped=1)
     begin = time.monotonic()
@@ -179,14 +189,15 @@ def run_platform(platform, build, options):
     if folder is None:
         return Outcome(skipped=1, notes=[f"skip: {SOURCE} is not there (package {SOURCE.name[:16]})"])
     known = expectations(platform)
-    chosen = [p for p in programs(folder) if fnmatch.fnmatchcase(p[0], options.filter)]
+    chosen = [p for p in programs(folder) if fnmatch.fnmatchcase(p[0], options.filter) and
+              is_one(p[0], globs) and p[0] not in too_long()]
     scratch = build / "kselftest"
 
     def one(program):
         return program, *compare(*program, build, platform, scratch)
 
     outcome = Outcome()
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE, initializer=autosave.heir()) as pool:
         done = list(pool.map(one, chosen))
     for program, results, finished in done:
         # Again, on its own: a busy machine is no verdict.

@@ -74,7 +74,7 @@ def run(script, name, build, options):
     results = []
     for prefix in ([], inside(build)):
         # The same path both times, for what prints it.
-        directory = build / "programs" / name
+        directory = build / autosave.folder("programs") / name
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         shutil.copy(script, directory / f"case{script.suffix}")
@@ -96,7 +96,7 @@ def judge(outcome, name, outside, inside_result):
     for what in ("code", "output", "errors"):
         want, got = getattr(outside, what), getattr(inside_result, what)
         if what == "errors":
-            want, got = without_ids(want), without_ids(got)
+            want, got = without_ids(want), without_ids(autosave.messages(got))
         if want != got:
             differences += [f"{what} outside:", *str(want).splitlines()[-15:],
                             f"{what} inside:", *str(got).splitlines()[-15:]]

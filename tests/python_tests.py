@@ -18,7 +18,9 @@ from paths import HERE
 
 MODULES = ["test_os", "test_subprocess", "test_signal", "test_threading", "test_posix", "test_select",
            "test_epoll", "test_mmap", "test_fcntl", "test_pty", "test_tempfile", "test_shutil",
-           "test_pathlib", "test_asyncio"]
+           "test_pathlib", "test_asyncio", "test_socket", "test_httpservers", "test_ssl", "test_ftplib"]
+# What waits for ever on some hosts.
+LEFT_OUT = {"test_socket": ["*VSOCK*"]}
 LIMIT_SECONDS = 600
 PYTHON = "/usr/bin/python3"
 lock = threading.Lock()
@@ -64,11 +66,12 @@ def native_results(module, build):
 
 def results_of(prefix, module, build):
     """Test -> ok, FAIL, ERROR or skipped, as the module's verbose output says."""
-    directory = build / "programs" / f"python.{module}"
+    directory = build / autosave.folder("programs") / f"python.{module}"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     done = run_limited([*prefix, "env", "-i", "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8",
-                        f"HOME={directory}", PYTHON, "-m", "test", "-v", module],
+                        f"HOME={directory}", PYTHON, "-m", "test", "-v",
+                        *(word for one in LEFT_OUT.get(module, []) for word in ("-i", one)), module],
                        LIMIT_SECONDS, cwd=directory)
     results = {}
     text = done.output + done.errors

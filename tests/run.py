@@ -5,7 +5,8 @@ Groups: unit (GoogleTest, beside the code), guest (tests/guest: natively and in 
 programs, python, abuse (tests/programs), hostile (tests/guest/hostile: attacks on the stub), history
 (tests/guest/history: random tracers), edges (of the run-state graph), control (commands on running
 sandboxes), checkpoint (images), load (random checkpoints), root (archives and images as --root), errors (what cannot be run), policy (rules and what
-they deny), kselftest (the kernel's own tests), tools (debuggers and tracers: tests/tools). A name is a
+they deny), escape (guests that try to get out), kselftest (the kernel's own tests), tools (debuggers and
+tracers: tests/tools), saved (some of programs, tools, python and kselftest, saved all the time). A name is a
 group or one program of a group; -f selects cases by a glob.
 """
 import argparse
@@ -27,6 +28,7 @@ import confinement_tests  # noqa: E402
 import control_tests  # noqa: E402
 import edge_tests  # noqa: E402
 import error_tests  # noqa: E402
+import escape_tests  # noqa: E402
 import fork_tests  # noqa: E402
 import gdb_tests  # noqa: E402
 import guest_tests  # noqa: E402
@@ -39,12 +41,15 @@ import old_image_tests  # noqa: E402
 import policy_tests  # noqa: E402
 import program_tests  # noqa: E402
 import root_tests  # noqa: E402
+import saved_tests  # noqa: E402
+import static_state_tests  # noqa: E402
 import tools_tests  # noqa: E402
 import unit_tests  # noqa: E402
 from outcome import Outcome  # noqa: E402
 
 GROUPS = ["unit", "guest", "programs", "python", "abuse", "hostile", "history", "edges", "control", "root",
-          "errors", "policy", "checkpoint", "load", "kselftest", "tools", "kills", "confinement"]
+          "errors", "policy", "checkpoint", "load", "kselftest", "tools", "saved", "kills", "confinement",
+          "escape"]
 
 
 # A finding of a sanitizer ends the program, so that the test fails; --preset asan, tsan.
@@ -85,15 +90,18 @@ def all_jobs(options, build):
     yield from (("errors", *job) for job in error_tests.jobs(build, options))
     yield from (("kills", *job) for job in kill_tests.jobs(build, options))
     yield from (("confinement", *job) for job in confinement_tests.jobs(build, options))
+    yield from (("escape", *job) for job in escape_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_command_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in fork_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_stream_tests.jobs(build, options))
     yield from (("load", *job) for job in load_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in old_image_tests.jobs(build, options))
+    yield from (("checkpoint", *job) for job in static_state_tests.jobs(build, options))
     yield from (("policy", *job) for job in policy_tests.jobs(build, options))
     yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))
     yield from tools_tests.jobs(build, options)
+    yield from (("saved", *job) for job in saved_tests.jobs(build, options))
 
 
 def selected(group, name, wanted):

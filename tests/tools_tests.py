@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 
+import autosave
 import program_tests
 from outcome import OUT_OF_TIME, Outcome, run_limited
 from paths import HERE
@@ -18,18 +19,20 @@ LEAST_ADDRESS = 0x10000
 building = threading.Lock()
 
 
-def jobs(build, options):
+def jobs(build, options, platforms=PLATFORMS):
     known = program_tests.expectations(TOOLS / "expectations.txt")
     for script in sorted(TOOLS.glob("*/*.sh")):
         name = f"{script.parent.name}.{script.stem}"
-        yield "tools", name, lambda s=script, n=name: run(s, n, build, options, known)
+        yield "tools", name, lambda s=script, n=name: run(s, n, build, options, known, platforms)
 
 
-def run(script, name, build, options, known):
+def run(script, name, build, options, known, platforms):
     text = script.read_text()
     outcome = Outcome()
     if not fnmatch.fnmatchcase(name, options.filter):
         return outcome
+    if autosave.current() and program_tests.header(text, "saved")[:1] == ["no,"]:
+        return Outcome(skipped=1)
     missing = [c for c in program_tests.header(text, "needs") if not shutil.which(c)]
     if missing or not (build / "usk").exists():
         return Outcome(skipped=1, notes=[f"skip {name}: no {' '.join(missing or ['usk'])} here"])
@@ -37,7 +40,7 @@ def run(script, name, build, options, known):
     outside = one_side(script, name, build, [], programs)
     outcome.seconds = outside.seconds
     for platform in program_tests.header(text, "platforms") or PLATFORMS:
-        if platform not in (options.platform or PLATFORMS):
+        if platform not in (options.platform or platforms):
             continue
         flags = [f"--platform={platform}"]
         inside = one_side(script, name, build, program_tests.inside(build, *flags), programs)
@@ -63,7 +66,7 @@ def compiled(build, name):
 
 def one_side(script, name, build, prefix, programs):
     # The same path both times, for what prints it.
-    directory = build / "tools" / name
+    directory = build / autosave.folder("tools") / name
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     for file in [TOOLS / "session.sh", *(f for program in programs for f in program)]:

@@ -36,4 +36,14 @@ void AutosavePlan::call_blocks() {
   if (when_ == When::kBlock) due_ = true;
 }
 
+bool PagesOnDemand::has(uint64_t at, uint64_t length) {
+  const auto first = brought_.first(at, at + length);
+  return first.start == at && first.end == at + length;
+}
+
+Result<void> PagesOnDemand::wait_for(uint64_t at, uint64_t length) {
+  brought_.add(at, at + length);
+  return {};
+}
+
 }  // namespace usk

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "base/failure.h"
+#include "mm/page_source.h"
+#include "mm/range_set.h"
 
 namespace usk {
 
@@ -25,6 +27,17 @@ class AutosavePlan {
   enum class When { kBlock, kSyscall, kRandom } when_ = When::kBlock;
   std::minstd_rand random_;
   bool due_ = false;
+};
+
+// All pages are there, but only for who waits for them: every other process of the sandbox finds
+// its memory arriving, as a fork does.
+class PagesOnDemand final : public PageSource {
+ public:
+  bool has(uint64_t at, uint64_t length) override;
+  Result<void> wait_for(uint64_t at, uint64_t length) override;
+
+ private:
+  RangeSet brought_;
 };
 
 // The exit code of a process that has saved its sandbox and is to be followed by another.

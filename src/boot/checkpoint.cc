@@ -104,7 +104,8 @@ OrFailure<SandboxState> read_image(Kernel& kernel, const state::Image& image,
   if (auto r = state::load_singletons(loader); !r) return in_state(r.error());
   if (auto r = loader.root("kernel", kernel); !r) return in_state(r.error());
   if (auto r = loader.root("sandbox", sandbox); !r) return in_state(r.error());
-  const SavedPages pages{TRY(image.file(kMemoryPart)), TRY(image.length(kMemoryPart))};
+  const SavedPages pages{services.memory ? services.memory : TRY(image.file(kMemoryPart)),
+                         TRY(image.length(kMemoryPart)), services.arriving};
   if (auto r = take_loaded_tasks(kernel, loader, pages); !r) return in_state(r.error());
   if (!sandbox.main || !sandbox.root || !sandbox.creds || !sandbox.mounts) {
     return fail(fmt::format("image part {}: no command", kStatePart));

@@ -35,6 +35,7 @@ OrFailure<SandboxConfig> read_config(const state::Image& image);
 struct RestoreRequest {
   std::string dir;                     // The image ...
   std::optional<state::Image> forked;  // ... or this one, of a sandbox that runs on.
+  Ref<PageSource> arriving;            // Of its memory, if it is not all there.
   bool allow_changed = false;          // Files of the host may have other contents than they had.
   bool frozen_clock = false;  // CLOCK_REALTIME goes on from where it was; else it is the present.
   bool paused = false;        // It stands still until usk resume.
@@ -44,6 +45,9 @@ struct RestoreRequest {
 struct RestoreServices {
   std::shared_ptr<HostPoller> poller;
   bool allow_changed = false;
+  Ref<PageSource> arriving = {};
+  // What they are mapped from, if not from the image itself.
+  Ref<HostFd> memory = {};
 };
 // Fills a kernel that has no tasks yet. They run on from where they were.
 OrFailure<SandboxState> read_image(Kernel& kernel, const state::Image& image,

@@ -20,8 +20,10 @@ struct MountSpec {
 
 // Where a sandbox keeps images of itself.
 struct ImagesPlan {
-  std::string dir;    // Empty: nowhere.
-  uint64_t keep = 5;  // The oldest go.
+  std::string dir;          // Empty: nowhere.
+  uint64_t keep = 5;        // The oldest go.
+  bool compressed = false;  // --compress
+  bool refers = false;      // Images may refer to earlier ones there.
 };
 
 struct SandboxConfig {

@@ -11,9 +11,11 @@
 #include "host/call.h"
 #include "host/confinement.h"
 #include "host/crash.h"
+#include "host/empty_root.h"
 #include "host/environment.h"
 #include "host/file.h"
 #include "host/file_io.h"
+#include "host/inheritance.h"
 #include "host/landlock.h"
 #include "host/open.h"
 #include "host/privileges.h"
@@ -26,6 +28,8 @@ namespace {
 constexpr Layer kLayers[] = {
     {"seccomp", "calls of the host that a running sandbox does not need"},
     {"landlock", "files that are none of the sandbox's, and other processes"},
+    {"namespaces", "absolute paths, the host's mounts, its names and IPC objects"},
+    {"user-namespace", "what privileges allow with the system, not with files"},
 };
 
 bool is_on(const SandboxConfig& c, const char* layer) {
@@ -48,9 +52,9 @@ OrFailure<void> drop_privileges(const SandboxConfig& config) {
   const bool root = host::effective_uid() == 0;
   Result<void> done;
   if (root && std::ranges::any_of(config.mounts, writable)) {
-    done = host::keep_capabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
-                                    CAP_FSETID, CAP_MKNOD, CAP_SETFCAP},
-                                   tracing_takes_privilege());
+    done = host::keep_capabilities(
+        {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP},
+        tracing_takes_privilege());
   } else if (root) {
     done = host::keep_capabilities({CAP_DAC_READ_SEARCH}, tracing_takes_privilege());
   } else {
@@ -106,6 +110,7 @@ OrFailure<void> prepare_confinement(const SandboxConfig& config) {
   (void)host::choose_cookies();  // Without mseal they are still read-only.
   // Each is held or known from its first use on.
   if (host::proc_dir() < 0) return fail("cannot open /proc; mount it");
+  host::close_inherited(config.autosave_files);
   (void)host::null_device();
   (void)host::effective_uid();
   (void)host::current_directory();
@@ -113,13 +118,27 @@ OrFailure<void> prepare_confinement(const SandboxConfig& config) {
   return {};
 }
 
+// Only root can: an ordinary user's namespaces would change who owns the files that guests see.
+static void leave_namespaces(const SandboxConfig& config) {
+  if (is_on(config, "user-namespace")) {
+    auto entered = host::enter_user_namespace();
+    if (!entered) LOG_INFO("the user namespace is kept: {}", strerror(int(entered.error())));
+  }
+  if (!is_on(config, "namespaces")) return;
+  auto left = host::enter_namespaces();
+  if (left) left = host::empty_root();
+  if (!left) LOG_INFO("the host's namespaces and root are kept: {}", strerror(int(left.error())));
+}
+
 OrFailure<void> isolate_kernel_process(const SandboxConfig& config, const Registration* entry,
                                        const SelfImages* images) {
   if (!config.confined) return {};
+  host::forget_environment();
   // Root could change the whole system through the host's.
   if (host::effective_uid() == 0 && !host::use_private_proc()) {
     LOG_INFO("/proc is the host's: a private one takes CAP_SYS_ADMIN");
   }
+  if (host::effective_uid() == 0) leave_namespaces(config);
   if (is_on(config, "landlock")) {
     if (host::landlock_version() == 0) {
       return fail(

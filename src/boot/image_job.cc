@@ -1,8 +1,9 @@
 #include "boot/image_job.h"
 
+#include <algorithm>
+
 #include "boot/image_parts.h"
 #include "fs/hostfs/hostfs.h"
-#include "state/image/contents.h"
 #include "state/singletons.h"
 
 namespace usk {
@@ -20,48 +21,91 @@ class MemoryWriter final : public PageStore {
   state::PartWriter& part_;
 };
 
+struct HeldClock {
+  explicit HeldClock(Timekeeper& t) : time(t), at(t.moment()) { time.hold(at); }
+  ~HeldClock() { time.release(); }
+  Timekeeper& time;
+  const Timekeeper::Moment at;
+};
+
 }  // namespace
 
 OrFailure<std::unique_ptr<ImageJob>> ImageJob::begin(Kernel& kernel, const SandboxState& sandbox,
                                                      const SandboxConfig& config,
                                                      uint64_t generation, state::ImageWriter image,
-                                                     bool runs_on) {
+                                                     Then then) {
   const int64_t began = kernel.time.monotonic();
   pause_tasks(kernel);
+  const HeldClock clock(kernel.time);
   std::unique_ptr<ImageJob> job(new ImageJob(std::move(image)));
-  TRY(job->write_state(kernel, sandbox, config, runs_on));
+  TRY(job->write_state(kernel, sandbox, config, then));
   state::Manifest& m = job->manifest_;
   m.build = kBuild;
   m.platform = kernel.platform().name();
   m.cpu_features = processor_features();
-  m.monotonic_ns = kernel.time.monotonic();
-  m.realtime_ns = kernel.time.now(CLOCK_REALTIME);
+  m.monotonic_ns = clock.at.monotonic;
+  m.realtime_ns = clock.at.realtime;
   m.generation = generation;
-  if (runs_on) m.facts["paused_us"] = (m.monotonic_ns - began) / 1000;
+  if (then != Then::kEnds) m.facts["paused_us"] = (kernel.time.monotonic() - began) / 1000;
   return job;
 }
 
 OrFailure<void> ImageJob::write_state(Kernel& kernel, const SandboxState& sandbox,
-                                      const SandboxConfig& config, bool runs_on) {
+                                      const SandboxConfig& config, Then then) {
   state::Writer writer(kBuild);
-  state::ContentsWriter contents;
   HostHashes hashes;
-  writer.services().add(&contents);
+  writer.services().add(&contents_);
   if (image_.form().files_hashed) writer.services().add(&hashes);
   state::save_singletons(writer);
   memory_ = TRY(image_.begin(kMemoryPart));
-  for (MemorySnapshot& s : TRY(save_kernel(kernel, writer, runs_on))) {
+  for (MemorySnapshot& s : TRY(save_kernel(kernel, writer, then != Then::kEnds))) {
     snapshots_.push_back(std::move(s));
   }
+  if (!snapshots_.empty()) memory_->expect(snapshots_.back().end());
   writer.root("sandbox", sandbox);
   const std::string text = TRY(writer.finish());
   TRY(image_.add(kStatePart, text));
   TRY(image_.add(kConfigPart, to_text(config)));
-  return contents.write(image_);
+  return contents_.begin(image_, then == Then::kRunsOn);
+}
+
+OrFailure<void> ImageJob::let_read(Ref<HostFd> board) {
+  while (TRY(contents_.write_some(UINT64_MAX))) {
+  }
+  std::vector<PageRun> runs;
+  for (const MemorySnapshot& s : snapshots_) {
+    runs.insert(runs.end(), s.runs().begin(), s.runs().end());
+  }
+  const uint64_t size = snapshots_.empty() ? 0 : snapshots_.back().end();
+  memory_->leave_out(size);
+  memory_file_ = memory_->file();
+  TRY(image_.finish(std::move(manifest_), /*sync=*/false));
+  desk_.emplace(std::move(board), runs, size);
+  return {};
+}
+
+OrFailure<bool> ImageJob::write_wanted() {
+  constexpr int kUnitsAtOnce = 4;
+  for (int i = 0; i < kUnitsAtOnce; i++) {
+    const auto unit = desk_->next();
+    if (!unit) return false;
+    const uint64_t from = *unit * kArrivalUnit, to = from + kArrivalUnit;
+    auto s = std::ranges::upper_bound(snapshots_, from, {}, &MemorySnapshot::end);
+    for (; s != snapshots_.end() && s->begin() < to; ++s) {
+      TRY(s->write_range(from, to, *memory_file_));
+    }
+    TRY(desk_->wrote(*unit));
+  }
+  return true;
 }
 
 OrFailure<bool> ImageJob::step() {
   constexpr uint64_t kAtOnce = 256 << 10;
+  if (desk_) return write_wanted();
+  if (!contents_written_) {
+    contents_written_ = !TRY(contents_.write_some(kAtOnce));
+    return !contents_written_ || !snapshots_.empty();
+  }
   if (snapshots_.empty()) return false;
   MemoryWriter writer(*memory_);
   if (!TRY(snapshots_.front().write_some(writer, kAtOnce))) snapshots_.pop_front();
@@ -69,6 +113,7 @@ OrFailure<bool> ImageJob::step() {
 }
 
 OrFailure<void> ImageJob::finish(bool sync) {
+  if (desk_) return {};  // It was, before its memory.
   TRY(image_.finish(std::move(manifest_), sync));
   return {};
 }

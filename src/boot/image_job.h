@@ -3,21 +3,29 @@
 #include <deque>
 #include <memory>
 
+#include "boot/arrival.h"
 #include "boot/checkpoint.h"
 #include "control/server.h"
 #include "kernel/saved.h"
+#include "state/image/contents.h"
 
 namespace usk {
 
-// It is paused for as long as begin() takes. What is written then is all but the memory of
-// processes, of which a copy is made on the host; that follows in step().
+// It is paused for as long as begin() takes. What is written then is the state; of the memory of
+// processes a copy is made on the host, and of files in memory what changes is put aside
+// (state/image/contents.h): they follow in step().
 class ImageJob {
  public:
-  // With `runs_on` unset, nothing may run before the last step().
+  // What comes behind begin(): nothing runs before the last step(); the sandbox runs on; it does,
+  // and let_read() comes first.
+  enum class Then { kEnds, kRunsOn, kIsRead };
   static OrFailure<std::unique_ptr<ImageJob>> begin(Kernel& kernel, const SandboxState& sandbox,
                                                     const SandboxConfig& config,
                                                     uint64_t generation, state::ImageWriter image,
-                                                    bool runs_on = false);
+                                                    Then then);
+  // Before the first step(): who reads may begin at once, with all but the memory, and is told on
+  // `board` what of that is there (arrival.h).
+  OrFailure<void> let_read(Ref<HostFd> board);
   // Writes a little more, for less than a millisecond. True: there is more.
   OrFailure<bool> step();
   // The image is whole, and on the disk if `sync`.
@@ -26,11 +34,17 @@ class ImageJob {
  private:
   explicit ImageJob(state::ImageWriter image) : image_(std::move(image)) {}
   OrFailure<void> write_state(Kernel& kernel, const SandboxState& sandbox,
-                              const SandboxConfig& config, bool runs_on);
+                              const SandboxConfig& config, Then then);
+
+  OrFailure<bool> write_wanted();
 
   state::ImageWriter image_;
+  state::ContentsWriter contents_;
+  bool contents_written_ = false;
   state::Manifest manifest_;
-  state::PartWriter* memory_ = nullptr;
+  state::PartWriter* memory_ = nullptr;   // Of the image, or ...
+  std::optional<PageDesk> desk_;          // ... with who reads it already: where memory is ...
+  Ref<HostFd> memory_file_;               // ... and what it is written to.
   std::deque<MemorySnapshot> snapshots_;  // That are still to be written.
 };
 

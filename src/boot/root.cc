@@ -15,6 +15,7 @@
 #include "fs/tty/devpts.h"
 #include "fs/vfs/vfs_ops.h"
 #include "host/environment.h"
+#include "host/inheritance.h"
 
 namespace usk {
 namespace {
@@ -216,6 +217,20 @@ class RootBuilder {
 };
 
 }  // namespace
+
+OrFailure<void> name_host_places(SandboxConfig& config) {
+  const auto name = [](std::string& place) -> OrFailure<void> {
+    auto lasting = host::lasting_name(place);
+    if (!lasting) {
+      return fail(place + " is a pipe or no file at all; give a directory, or a file with a name");
+    }
+    place = std::move(*lasting);
+    return {};
+  };
+  TRY(name(config.root));
+  for (MountSpec& m : config.mounts) TRY(name(m.source));
+  return {};
+}
 
 std::vector<HostPlace> host_places(const SandboxConfig& config) {
   std::vector<HostPlace> places;

@@ -13,6 +13,10 @@ namespace usk {
 OrFailure<WalkContext> build_root(Kernel& kernel, const SandboxConfig& config,
                                   const std::optional<RootImage>& image);
 
+// What flags name by descriptors (/dev/fd/3, a shell's <(...)) gets its own name, which holds when
+// those are closed; what has none is refused.
+OrFailure<void> name_host_places(SandboxConfig& config);
+
 // A place of the host that the sandbox is to see, and how.
 struct HostPlace {
   std::string path;

@@ -20,11 +20,13 @@
 #include "fs/vfs/special_open.h"
 #include "host/file.h"
 #include "host/file_io.h"
+#include "host/open.h"
 #include "host/process.h"
 #include "host/stream.h"
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/task/caller.h"
 #include "kernel/task/clone.h"
+#include "kernel/task/network_namespace.h"
 #include "kernel/task/pid_file.h"
 #include "syscalls/syscalls.h"
 #include "syscalls/trace.h"
@@ -40,7 +42,7 @@ Namespaces initial_namespaces(Kernel& k, const WalkContext& root, const std::str
   Namespaces ns;
   ns.mounts = root.mounts;
   ns.uts = make_ref<UtsNamespace>(hostname, "(none)", k.root_user_ns);
-  ns.net = make_ref<PlainNamespace>(k.root_user_ns);
+  ns.net = make_ref<NetworkNamespace>(k.root_user_ns, true);
   ns.ipc = make_ipc_namespace(k.root_user_ns, k.options().memory_limit);
   ns.cgroup = make_ref<PlainNamespace>(k.root_user_ns);
   ns.time = make_ref<PlainNamespace>(k.root_user_ns);
@@ -108,21 +110,25 @@ OrFailure<std::unique_ptr<Sandbox>> Sandbox::restore(const SandboxConfig& config
 OrFailure<void> Sandbox::make_kernel() {
   TRY(check_host(config_.platform));
   TRY(make_policy());
+  TRY(name_host_places(config_));
   TRY(prepare_confinement(config_));
   TRY(register_self());
   TRY(watch_kernel_process(config_, entry_.get()));
   host::raise_max_open_files();
   images_ = TRY(SelfImages::make(config_));
+  TRY(open_trace());
   TRY(isolate_kernel_process(config_, entry_.get(), images_.get()));
   KernelOptions options;
   options.memory_limit = config_.memory;
   if (config_.old_seccomp_order) options.stop_order = StopOrder::k35;
-  if (config_.pids) options.max_tasks = config_.pids + 1;  // Init does not count.
+  constexpr uint64_t kMostPids = 32768;
+  options.max_tasks = (config_.pids ? config_.pids : kMostPids) + 1;  // Init does not count.
   kernel_ = std::make_unique<Kernel>(TRY(choose_platform(config_.platform)), options);
   kernel_->hooks.invoke = invoke_syscall;
   if (!config_.edges_file.empty()) kernel_->edge_log = std::make_unique<EdgeLog>();
   kernel_->hooks.start_helper = start_helper;
   TRY(make_host_side());
+  if (images_) TRY(images_->make_helper(poller_));
   make_pid_file = new_pid_file;
   install_job_control(*kernel_);
   register_memory_devices();
@@ -145,7 +151,28 @@ OrFailure<void> Sandbox::assemble_from(const state::Image& image, const RestoreR
   TRY(confine_kernel_process(config_));
   const auto role = request.forked ? Origin::Role::kForked : Origin::Role::kRestored;
   kernel_->origin = {role, image.manifest().generation + 1};
-  const RestoreServices services{poller_, request.allow_changed};
+  const auto begins = [this, m = image.manifest(), frozen = request.frozen_clock] {
+    has_begun_ = true;
+    set_clocks(m, frozen);
+  };
+  has_begun_ = false;
+  if (request.paused) {
+    kernel_->begin_paused(begins);
+  } else {  // What a restore takes is none of the guest's time.
+    kernel_->time.stand_still();
+    begins_ = [this, begins] {
+      kernel_->time.go_on();
+      begins();
+    };
+  }
+  RestoreServices services{poller_, request.allow_changed, request.arriving};
+  const bool tests_arrival = !config_.autosave_plan.empty() && kernel_->origin.generation % 2;
+  if (tests_arrival) services.arriving = make_ref<PagesOnDemand>();
+  unpacking_ = TRY(UnpackedPages::make(image, kMemoryPart));
+  if (unpacking_) {
+    services.arriving = unpacking_;
+    services.memory = unpacking_->file();
+  }
   SandboxState state = TRY(read_image(*kernel_, image, services));
   take_console(std::move(state.console));
   for (int fd : {0, 1}) host::replace_with_null(fd);
@@ -153,31 +180,52 @@ OrFailure<void> Sandbox::assemble_from(const state::Image& image, const RestoreR
   root_.creds = state.creds;
   root_.mounts = state.mounts;
   main_ = state.main;
-  set_clocks(image.manifest(), request.frozen_clock);
+  kernel_->time.stand_at_realtime(image.manifest().realtime_ns);
   start_policy();
+  unpack_behind();
   TRY(start_images());
-  if (request.paused) {
-    kernel_->pause();
-    if (entry_) TRY(entry_->set_status("paused"));
-  }
+  host::forget_start();
+  if (request.paused && entry_) TRY(entry_->set_status("paused"));
   return start_control();
 }
 
 // CLOCK_MONOTONIC goes on from where it was already. Of when the system was started, it and
 // CLOCK_REALTIME tell the same.
 void Sandbox::set_clocks(const state::Manifest& image, bool frozen) {
-  const int64_t passed = kernel_->time.monotonic() - image.monotonic_ns;
-  int64_t then;
-  if (__builtin_add_overflow(image.realtime_ns, passed, &then)) return;
-  if (frozen) return kernel_->time.continue_realtime_at(then);
+  constexpr int64_t kLongest = INT64_MAX / 4;  // More can only be made up.
+  const int64_t at = image.realtime_ns, monotonic = image.monotonic_ns;
+  if (std::max(at, monotonic) > kLongest || std::min(at, monotonic) < -kLongest) return;
+  const int64_t then = at + kernel_->time.monotonic() - monotonic;
+  constexpr int64_t kToSaySo = 1000;  // Else it would go back by as much as that takes.
+  if (frozen) return kernel_->time.continue_realtime_at(then + kToSaySo);
   kernel_->boot_realtime_ns += kernel_->time.now(CLOCK_REALTIME) - then;
+  // As after a host's suspension: timerfd_create(2), TFD_TIMER_CANCEL_ON_SET.
+  if (kernel_->origin.role == Origin::Role::kRestored) kernel_->time.realtime_was_set();
 }
 
 OrFailure<void> Sandbox::start_images() {
   if (!images_) return {};
   return images_->start(*kernel_, [this](state::ImageWriter image) {
-    return begin_image(std::move(image), /*runs_on=*/true);
+    return begin_image(std::move(image), ImageJob::Then::kRunsOn);
   });
+}
+
+void Sandbox::unpack_behind() {
+  if (!unpacking_) return;
+  kernel_->background = [this] {
+    const auto more = unpacking_->step();
+    if (more && *more) return true;
+    if (!more) {
+      LOG_ERROR("{}; the sandbox is killed", more.error().message);
+      kernel_->kill_all();
+    }
+    unpacking_ = nullptr;
+    return false;
+  };
+}
+
+void Sandbox::finish_unpacking() {
+  if (unpacking_) kernel_->finish_background();
 }
 
 // The guest's console goes on at the terminal that this command was started at, or is hung up.
@@ -197,6 +245,7 @@ OrFailure<void> Sandbox::assemble() {
   start_policy();  // Before anything of the guest's is looked at.
   main_ = TRY(start_command(*kernel_, root_, command_spec(), {poller_, terminal_.get()}));
   TRY(start_images());
+  host::forget_start();
   return start_control();
 }
 
@@ -247,17 +296,20 @@ OrFailure<void> Sandbox::make_host_side() {
   return {};
 }
 
+// While it still can be.
+OrFailure<void> Sandbox::open_trace() {
+  if (!config_.trace || config_.trace_file.empty()) return {};
+  auto file = host::create_file(config_.trace_file);
+  if (!file) {
+    return fail(fmt::format("--trace={}: {}", config_.trace_file, strerror(int(file.error()))));
+  }
+  trace_file_ = std::move(*file);
+  return {};
+}
+
 OrFailure<void> Sandbox::start_trace() {
   if (!config_.trace) return {};
-  int fd = 2;
-  if (!config_.trace_file.empty()) {
-    auto file = host::create_file(config_.trace_file);
-    if (!file) {
-      return fail(fmt::format("--trace={}: {}", config_.trace_file, strerror(int(file.error()))));
-    }
-    trace_file_ = std::move(*file);
-    fd = trace_file_.get();
-  }
+  const int fd = trace_file_ ? trace_file_.get() : 2;
   trace_ = trace_calls(*kernel_, {}, [fd](const std::string& line) {
     (void)host::write(fd, std::as_bytes(std::span(line)));
   });
@@ -362,16 +414,21 @@ OrFailure<void> Sandbox::start_control() {
       [this](CheckpointRequest q, std::function<void(OrFailure<void>)> done) {
         return begin_checkpoint(std::move(q), std::move(done));
       }));
-  if (enforcer_) control_->set_denials([this] { return enforcer_->recent(); });
+  if (enforcer_) {
+    control_->set_denials([this] { return enforcer_->recent(); });
+    control_->set_policy([this](std::string_view command) { return enforcer_->tell(command); });
+  }
   return {};
 }
 
-OrFailure<std::unique_ptr<ImageJob>> Sandbox::begin_image(state::ImageWriter image, bool runs_on) {
+OrFailure<std::unique_ptr<ImageJob>> Sandbox::begin_image(state::ImageWriter image,
+                                                          ImageJob::Then then) {
   config_.saved_policy = enforcer_ ? TRY(save_policy(*enforcer_, config_)) : "";
   const SandboxState state{main_, root_.root, root_.creds, root_.mounts,
                            terminal_ ? terminal_->tty() : Ref<Tty>()};
-  return ImageJob::begin(*kernel_, state, config_, kernel_->origin.generation, std::move(image),
-                         runs_on);
+  // What has not run yet is still what it was.
+  const uint64_t generation = kernel_->origin.generation - !has_begun_;
+  return ImageJob::begin(*kernel_, state, config_, generation, std::move(image), then);
 }
 
 OrFailure<state::ImageWriter> Sandbox::writer_for(CheckpointRequest& request) {
@@ -381,7 +438,7 @@ OrFailure<state::ImageWriter> Sandbox::writer_for(CheckpointRequest& request) {
 }
 
 OrFailure<void> Sandbox::checkpoint(CheckpointRequest request) {
-  auto job = TRY(begin_image(TRY(writer_for(request)), /*runs_on=*/false));
+  auto job = TRY(begin_image(TRY(writer_for(request)), ImageJob::Then::kEnds));
   while (TRY(job->step())) {
   }
   return job->finish(/*sync=*/false);
@@ -389,6 +446,7 @@ OrFailure<void> Sandbox::checkpoint(CheckpointRequest request) {
 
 std::unique_ptr<CheckpointJob> Sandbox::begin_checkpoint(
     CheckpointRequest request, std::function<void(OrFailure<void>)> done) {
+  finish_unpacking();
   if (kernel_->background) {
     done(fail("the sandbox is being saved already"));
     return nullptr;
@@ -398,8 +456,11 @@ std::unique_ptr<CheckpointJob> Sandbox::begin_checkpoint(
     return nullptr;
   }
   auto writer = writer_for(request);
-  auto job =
-      writer ? begin_image(*std::move(writer), /*runs_on=*/true) : std::unexpected(writer.error());
+  const auto then = request.board ? ImageJob::Then::kIsRead : ImageJob::Then::kRunsOn;
+  auto job = writer ? begin_image(*std::move(writer), then) : std::unexpected(writer.error());
+  if (job && request.board) {
+    if (auto let = (*job)->let_read(request.board); !let) job = std::unexpected(let.error());
+  }
   if (!job) {
     done(std::unexpected(job.error()));
     return nullptr;
@@ -411,6 +472,7 @@ std::unique_ptr<CheckpointJob> Sandbox::begin_checkpoint(
 
 bool Sandbox::autosave() {
   if (!autosave_ || !autosave_->is_due()) return false;
+  finish_unpacking();
   auto saved = checkpoint({.files = given_files(config_.autosave_files)});
   if (saved) return exit_code_ = kSavedExit, true;
   LOG_ERROR("{}", saved.error().message);
@@ -419,6 +481,7 @@ bool Sandbox::autosave() {
 }
 
 int Sandbox::run() {
+  if (const auto begins = std::exchange(begins_, nullptr)) begins();
   auto ended = [this] {
     if (images_) images_->serve();
     if (autosave()) return true;
@@ -448,6 +511,9 @@ int Sandbox::run() {
     }
   }
   kernel_->run(ended);
+  if (unpacking_) kernel_->background = nullptr;  // Nobody waits for the rest.
+  kernel_->finish_background();                   // Copies may wait for their memory.
+  if (images_) images_->finish();
   images_.reset();
   if (exit_code_ && terminal_) terminal_->leave();
   if (timeout_) kernel_->time.disarm(*timeout_);

@@ -9,6 +9,7 @@
 #include "boot/image_job.h"
 #include "boot/self_images.h"
 #include "boot/start.h"
+#include "boot/unpacking.h"
 #include "control/server.h"
 #include "enforce/enforcer.h"
 #include "fs/hostio/host_terminal.h"
@@ -44,16 +45,20 @@ class Sandbox {
   OrFailure<state::ImageWriter> writer_for(CheckpointRequest& request);
   std::unique_ptr<CheckpointJob> begin_checkpoint(CheckpointRequest request,
                                                   std::function<void(OrFailure<void>)> done);
-  OrFailure<std::unique_ptr<ImageJob>> begin_image(state::ImageWriter image, bool runs_on);
+  OrFailure<std::unique_ptr<ImageJob>> begin_image(state::ImageWriter image, ImageJob::Then then);
   // --autosave, --checkpoints.
   OrFailure<void> start_images();
   OrFailure<void> plan_autosave();
+  // Memory of the image that is not unpacked yet: behind all else, or now.
+  void unpack_behind();
+  void finish_unpacking();
   // Whether the sandbox was saved, or could not be.
   bool autosave();
   OrFailure<void> load_root();
   void find_home();
   OrFailure<void> make_host_side();
   OrFailure<void> start_trace();
+  OrFailure<void> open_trace();
   OrFailure<void> make_policy();
   void start_policy();
   void take_console(Ref<Tty> console);
@@ -80,7 +85,10 @@ class Sandbox {
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<SelfImages> images_;
   std::optional<AutosavePlan> autosave_;
-  int exit_code_ = 0;  // Not 0: a checkpoint was its end.
+  Ref<UnpackedPages> unpacking_;  // Null: all memory is there.
+  bool has_begun_ = true;         // Not so: it was restored, and has not run since.
+  std::function<void()> begins_;  // What is due before it runs on.
+  int exit_code_ = 0;             // Not 0: a checkpoint was its end.
 };
 
 }  // namespace usk

@@ -10,7 +10,7 @@ class SelfImages::Alarm final : public TimerClient {
   explicit Alarm(SelfImages& images) : images_(images) {}
   void expired() override {
     // Whoever is saved right now is saved often enough.
-    if (!images_.kernel_->background) {
+    if (!images_.is_busy()) {
       auto begun = images_.write(*images_.timed_, "", "--autosave", nullptr);
       if (!begun) LOG_ERROR("--autosave: {}", begun.error().message);
     }
@@ -38,10 +38,19 @@ SelfImages::~SelfImages() {
 
 std::vector<int> SelfImages::directories() const {
   std::vector<int> fds;
-  if (timed_) fds.push_back(timed_->directory().get());
-  if (asked_) fds.push_back(asked_->directory().get());
+  if (timed_) fds.push_back(timed_->directory()->get());
+  if (asked_) fds.push_back(asked_->directory()->get());
   return fds;
 }
+
+OrFailure<void> SelfImages::make_helper(std::shared_ptr<HostPoller> poller) {
+  placer_ = TRY(ImagePlacer::make(std::move(poller)));
+  return {};
+}
+
+bool SelfImages::is_busy() const { return kernel_->background || placer_->is_busy(); }
+
+void SelfImages::finish() { placer_->finish(); }
 
 OrFailure<void> SelfImages::start(Kernel& kernel, Save save) {
   if (timed_) TRY(timed_->check());
@@ -66,7 +75,7 @@ void SelfImages::arm() {
 }
 
 void SelfImages::serve() {
-  if (wishes_.empty() || kernel_->is_paused() || kernel_->background) return;
+  if (wishes_.empty() || kernel_->is_paused() || is_busy()) return;
   constexpr const char* kWhat = "a checkpoint that a program asked for";
   const Wish wish = std::move(wishes_.front());
   wishes_.erase(wishes_.begin());
@@ -76,15 +85,19 @@ void SelfImages::serve() {
   if (!begun) LOG_ERROR("{}: {}", kWhat, begun.error().message);
 }
 
-OrFailure<void> SelfImages::write(const ImageKeeper& where, const std::string& name,
-                                  const char* what, std::function<void(Result<void>)> done) {
-  auto job = TRY(save_(TRY(where.begin(name))));
-  auto finished = [&where, what, done = std::move(done)](OrFailure<void> whole) {
-    if (whole) whole = where.placed();
-    if (!whole) LOG_ERROR("{}: {}", what, whole.error().message);
-    if (done) done(whole ? Result<void>() : Err(EIO));
+OrFailure<void> SelfImages::write(ImageKeeper& where, const std::string& name, const char* what,
+                                  std::function<void(Result<void>)> done) {
+  auto begun = std::make_shared<ImageKeeper::Begun>(TRY(where.begin(name)));
+  auto job = TRY(save_(std::move(begun->image)));
+  auto end = [what, done = std::move(done)](OrFailure<void> placed) {
+    if (!placed) LOG_ERROR("{}: {}", what, placed.error().message);
+    if (done) done(placed ? Result<void>() : Err(EIO));
   };
-  writing_ = std::make_unique<BackgroundImage>(*kernel_, std::move(job), /*sync=*/true, finished);
+  auto written = [this, &where, begun, end = std::move(end)](OrFailure<void> whole) {
+    whole ? placer_->place(where, std::move(*begun), end) : end(std::move(whole));
+  };
+  writing_ = std::make_unique<BackgroundImage>(*kernel_, std::move(job), /*sync=*/false,
+                                               std::move(written));
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include "base/timer.h"
 #include "boot/image_job.h"
 #include "boot/image_keeper.h"
+#include "boot/image_placer.h"
 #include "kernel/kernel.h"
 
 namespace usk {
@@ -23,10 +24,14 @@ class SelfImages {
   static OrFailure<std::unique_ptr<SelfImages>> make(const SandboxConfig& config);
   ~SelfImages();
   std::vector<int> directories() const;
+  // Still before, but for files and privileges.
+  OrFailure<void> make_helper(std::shared_ptr<HostPoller> poller);
   // Once it is confined; from now on the clock is looked at, and programs may ask.
   OrFailure<void> start(Kernel& kernel, Save save);
   // Between steps of tasks: writes what programs have asked for.
   void serve();
+  // Once nothing is written any more: waits until it is on the disk.
+  void finish();
 
  private:
   class Alarm;
@@ -37,8 +42,9 @@ class SelfImages {
   SelfImages() = default;
   void arm();
   // `what` is said of a failure; `done` (perhaps null) is told how it ended, if it began.
-  OrFailure<void> write(const ImageKeeper& where, const std::string& name, const char* what,
+  OrFailure<void> write(ImageKeeper& where, const std::string& name, const char* what,
                         std::function<void(Result<void>)> done);
+  bool is_busy() const;
 
   std::optional<ImageKeeper> timed_, asked_;
   int64_t period_ns_ = 0;
@@ -47,6 +53,7 @@ class SelfImages {
   Ref<TimerClient> alarm_;
   std::vector<Wish> wishes_;
   std::unique_ptr<BackgroundImage> writing_;
+  std::unique_ptr<ImagePlacer> placer_;
 };
 
 }  // namespace usk

@@ -88,16 +88,18 @@ std::string kernel_text(const std::vector<sock_filter>& filter, host::Role role,
 int print_attack_surface() {
   const auto kernel = host::confinement_filter(host::kKernel, host::Violation::kKill);
   const auto keeper = host::confinement_filter(host::kTerminal, host::Violation::kKill);
+  const auto disk = host::confinement_filter(host::kDisk, host::Violation::kKill);
   const auto trap = platform::trap_stub_filter();
   const auto ptrace = platform::ptrace_stub_filter();
   fmt::print(
-      "| host call | kernel process | terminal's keeper | stub (trap) | stub (ptrace) |\n"
-      "| --- | --- | --- | --- | --- |\n");
+      "| host call | kernel process | terminal's keeper | disk's helper | stub (trap) | "
+      "stub (ptrace) |\n"
+      "| --- | --- | --- | --- | --- | --- |\n");
   for (uint32_t nr = 0; nr < kSyscallCount; nr++) {
-    const std::string cells[] = {kernel_text(kernel, host::kKernel, nr),
-                                 kernel_text(keeper, host::kTerminal, nr),
-                                 answer_text(trap.program, nr, trap.code),
-                                 answer_text(ptrace, nr, platform::ptrace_stub_code())};
+    const std::string cells[] = {
+        kernel_text(kernel, host::kKernel, nr), kernel_text(keeper, host::kTerminal, nr),
+        kernel_text(disk, host::kDisk, nr), answer_text(trap.program, nr, trap.code),
+        answer_text(ptrace, nr, platform::ptrace_stub_code())};
     if (std::ranges::all_of(cells, [](const std::string& c) { return c.empty(); })) continue;
     const std::string_view name = kSyscalls[nr].name;
     fmt::print("| {} | {} |\n", name.empty() ? std::to_string(nr) : std::string(name),

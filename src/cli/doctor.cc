@@ -11,6 +11,8 @@
 #include "control/registry.h"
 #include "host/call.h"
 #include "host/confinement.h"
+#include "host/empty_root.h"
+#include "host/file.h"
 #include "host/landlock.h"
 #include "host/process.h"
 #include "host/trial.h"
@@ -74,6 +76,23 @@ Finding landlock_version(const char* name, int version, const char* release, con
   return {name, Kind::kBetter, has, what, has ? "" : fmt::format("Linux {} or newer", release)};
 }
 
+Finding namespaces() {
+  const auto tried = host::try_in_child([]() -> std::string {
+    auto left = host::enter_namespaces();
+    if (left) left = host::empty_root();
+    return left ? "" : "root with CAP_SYS_ADMIN and CAP_SYS_CHROOT";
+  });
+  return {"namespaces", Kind::kBetter, tried.empty(), layers()[2].keeps, tried};
+}
+
+Finding user_namespace() {
+  const auto tried = host::try_in_child([]() -> std::string {
+    const bool root = host::effective_uid() == 0;
+    return root && host::enter_user_namespace() ? "" : "root with CAP_SETUID and CAP_SETGID";
+  });
+  return {"user-namespace", Kind::kBetter, tried.empty(), layers()[3].keeps, tried};
+}
+
 Finding sealing() {
   const auto tried = host::try_in_child(
       []() -> std::string { return host::choose_cookies() ? "" : "Linux 6.10 or newer"; });
@@ -99,6 +118,8 @@ std::vector<Finding> examine() {
           landlock_version("landlock-tcp", 4, "6.7", "no TCP, whatever else fails"),
           landlock_version("landlock-devices", 5, "6.10", "no requests to other devices"),
           landlock_version("landlock-signals", 6, "6.12", "no signals to other processes"),
+          namespaces(),
+          user_namespace(),
           sealing(),
           registry()};
 }

@@ -77,7 +77,11 @@ class TerminalSession {
     if (p[3].revents & (POLLIN | POLLHUP | POLLERR) && shown_.empty() && !shown_.take(socket)) {
       socket_.reset();
     }
-    if (p[2].revents && !typed_.take(0)) hang_up();
+    if (p[2].revents) {
+      if (!typed_.take(0)) hang_up();
+      // Whoever typed it may have seen the new size before: that is told before it is passed on.
+      TRY(follow_size());
+    }
     if (p[1].revents) TRY(heed_signals());
     if (p[0].revents) TRY(client_.read());
     return heed_messages();

@@ -1,12 +1,15 @@
 // usk fork: copies of a running sandbox, which runs on.
 #include <fmt/format.h>
 
+#include <string.h>
+
 #include "base/log.h"
+#include "boot/arrival.h"
 #include "boot/sandbox.h"
 #include "cli/commands.h"
 #include "cli/copies.h"
 #include "control/client.h"
-#include "host/file.h"
+#include "host/file_io.h"
 
 namespace usk {
 namespace {
@@ -18,25 +21,34 @@ struct Asked {
   RestoreRequest request;
 };
 
-// In memory: what all copies see of it, they share.
-OrFailure<state::Image> image_of(const std::string& sandbox) {
-  ControlClient client = TRY(ControlClient::open(sandbox));
+// In memory: what all copies see of it, they share. They begin while it is written to; until all is
+// there the connection stays.
+OrFailure<void> take_image(ControlClient& client, RestoreRequest& request) {
   auto image = state::ImageWriter::in_memory();
   const auto files = TRY(image.make_files(kImageParts));
+  auto board = host::memory_file("board");
+  if (!board)
+    return fail(fmt::format("cannot make a memory file: {}", strerror(int(board.error()))));
   std::vector<int> fds;
   for (const auto& [name, file] : files) fds.push_back(file->get());
-  TRY(client.send({{"op", "checkpoint"}, {"parts", kImageParts}, {"leave_running", true}}, fds));
+  fds.push_back(board->get());
+  TRY(client.send(
+      {{"op", "checkpoint"}, {"parts", kImageParts}, {"leave_running", true}, {"board", true}},
+      fds));
   TRY(client.receive());
-  return state::Image::of(files);
+  request.forked = TRY(state::Image::of(files));
+  request.arriving = make_ref<ArrivingPages>(make_ref<HostFd>(std::move(*board)),
+                                             TRY(request.forked->length(kMemoryPart)), client.fd());
+  return {};
 }
 
 int fork_sandbox(Asked& asked) {
   if (asked.config.verbose) {
     set_log_level(asked.config.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
   }
-  auto image = image_of(asked.sandbox);
-  if (!image) return report(image.error());
-  asked.request.forked = std::move(*image);
+  auto client = ControlClient::open(asked.sandbox);
+  if (!client) return report(client.error());
+  if (auto taken = take_image(*client, asked.request); !taken) return report(taken.error());
   if (asked.copies == 1) return run_copy(asked.config, asked.request);
   const auto code = run_copies(asked.copies, asked.config, asked.request);
   return code ? *code : report(code.error());

@@ -45,10 +45,19 @@ void add_image_flags(CLI::App* cmd, SandboxConfig& c) {
          "Save the sandbox so often as images in this directory (10s:DIR)")
       ->type_name("TIME:DIR");
   cmd->add_option("--autosave-keep", c.autosave.keep, "Keep so many of them (5)")->check(some);
+  c.autosave.refers = true;
+  cmd->add_flag_function(
+      "--autosave-whole", [&c](int64_t) { c.autosave.refers = false; },
+      "Each of them is whole; else most leave out the pages of memory that an earlier one has");
   cmd->add_option("--checkpoints", c.asked.dir,
                   "Programs inside may ask for images in this directory (/proc/usk/checkpoint)")
       ->type_name("DIR");
   cmd->add_option("--checkpoints-keep", c.asked.keep, "Keep so many of them (5)")->check(some);
+  cmd->add_option_function<std::string>(
+         "--compress",
+         [&c](const std::string& v) { c.autosave.compressed = c.asked.compressed = v == "zstd"; },
+         "How all these images are compressed: zstd, or none")
+      ->check(CLI::IsMember({"none", "zstd"}));
 }
 
 }  // namespace usk

@@ -14,6 +14,40 @@ namespace {
 
 constexpr int kUsageError = 125;
 
+struct Commands {
+  std::vector<std::string_view> names;
+  std::function<void(CLI::App&, Action&, const Command&)> add;
+};
+
+// In the order of the help text.
+std::vector<Commands> all_commands() {
+  const auto plain = [](void (*add)(CLI::App&, Action&)) {
+    return [add](CLI::App& app, Action& chosen, const Command&) { add(app, chosen); };
+  };
+  return {{{"run"}, add_run_command},
+          {{"learn"}, add_learn_command},
+          {{"list"}, plain(add_list_command)},
+          {{"exec"}, add_exec_command},
+          {{"ps", "kill", "wait", "pause", "resume", "stats"}, plain(add_sandbox_commands)},
+          {{"trace"}, plain(add_trace_command)},
+          {{"doctor"}, plain(add_doctor_command)},
+          {{"policy", "audit", "why"}, plain(add_policy_commands)},
+          {{"debug"}, plain(add_debug_command)},
+          {{"checkpoint"}, plain(add_checkpoint_command)},
+          {{"restore"}, plain(add_restore_command)},
+          {{"fork"}, plain(add_fork_command)}};
+}
+
+// The one that is named; all, for who wants to read of them. Hundreds of flags that nobody asked
+// for would be a tenth of what a sandbox takes to start.
+void add_commands(std::string_view name, CLI::App& app, Action& chosen, const Command& command) {
+  const auto all = all_commands();
+  const auto named = std::ranges::find_if(
+      all, [&](const Commands& c) { return std::ranges::count(c.names, name) > 0; });
+  if (named != all.end()) return named->add(app, chosen, command);
+  for (const Commands& c : all) c.add(app, chosen, command);
+}
+
 int main_function(int argc, char** argv) {
   CLI::App app("Usk runs untrusted Linux programs under a kernel of its own.", "usk");
   app.require_subcommand(1);
@@ -26,19 +60,8 @@ int main_function(int argc, char** argv) {
       "Exit code: the program's; 128+signal; 125 set-up, 126 cannot run, 127 not found.");
   Action chosen;
   Command command;
-  add_run_command(app, chosen, command);
-  add_learn_command(app, chosen, command);
-  add_list_command(app, chosen);
-  add_exec_command(app, chosen, command);
-  add_sandbox_commands(app, chosen);
-  add_trace_command(app, chosen);
-  add_doctor_command(app, chosen);
-  add_policy_commands(app, chosen);
-  add_debug_command(app, chosen);
-  add_checkpoint_command(app, chosen);
-  add_restore_command(app, chosen);
-  add_fork_command(app, chosen);
   std::vector<std::string> args(argv + 1, argv + argc);
+  add_commands(args.empty() ? "" : args[0], app, chosen, command);
   if (!args.empty() && (args[0] == "run" || args[0] == "learn" || args[0] == "exec")) {
     command = cut_command(*app.get_subcommand(args[0]), args);
   }

@@ -2,6 +2,7 @@
 #include "cli/policy.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <string.h>
 
 #include <optional>
@@ -14,6 +15,7 @@
 #include "host/environment.h"
 #include "host/file.h"
 #include "host/file_io.h"
+#include "host/random.h"
 #include "policy/requests.h"
 #include "policy/rule_book.h"
 
@@ -55,16 +57,31 @@ std::string or_else(const char* name, const char* otherwise) {
   return host::environment(name, value) && !value.empty() ? value : otherwise;
 }
 
+// 64 hexadecimal digits, other ones in each run.
+std::string sandbox_id() {
+  static const std::string id = [] {
+    std::array<uint64_t, 4> words;
+    host::fill_random(std::as_writable_bytes(std::span(words)));
+    return fmt::format("{:016x}", fmt::join(words, ""));
+  }();
+  return id;
+}
+
 std::optional<std::string> variable(const std::string& name) {
-  const std::string uid = std::to_string(host::effective_uid());
   if (name == "SYD_PWD") {
     const std::string cwd = host::current_directory();
     return cwd.empty() ? "/proc/self/fdinfo" : cwd;
   }
   if (name == "SYD_HOME") return or_else("HOME", "/var/empty");
   if (name == "SYD_USER") return or_else("USER", "nobody");
-  if (name == "SYD_UID" || name == "SYD_EUID") return uid;
-  if (name == "SYD_PAGE_SIZE" || name == "SYD_PIPE_MAX") return "4096";
+  if (name == "SYD_UID") return std::to_string(host::real_uid());
+  if (name == "SYD_EUID") return std::to_string(host::effective_uid());
+  if (name == "SYD_GID") return std::to_string(host::real_gid());
+  if (name == "SYD_EGID") return std::to_string(host::effective_gid());
+  if (name == "SYD_ID") return sandbox_id();
+  if (name == "SYD_PAGE_SIZE") return "4096";
+  if (name == "SYD_PIPE_MAX") return "1048576";
+  if (name == "SYD_HAVE_SO_PASSRIGHTS") return "0";
   if (name == "SYD_XATTR_MAX") return "65536";
   if (name == "SYD_HAVE_FORCE") return "1";
   std::string value;
@@ -175,6 +192,16 @@ int why(const std::string& id, size_t last, bool json) {
   return 0;
 }
 
+int tell(const std::string& id, const std::vector<std::string>& commands) {
+  auto client = ControlClient::open(id);
+  if (!client) return report(client.error());
+  for (const std::string& command : commands) {
+    const auto answer = client->call({{"op", "policy"}, {"command", command}});
+    if (!answer) return report({fmt::format("{}: {}", command, answer.error().message)});
+  }
+  return 0;
+}
+
 int verify(const std::string& file) {
   const auto found = AuditLog::verify(file);
   if (!found) return report(found.error());
@@ -235,6 +262,16 @@ void add_policy_commands(CLI::App& app, Action& chosen) {
   tests->add_option("--trace", t->trace, "An audit log (--audit, maybe with --policy-warn)")
       ->required();
   tests->final_callback([t, &chosen] { chosen = [t] { return test(t->rules, t->trace); }; });
+  struct Tell {
+    std::string id;
+    std::vector<std::string> commands;
+  };
+  auto said = std::make_shared<Tell>();
+  auto* tells = cmd->add_subcommand("tell", "Say commands to the policy of a running sandbox");
+  tells->add_option("ID", said->id, "ID or name of a sandbox")->required();
+  tells->add_option("COMMAND", said->commands, "Lines as in rule files")->required();
+  tells->final_callback(
+      [said, &chosen] { chosen = [said] { return tell(said->id, said->commands); }; });
   auto name = std::make_shared<std::string>();
   auto* shows = cmd->add_subcommand("show", "Print a built-in profile, or list them");
   shows->add_option("PROFILE", *name, "A profile");

@@ -187,8 +187,10 @@ void add_limits(CLI::App* cmd, SandboxConfig& c) {
       [&c](const std::string& v) {
         if (auto e = parse_size(v, c.memory); !e.empty()) throw CLI::ValidationError("--memory", e);
       },
-      "Memory of all processes together (64M); beyond it the largest is killed");
-  cmd->add_option("--pids", c.pids, "Most processes and threads at once");
+      "Memory of all processes, of files in memory and of the kernel's objects for them (beyond "
+      "32M) "
+      "together (64M); beyond it the largest process is killed");
+  cmd->add_option("--pids", c.pids, "Most processes and threads at once (32768)");
   cmd->add_option_function<std::string>(
       "--timeout",
       [&c](const std::string& v) {

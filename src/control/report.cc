@@ -47,7 +47,7 @@ std::string command_line(AddressSpace& mm) {
   const auto& at = mm.layout;
   if (at.arg_end <= at.arg_start) return {};
   std::string text(std::min<uint64_t>(at.arg_end - at.arg_start, kMaxCommand), 0);
-  auto n = mm.space().read(at.arg_start, std::as_writable_bytes(std::span(text)));
+  auto n = mm.read(at.arg_start, std::as_writable_bytes(std::span(text)));
   text.resize(n ? *n : 0);
   while (!text.empty() && text.back() == 0) text.pop_back();
   std::ranges::replace(text, '\0', ' ');

@@ -124,6 +124,7 @@ void ControlServer::accept_clients() {
   auto socket = accept_one();
   if (!socket) {
     if (failed_with(socket, EAGAIN) || failed_with(socket, ECONNABORTED)) return;
+    if (kernel_.time.stands_still()) return;  // No timer would wake us.
     // It stays readable: looking at once would go on for ever.
     watcher_.unwatch(entry_->socket());
     if (!retry_) retry_ = make_ref<Retry>(*this);
@@ -168,6 +169,7 @@ void ControlServer::answer(Client& c, const Json& request) {
   if (op == "ps") return reply(c, process_report(kernel_));
   if (op == "stats") return reply(c, stats_report(kernel_));
   if (op == "why") return tell_why(c, request);
+  if (op == "policy") return tell_policy(c, request);
   if (op == "kill") return kill_main(c, int(number_of(request, "signal")));
   if (op == "exec") return run_exec(c, request);
   if (op == "find") {
@@ -194,6 +196,12 @@ void ControlServer::tell_why(Client& c, const Json& request) {
   Json denials = Json::array();
   for (const Denial& d : all) denials.push_back({{"text", d.text()}, {"entry", Json(d.json())}});
   reply(c, {{"denials", std::move(denials)}});
+}
+
+void ControlServer::tell_policy(Client& c, const Json& request) {
+  if (!policy_) return reply(c, error_reply({"this sandbox has no policy"}));
+  const auto done = policy_(text_of(request, "command"));
+  reply(c, done ? Json::object() : error_reply(done.error()));
 }
 
 void ControlServer::kill_main(Client& c, int signal) {
@@ -258,6 +266,7 @@ void ControlServer::run_exec(Client& c, const Json& request) {
   if (!started) return reply(c, error_reply(started.error()));
   c.program = std::move(started->program);
   c.terminal = std::move(started->terminal);
+  if (c.terminal) c.terminal->before_input([this, &c] { serve(c); });
   c.program->pid->exit_queue.add(exit_event_, POLLIN);
   reply(c, {{"started", c.program->pid->root_nr()}});
 }
@@ -343,7 +352,8 @@ void ControlServer::run_checkpoint(Client& c, const Json& request) {
   names.push_back("manifest");
   const auto base = request.find("base");
   const bool has_base = base != request.end() && base->is_object();
-  if (fds.size() != names.size() + has_base) {
+  const bool has_board = request.contains("board");
+  if (fds.size() != names.size() + has_base + has_board) {
     return reply(c, error_reply({"checkpoint needs a file for each part"}));
   }
   for (size_t i = 0; i < names.size(); i++) {
@@ -354,8 +364,9 @@ void ControlServer::run_checkpoint(Client& c, const Json& request) {
   q.form.compressed = text_of(request, "compress") == "zstd";
   if (has_base) {
     q.form.base = {text_of(*base, "path"), text_of(*base, "checksum")};
-    q.form.base_pages = make_ref<HostFd>(std::move(fds.back()));
+    q.form.base_pages = make_ref<HostFd>(std::move(fds[names.size()]));
   }
+  if (has_board) q.board = make_ref<HostFd>(std::move(fds.back()));
   const auto leave = request.find("leave_running");
   q.leave_running = leave != request.end() && *leave == true;
   const bool stays = q.leave_running;
@@ -364,6 +375,8 @@ void ControlServer::run_checkpoint(Client& c, const Json& request) {
     if (!stays) hold(*p);
     reply(*p, Json::object());
   });
+  // All but the memory is written.
+  if (has_board && c.checkpoint) reply(c, {{"begun", true}});
 }
 
 void ControlServer::report_exits() {

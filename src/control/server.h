@@ -12,6 +12,7 @@
 //     and shown on a new terminal, and closes behind the last that was shown; resize {rows,
 //     columns} changes its size.
 //   why {last}            {denials}: the last of them, each with its text and its entry
+//   policy {command}      {} once the policy has obeyed the command
 //   find {pid}            {pid} of the process that debug and trace would be about (0: the command)
 //   debug {pid} and one descriptor, a socket: {debugging}, and gdb's protocol is served on it until
 //     either side ends that: {ended}
@@ -21,7 +22,8 @@
 //   manifest: {}
 //     once the image is whole. With base {path, checksum}, one more with hashes of the base's
 //     pages. Unless it is left running, the sandbox then waits for end, which ends it as kill 9
-//     does, or for the end of the connection, after which it goes on.
+//     does, or for the end of the connection, after which it goes on. With board, one more for a
+//     board (boot/arrival.h): {begun} comes before {}, once all but the memory is written.
 //   Debugging and tracing end with the connection.
 // "exit" is an exit code as a shell shows it.
 #pragma once
@@ -57,6 +59,7 @@ struct CheckpointRequest {
   state::ImageWriter::Files files;
   state::ImageForm form;
   bool leave_running = false;  // Nothing stands still while its memory is written.
+  Ref<HostFd> board;           // Who asked reads meanwhile (boot/arrival.h); or null.
 };
 // An image that is being written; whoever drops it gives it up.
 class CheckpointJob {
@@ -78,6 +81,9 @@ class ControlServer {
   ~ControlServer();
   // Where the denials of the sandbox's policy are.
   void set_denials(std::function<std::vector<Denial>()> denials) { denials_ = std::move(denials); }
+  // Who obeys commands to the policy.
+  using PolicyHook = std::function<OrFailure<void>(std::string_view command)>;
+  void set_policy(PolicyHook policy) { policy_ = std::move(policy); }
   // The sandbox has ended: unregisters it and tells all who wait.
   void finish(int wait_status);
 
@@ -103,6 +109,7 @@ class ControlServer {
   void run_checkpoint(Client& c, const Json& request);
   void hold(Client& c);
   void tell_why(Client& c, const Json& request);
+  void tell_policy(Client& c, const Json& request);
   void kill_main(Client& c, int signal);
   void forward_signal(Client& c, int signal);
   void report_exits();
@@ -117,6 +124,7 @@ class ControlServer {
   const ExecHook exec_;
   const CheckpointHook checkpoint_;
   std::function<std::vector<Denial>()> denials_;  // Empty: there is no policy.
+  PolicyHook policy_;
   // One descriptor is kept back: a guest that uses up all others shall not keep us from a person
   // who wants to end it.
   UniqueFd spare_;

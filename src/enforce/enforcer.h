@@ -51,6 +51,8 @@ class Enforcer final : public Guard {
                        SyscallResult (*handler)(Task&, SyscallFrame&));
   policy::Policy policy() const EXCLUDES(mu_);
   EnforcerState state_to_save() const EXCLUDES(mu_);
+  // A command of somebody outside: unless the policy is locked for them, too.
+  OrFailure<void> tell(std::string_view text) EXCLUDES(mu_);
   // The oldest first.
   std::vector<Denial> recent() const EXCLUDES(mu_);
   // A rule of action exit has ended the sandbox.
@@ -74,6 +76,7 @@ class Enforcer final : public Guard {
   bool denies_dot_dot() const override { return denies_dot_dot_; }
   uint32_t umask() const override { return umask_; }
   Result<void> mount_change() override;
+  bool honours_set_ids() const override { return option(policy::Option::kUnsafeSetIds); }
   void crashed(const File& program) override;
   Result<void> change_id(policy::IdKind kind, uint32_t from, uint32_t to) override;
   uint64_t frame_cookie(uint64_t addr) const override { return siphash(frame_key_, addr); }
@@ -116,6 +119,10 @@ class Enforcer final : public Guard {
   bool option(policy::Option o) const { return options_bits_ >> unsigned(o) & 1; }
   bool may_command(bool& only_tighter) EXCLUDES(mu_);
   Result<void> obey(std::string_view text) EXCLUDES(mu_);
+  // Null: it is no command that does something rather than to change the rules.
+  std::optional<Result<void>> act(std::string_view text) EXCLUDES(mu_);
+  policy::Parsed<> change(std::string_view text, const policy::Source& from, bool only_tighter)
+      EXCLUDES(mu_);
 
   const EnforcerOptions options_;
   Kernel* kernel_ = nullptr;

@@ -119,7 +119,13 @@ Result<void> Enforcer::check_crashes(std::string_view program) {
     Lock lock(mu_);
     if (!segv_guard_.is_suspended(std::string(program), host::monotonic_now())) return {};
   }
-  return refuse({Category::kExec, program, "segvguard", EACCES}, {Action::kDeny, "it crashed", ""});
+  Verdict v{Action::kDeny, "it crashed", ""};
+  {
+    Lock lock(mu_);
+    v.action = policy_.default_action(Category::kSegvguard);
+  }
+  if (v.action == Action::kAllow) return {};
+  return refuse({Category::kSegvguard, program, "segvguard", EACCES}, v);
 }
 
 Result<void> Enforcer::start(const File& file, const Program& program) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -58,6 +59,14 @@ std::string command_name(pid_t pid) {
 uint64_t resident_of(pid_t pid) {
   const auto usage = process_usage(pid);
   return usage ? usage->resident_pages * kPage : 0;
+}
+
+uint64_t own_anonymous() {
+  // statm: size, resident, and of that what is shared or of files.
+  uint64_t size = 0, resident = 0, shared = 0;
+  const std::string text = read_proc("self/statm", 256);
+  const int fields = sscanf(text.c_str(), "%lu %lu %lu", &size, &resident, &shared);
+  return fields == 3 && resident > shared ? (resident - shared) * kPage : 0;
 }
 
 uint64_t anonymous_share_of(pid_t pid) {

@@ -15,7 +15,7 @@
 namespace usk::host {
 
 // Which of Usk's processes and threads may make a call.
-enum Role : uint8_t { kKernel = 1, kTerminal = 2 };
+enum Role : uint8_t { kKernel = 1, kTerminal = 2, kDisk = 4 };
 
 // One condition on the arguments of a call.
 struct ArgTest {

@@ -72,6 +72,7 @@ bool permitted(Role role, uint32_t nr, const Args& args) {
 int confined(const std::function<void()>& f, Role role = kKernel) {
   const pid_t pid = fork();
   if (pid == 0) {
+    signal(SIGSEGV, SIG_DFL);  // A sanitizer has a handler of its own, which would report it.
     choose_cookies();
     set_confinement(Confinement::kOn);
     if (!confine(role)) _exit(99);
@@ -87,7 +88,7 @@ bool killed(int status) { return WIFSIGNALED(status) && WTERMSIG(status) == SIGS
 
 TEST(Confinement, FilterSaysWhatTheTableSays) {
   std::mt19937_64 random(1);
-  for (const Role role : {kKernel, kTerminal}) {
+  for (const Role role : {kKernel, kTerminal, kDisk}) {
     const auto filter = confinement_filter(role, Violation::kKill);
     EXPECT_LT(filter.size(), size_t(BPF_MAXINSNS));
     for (const HostCall& call : host_calls()) {
@@ -154,9 +155,11 @@ TEST(Confinement, CookiesCannotBeChanged) {
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 }
 
-TEST(Confinement, TerminalsKeeperDoesNothingElse) {
+TEST(Confinement, HelpersDoNothingElse) {
   EXPECT_EQ(confined([] {}, kTerminal), 0);
   EXPECT_TRUE(killed(confined([] { (void)memory_file("test"); }, kTerminal)));
+  EXPECT_EQ(confined([] { free(malloc(64 << 10)); }, kDisk), 0);
+  EXPECT_TRUE(killed(confined([] { (void)memory_file("test"); }, kDisk)));
 }
 
 }  // namespace

@@ -268,5 +268,8 @@ uint32_t effective_uid() {
   static const uint32_t uid = ::geteuid();
   return uid;
 }
+uint32_t effective_gid() { return getegid(); }
+uint32_t real_uid() { return getuid(); }
+uint32_t real_gid() { return getgid(); }
 
 }  // namespace usk::host

@@ -88,5 +88,8 @@ Result<void> removexattr(const HostFd& fd, const std::string& name);
 // CLOCK_REALTIME, for timestamps of files.
 timespec now_realtime();
 uint32_t effective_uid();
+uint32_t effective_gid();
+uint32_t real_uid();
+uint32_t real_gid();
 
 }  // namespace usk::host

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -11,18 +12,41 @@
 #include <cstring>
 
 #include "host/call.h"
+#include "host/environment.h"
 #include "host/file_io.h"
 
 namespace usk::host {
 
+namespace {
+
+// The root that paths were meant in before it was left; else they are looked up as they are.
+UniqueFd& start() {
+  static UniqueFd fd;
+  return fd;
+}
+
+}  // namespace
+
+Result<void> keep_start() {
+  (void)current_directory();
+  start() = TRY(open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+  return {};
+}
+
+void forget_start() { start().reset(); }
+
 Result<UniqueFd> open_at(int dir, const std::string& path, int flags, uint32_t mode,
                          uint64_t resolve) {
+  if (dir == AT_FDCWD && start()) {
+    const std::string place = path.starts_with('/') ? path : current_directory() + "/" + path;
+    return open_at(start().get(), place, flags, mode, resolve | RESOLVE_IN_ROOT);
+  }
   struct open_how how{};
   how.flags = uint64_t(uint32_t(flags | O_CLOEXEC));
   how.mode = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? mode : 0;
   how.resolve = resolve;
-  // RESOLVE_BENEATH answers EAGAIN when the host renamed something meanwhile.
-  const int most = resolve & RESOLVE_BENEATH ? 100 : 1;
+  // These answer EAGAIN when the host renamed something meanwhile.
+  const int most = resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) ? 100 : 1;
   for (int tries = 0; tries < most;) {
     const long fd = guarded(SYS_openat2, dir, path.c_str(), &how, sizeof how);
     if (fd >= 0) return UniqueFd(int(fd));
@@ -110,6 +134,15 @@ std::vector<std::string> list_proc(const std::string& path) {
 }
 
 std::string descriptor_name(int fd) { return "self/fd/" + std::to_string(fd); }
+
+Result<std::string> path_of(int fd) {
+  std::string path(PATH_MAX, 0);
+  const std::string link = descriptor_name(fd);
+  const long n = guarded(SYS_readlinkat, proc_dir(), link.c_str(), path.data(), path.size());
+  if (n < 0) return Err(errno);
+  path.resize(size_t(n));
+  return path;
+}
 
 // Such a link leads wherever the descriptor does; no rule but the cookies applies to it.
 Result<UniqueFd> reopen(int fd, int flags) {

@@ -13,6 +13,11 @@ namespace usk::host {
 Result<UniqueFd> open_at(int dir, const std::string& path, int flags, uint32_t mode = 0,
                          uint64_t resolve = 0);
 
+// The process is about to leave its root: paths behind AT_FDCWD are looked up where they were, with
+// no links of /proc on the way, until start is forgotten. Then they lead nowhere.
+Result<void> keep_start();
+void forget_start();
+
 // The host's /proc, held from the first time that it is asked for: it must be that before the
 // process gives up the file tree it came from. -1 where nothing is mounted there.
 int proc_dir();
@@ -32,6 +37,8 @@ std::string read_cpu_info();
 
 // The name of a descriptor of ours beneath proc_dir().
 std::string descriptor_name(int fd);
+// Where what it stands for is, from the top of the host's tree.
+Result<std::string> path_of(int fd);
 // A new description of the same file: open(2) of it with `flags`.
 Result<UniqueFd> reopen(int fd, int flags);
 

@@ -31,11 +31,17 @@ Result<void> checked(long r) {
   return {};
 }
 
+// In a child: it ends with the process that made it, which may have ended already.
+void end_with(pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(127);
+}
+
 // In the child, between fork and exec: only async-signal-safe calls. `go`: read one byte first.
-[[noreturn]] void exec_image(int image, int channel, int go) {
+[[noreturn]] void exec_image(pid_t parent, int image, int channel, int go) {
   char byte;
   if (go >= 0 && read(go, &byte, 1) != 1) _exit(127);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  end_with(parent);
   setsid();  // A terminal's signals are for the kernel process, never for guest code.
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   drop_capabilities();
@@ -248,9 +254,9 @@ OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options) {
   int go[2];
   if (pipe2(go, O_CLOEXEC) < 0) return fail(fmt::format("pipe: {}", strerror(errno)));
   const UniqueFd go_read(go[0]), go_write(go[1]);
-  const pid_t pid = fork();
+  const pid_t self = getpid(), pid = fork();
   if (pid < 0) return fail(fmt::format("fork: {}", strerror(errno)));
-  if (pid == 0) exec_image(image, channel, go[0]);
+  if (pid == 0) exec_image(self, image, channel, go[0]);
   if (auto r = trace_seize(pid, options | PTRACE_O_TRACEEXEC); !r) {
     kill(pid, SIGKILL);
     waitpid(pid, nullptr, 0);
@@ -269,9 +275,9 @@ OrFailure<pid_t> spawn_traced(int image, int channel, uint32_t options) {
 }
 
 OrFailure<pid_t> spawn_stub(int image, int file) {
-  const pid_t pid = fork();
+  const pid_t self = getpid(), pid = fork();
   if (pid < 0) return fail(fmt::format("fork: {}", strerror(errno)));
-  if (pid == 0) exec_image(image, file, -1);
+  if (pid == 0) exec_image(self, image, file, -1);
   return pid;
 }
 
@@ -279,10 +285,10 @@ OrFailure<int> run_self(const std::vector<std::string>& arguments, const std::ve
   std::vector<char*> argv = {const_cast<char*>("usk")};
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
-  const pid_t pid = fork();
+  const pid_t self = getpid(), pid = fork();
   if (pid < 0) return fail(fmt::format("fork: {}", strerror(errno)));
   if (pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    end_with(self);
     for (const int fd : fds) fcntl(fd, F_SETFD, 0);
     execv("/proc/self/exe", argv.data());
     _exit(125);
@@ -292,10 +298,10 @@ OrFailure<int> run_self(const std::vector<std::string>& arguments, const std::ve
 
 OrFailure<pid_t> start_copy_of_self(const std::function<int()>& body) {
   fflush(nullptr);
-  const pid_t pid = fork();
+  const pid_t self = getpid(), pid = fork();
   if (pid < 0) return fail(fmt::format("fork: {}", strerror(errno)));
   if (pid > 0) return pid;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  end_with(self);
   const int code = body();
   fflush(nullptr);
   _exit(code);
@@ -328,6 +334,15 @@ std::optional<ProcessUsage> process_usage(pid_t pid) {
   ProcessUsage u;
   u.resident_pages = resident;
   return u;
+}
+
+std::optional<uint64_t> process_cpu_time(pid_t pid) {
+  constexpr unsigned kNumberShift = 3, kRunTime = 2;  // A clock's id as the kernel makes it.
+  timespec t;
+  if (clock_gettime(clockid_t(~unsigned(pid) << kNumberShift | kRunTime), &t) != 0) {
+    return std::nullopt;
+  }
+  return uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
 }
 
 std::optional<uint64_t> thread_cpu_time(pid_t tid) {

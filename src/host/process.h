@@ -105,5 +105,7 @@ std::optional<uint64_t> process_start(pid_t pid);
 Result<void> set_affinity(pid_t tid, const cpu_set_t& cpus);
 // CPU time of one host thread in nanoseconds.
 std::optional<uint64_t> thread_cpu_time(pid_t tid);
+// The same of all threads that a process has and had; much cheaper.
+std::optional<uint64_t> process_cpu_time(pid_t pid);
 
 }  // namespace usk::host

@@ -1,5 +1,6 @@
 #include "host/shared_memory.h"
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -27,7 +28,7 @@ void wait_word(const uint32_t& word, uint32_t value, int64_t timeout_ns) {
 }
 
 void wake_word(const uint32_t& word) {
-  (void)guarded(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+  (void)guarded(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
 }  // namespace usk::host

@@ -13,6 +13,7 @@ void unmap_shared(std::byte* at, size_t size);
 
 // Sleeps until the word is no longer `value`, or for `timeout_ns`.
 void wait_word(const uint32_t& word, uint32_t value, int64_t timeout_ns);
+// Wakes all who do.
 void wake_word(const uint32_t& word);
 
 }  // namespace usk::host

@@ -153,10 +153,13 @@ void check_madvise(Program& p, const TrapFilter& f) {
 }
 
 // Sleeping and waking only: the priority-inheriting operations look other threads of the host up by
-// their numbers.
+// their numbers. Nobody may move those who sleep at a bell, which all stubs share, elsewhere.
 void check_futex(Program& p) {
   const auto trap = p.verdict(kTrap);
   p.load_arg(1, false);  // The host takes it for an int.
+  p.jump_if(BPF_JEQ | BPF_K, FUTEX_WAIT, p.verdict(kAllow));
+  p.jump_if(BPF_JEQ | BPF_K, FUTEX_WAKE, p.verdict(kAllow));
+  p.jump_unless(BPF_JSET | BPF_K, FUTEX_PRIVATE_FLAG, trap);
   p.add(BPF_ALU | BPF_AND | BPF_K, uint32_t(~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME)));
   p.jump_if(BPF_JGT | BPF_K, FUTEX_WAKE_BITSET, trap);
   for (uint32_t operation : {FUTEX_FD, FUTEX_LOCK_PI, FUTEX_UNLOCK_PI, FUTEX_TRYLOCK_PI}) {

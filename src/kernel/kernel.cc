@@ -1,13 +1,45 @@
 #include "kernel/kernel.h"
 
+#include "base/budget.h"
 #include "base/heartbeat.h"
 #include "base/log.h"
 #include "fs/mem/quota.h"
+#include "fs/vfs/file_count.h"
 #include "host/cpu.h"
+#include "host/memory_size.h"
 #include "kernel/saved.h"
 #include "kernel/signal/send.h"
 
 namespace usk {
+namespace {
+
+// While tasks are paused their usage has all of it, and what their threads say does not count.
+void count_processor_time(Task& t, int sign) {
+  if (!t.cpu) return;
+  t.usage.user_ns += sign * int64_t(t.cpu->cpu_time_ns());
+  t.usage.voluntary += sign * int64_t(t.cpu->own_sleeps());
+}
+
+// Half of --memory is for contents of pipes, sockets and the like, which are refused before
+// somebody has to be killed. What of the budget is not to be had is taken.
+void limit_contents(uint64_t memory_limit) {
+  constexpr uint64_t kLeast = 16 << 20;
+  static size_t taken = 0;
+  Budget& budget = kernel_memory();
+  budget.release(std::exchange(taken, 0));
+  const uint64_t most = std::clamp<uint64_t>(memory_limit / 2, kLeast, budget.limit());
+  if (budget.charge(budget.limit() - most)) taken = budget.limit() - most;
+}
+
+// What programs may have of objects that cost them no memory of their own: as many as Linux gives
+// on a machine with so much of it (files_maxfiles_init(), tmpfs(5)), and no less than programs
+// expect.
+void limit_objects(uint64_t memory) {
+  set_most_files(std::clamp<uint64_t>(memory / 10240, 8192, 2097152));
+  MemQuota::limit_all_inodes(std::max<uint64_t>(memory / 8192, 16384));
+}
+
+}  // namespace
 
 Kernel::Kernel(std::unique_ptr<platform::Platform> platform, KernelOptions options)
     : root_user_ns(UserNamespace::make_initial()),
@@ -17,9 +49,11 @@ Kernel::Kernel(std::unique_ptr<platform::Platform> platform, KernelOptions optio
   boot_realtime_ns = time.now(CLOCK_REALTIME);
   time.page().set_host_function(platform_->host_clock_gettime());
   set_timer_service(&time);
+  limit_contents(options_.memory_limit);
+  limit_objects(std::min(options_.memory_limit, host::physical_memory()));
   if (options_.memory_limit == UINT64_MAX) return;
   memory_watch_ = std::make_unique<MemoryWatch>(*this, options_.memory_limit);
-  MemQuota::limit_all(std::max<uint64_t>(options_.memory_limit / 4096, 1));
+  MemQuota::limit_all_pages(std::max<uint64_t>(options_.memory_limit / 4096, 1));
 }
 
 Kernel::~Kernel() { set_timer_service(nullptr); }
@@ -83,9 +117,9 @@ void Kernel::hang_up_terminals() {
 }
 
 void Kernel::on_trap(platform::Thread& thread, const platform::Trap& trap) {
-  add_to<uint64_t>(counters.traps, 1);
   auto* t = static_cast<Task*>(thread.owner);
   if (!t) return;
+  add_to<uint64_t>(counters.traps, 1);
   if (trap.kind == platform::Trap::Kind::kLost) {
     // Whatever the task is in, it has no CPU any more.
     LOG_INFO("a stub process was killed from outside; ending process {}", t->tgid());
@@ -142,6 +176,13 @@ void Kernel::wait_for_guest() {
                   [this](platform::Thread& th, const platform::Trap& tr) { on_trap(th, tr); });
 }
 
+void Kernel::finish_background() {
+  while (background) {
+    beat(0, -1);
+    do_background();
+  }
+}
+
 // What is done may drop its own owner, who begins nothing new from within it.
 void Kernel::do_background() {
   const auto work = background;
@@ -149,13 +190,34 @@ void Kernel::do_background() {
 }
 
 void Kernel::pause() {
+  if (paused_) return;
   paused_ = true;
   pause_tasks(*this);
+  Lock lock(task_mutex);
+  for (auto& [key, t] : tasks_) count_processor_time(*t, 1);
+}
+
+void Kernel::begin_paused(std::function<void()> begins) {
+  paused_ = true;
+  begins_ = std::move(begins);
+  time.stand_still();
+}
+
+void Kernel::resume() {
+  if (!paused_) return;
+  {
+    Lock lock(task_mutex);
+    for (auto& [key, t] : tasks_) count_processor_time(*t, -1);
+  }
+  paused_ = false;
+  time.go_on();
+  if (const auto begins = std::exchange(begins_, nullptr)) begins();
 }
 
 // The clock is asked ten times a second at most: a round is often shorter than that takes.
 void Kernel::look_at_load(uint64_t now) {
   load_look_at_ = now + 100'000 * host::ticks_per_us();
+  if (time.stands_still()) return;
   if (load.due(time.monotonic())) count_active();
 }
 

@@ -80,8 +80,12 @@ class Kernel {
   void wait_for_guest();
   // Like a frozen cgroup (cgroups(7)): no task does anything until resume(). Clocks and timers go
   // on; what they, the host and other sandboxes do to tasks waits for these. kill_all() resumes.
+  // What the host does for threads meanwhile is not their processor time.
   void pause() EXCLUDES(task_mutex);
-  void resume() { paused_ = false; }
+  void resume() EXCLUDES(task_mutex);
+  // Before there are tasks: those that come are paused from the start, and time stands still.
+  // `begins` is called when they are resumed.
+  void begin_paused(std::function<void()> begins);
   bool is_paused() const { return paused_; }
 
   // Tasks that exist, zombies too. The kernel holds them.
@@ -103,6 +107,8 @@ class Kernel {
   SyscallHooks hooks;
   // Work that waits for nothing: a little of it between all else, again for as long as it says so.
   std::function<bool()> background;
+  // All of it, where the loop has ended.
+  void finish_background();
   HostPoller* poller = nullptr;  // Host descriptors that files and commands wait for.
 
   CoreSettings core;
@@ -147,6 +153,7 @@ class Kernel {
   void hang_up_terminals() EXCLUDES(task_mutex);
   void do_background();
   bool paused_ = false;
+  std::function<void()> begins_;    // Null: tasks have run.
   uint64_t load_look_at_ = 0;       // In host::ticks().
   std::vector<Ref<Task>> dropped_;  // Freed between rounds, never inside a task's own step.
 };

@@ -12,6 +12,7 @@
 #include "kernel/run/watched_calls.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/exec.h"
+#include "kernel/task/exit.h"
 
 namespace usk {
 namespace {
@@ -56,7 +57,6 @@ OrFailure<std::unique_ptr<platform::ThreadState>> state_of(Task& t, platform::Th
   cpu.flush_memory();
   auto fpu = cpu.fpu_state();
   state->regs = cpu.regs();
-  state->cpu_time_ns = cpu.cpu_time_ns();
   if (failed_with(fpu, ESRCH)) {
     LOG_INFO("a stub process was killed; ending process {}", t.tgid());
     lost.insert(&mm);
@@ -77,8 +77,13 @@ OrFailure<Spaces> take_processors(const std::vector<Ref<Task>>& tasks) {
   Spaces lost;
   for (const Ref<Task>& t : tasks) {
     if (t->cpu) {
+      t->usage = thread_usage(*t);
       if (t->debug[7]) t->debug[6] = t->cpu->debug_status();  // Else the thread's own.
       t->saved_cpu = TRY(state_of(*t, *t->cpu, *t->mm, lost));
+      // Whoever restores it has that memory.
+      if (t->trap && t->mm->is_late(*t->trap, t->saved_cpu->regs.rip)) {
+        t->trap = platform::Trap{.kind = platform::Trap::Kind::kInterrupted};
+      }
     }
     ExecImage* image = t->exec_image.get();
     if (image && image->cpu) image->saved_cpu = TRY(state_of(*t, *image->cpu, *image->mm, lost));
@@ -87,22 +92,47 @@ OrFailure<Spaces> take_processors(const std::vector<Ref<Task>>& tasks) {
 }
 
 // They belong to the state that is being saved, whether that succeeds or not: a task that is saved
-// again later may have ended meanwhile.
-struct DropProcessors {
-  const std::vector<Ref<Task>>& tasks;
-  ~DropProcessors() {
+// again later may have ended meanwhile. So does what threads have used so far, as part of the
+// tasks' usage; and whether a task is about to look again at what it waits for, as all restored
+// ones do, is no part of the state.
+class DropProcessors {
+ public:
+  explicit DropProcessors(const std::vector<Ref<Task>>& tasks) : tasks_(tasks) {
     for (const Ref<Task>& t : tasks) {
-      t->saved_cpu.reset();
-      if (t->exec_image) t->exec_image->saved_cpu.reset();
+      own_.push_back({t->usage, t->where});
+      if (t->where != Task::Where::kGone) t->where = Task::Where::kParked;
     }
   }
+  ~DropProcessors() {
+    for (size_t i = 0; i < tasks_.size(); i++) {
+      Task& t = *tasks_[i];
+      t.usage = own_[i].usage;
+      t.where = own_[i].where;
+      t.saved_cpu.reset();
+      if (t.exec_image) t.exec_image->saved_cpu.reset();
+    }
+  }
+
+ private:
+  const std::vector<Ref<Task>>& tasks_;
+  struct Own {
+    Usage usage;
+    Task::Where where;
+  };
+  std::vector<Own> own_;
 };
 
-struct HeldClock {
-  explicit HeldClock(Timekeeper& t) : time(t) { time.hold(); }
-  ~HeldClock() { time.release(); }
-  Timekeeper& time;
-};
+// The host tells threads there on which processors they are, at moments of its own: in cpu_id_start
+// and cpu_id, node_id and mm_cid of struct rseq.
+void leave_out_rseq(const std::vector<Ref<Task>>& tasks, const Ref<AddressSpace>& mm,
+                    MemorySnapshot& snapshot) {
+  constexpr uint64_t kProcessor = 0, kNode = 20;
+  for (const Ref<Task>& t : tasks) {
+    if (t->mm != mm || !t->cpu || !t->rseq.addr) continue;
+    snapshot.leave_out(t->rseq.addr + kProcessor, 2 * sizeof(uint32_t));
+    if (t->rseq.length > kNode) snapshot.leave_out(t->rseq.addr + kNode, 2 * sizeof(uint32_t));
+  }
+}
 
 // A thread of the space that is stopped.
 platform::Thread* thread_of(const std::vector<Ref<Task>>& tasks, const Ref<AddressSpace>& mm) {
@@ -123,7 +153,7 @@ class Hosts {
     if (!fresh) return fail(reason("a space for a process", fresh.error()));
     TRY(saved.mm->attach(fresh->space, *fresh->thread, kernel_.time.page().memory()));
     for (const PageRun& run : saved.runs) {
-      TRY(saved.mm->load_pages(*fresh->thread, pages_.file, pages_.size, run));
+      TRY(saved.mm->load_pages(*fresh->thread, pages_, run));
     }
     first_[saved.mm.get()] = {std::move(fresh->thread), nullptr};
     return {};
@@ -165,12 +195,16 @@ OrFailure<void> set_up(Task& t) {
   platform::Thread& cpu = *t.cpu;
   cpu.owner = &t;
   if (CPU_COUNT(&t.affinity) < CPU_SETSIZE) (void)cpu.set_affinity(t.affinity);
+  if (t.tsc_off) {
+    if (auto set = cpu.allow_tsc(false); !set) return fail(reason("PR_SET_TSC", set.error()));
+  }
   const auto& d = t.debug;
   if (auto set = cpu.set_debug_registers({d[0], d[1], d[2], d[3]}, d[7]); !set) {
     return fail(reason("hardware breakpoints", set.error()));
   }
   cpu.set_debug_status(d[6]);
   if (!t.rseq.addr) return {};
+  t.mm->bring(cpu, t.rseq.addr, t.rseq.length);  // The host writes there.
   auto done = t.mm->space().register_rseq(cpu, t.rseq.addr, t.rseq.length, 0, t.rseq.signature);
   if (!done) return fail(reason("restartable sequences", done.error()));
   return {};
@@ -185,9 +219,12 @@ OrFailure<void> make_thread(Task& t, Hosts& hosts) {
   if (!t.saved_cpu) return {};
   if (!t.mm || !t.fds || !t.fs) return fail("a task without its parts");
   t.cpu = TRY(hosts.take(t.mm, *t.saved_cpu));
-  t.usage.user_ns += int64_t(t.saved_cpu->cpu_time_ns);
+  t.usage.user_ns += int64_t(t.saved_cpu->cpu_time_ns);  // In older images.
   t.saved_cpu.reset();
-  return set_up(t);
+  TRY(set_up(t));
+  // What that took is the kernel's time.
+  if (!t.kernel.is_paused()) t.usage.user_ns -= int64_t(t.cpu->cpu_time_ns());
+  return {};
 }
 
 // Each space has one place where its threads wait with private futexes: the kernel, where one waits
@@ -245,8 +282,7 @@ OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer
   std::vector<SavedMemory> memory;
   std::vector<MemorySnapshot> snapshots;
   uint64_t at = 0;
-  const DropProcessors drop{tasks};
-  const HeldClock clock(kernel.time);
+  const DropProcessors drop(tasks);
   const Spaces lost = TRY(take_processors(tasks));
   for (const Ref<AddressSpace>& mm : spaces_of(tasks)) {
     if (lost.contains(mm.get())) {
@@ -254,6 +290,7 @@ OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer
       continue;
     }
     MemorySnapshot snapshot = TRY(MemorySnapshot::take(mm, at));
+    leave_out_rseq(tasks, mm, snapshot);
     at = snapshot.end();
     memory.push_back({mm, snapshot.runs()});
     platform::Thread* by = runs_on ? thread_of(tasks, mm) : nullptr;
@@ -278,7 +315,7 @@ OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, const Sav
   std::map<std::string, uint64_t> given;
   TRY(from.root("numbers given", given));
   IdCounter::raise_all(given);
-  const int64_t now = kernel.time.monotonic();
+  const Timekeeper::Moment now = kernel.time.moment();
   TRY(from.finish());
   Hosts hosts(kernel, pages);
   for (const SavedMemory& saved : memory) {

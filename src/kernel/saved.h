@@ -15,15 +15,10 @@ namespace usk {
 void pause_tasks(Kernel& kernel) EXCLUDES(task_mutex);
 
 // Saves all tasks, and what they share, of a kernel that is paused. Their memory is what the
-// snapshots write, in this order: before the tasks run on, or, with `runs_on`, meanwhile.
+// snapshots write, in this order: before the tasks run on, or, with `runs_on`, meanwhile. Its clock
+// is held by the caller (Timekeeper::hold()).
 OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer& to, bool runs_on)
     EXCLUDES(task_mutex);
-
-// What the snapshots have written.
-struct SavedPages {
-  Ref<HostFd> file;
-  uint64_t size = 0;
-};
 
 // Two steps, for a kernel that has no tasks yet. What the objects need of it while they are made,
 // before Loader::load().

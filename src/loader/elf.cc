@@ -30,7 +30,7 @@ bool is_ours(const Elf64_Ehdr& h) {
 }
 
 Result<void> add_segment(ElfImage& image, const Elf64_Phdr& p) {
-  constexpr uint64_t kTop = platform::kGuestEnd;
+  const uint64_t kTop = platform::kGuestEnd;
   if (p.p_memsz == 0) return {};
   if (p.p_filesz > p.p_memsz || p.p_vaddr > kTop || p.p_memsz > kTop - p.p_vaddr) {
     return Err(ENOEXEC);

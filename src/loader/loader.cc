@@ -104,7 +104,9 @@ Result<NewCreds> exec_creds(const LoadRequest& q, const File& file) {
   const Creds& old = *q.creds;
   Ref<Creds> c = old.clone();
   const Attr attr = TRY(file.inode().getattr());
-  const bool suid_ok = !old.no_new_privs && !q.traced && !file.path().mount->has(MS_NOSUID);
+  const bool forbidden = installed_guard && !installed_guard->honours_set_ids();
+  const bool suid_ok =
+      !old.no_new_privs && !forbidden && !q.traced && !file.path().mount->has(MS_NOSUID);
   if (suid_ok && (attr.mode & S_ISUID) && old.user_ns->maps_uid(attr.uid)) c->euid = attr.uid;
   if (suid_ok && (attr.mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
       old.user_ns->maps_gid(attr.gid)) {

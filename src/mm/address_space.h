@@ -1,5 +1,6 @@
 // The area map of a guest address space and the operations of mmap(2) on it.
 #pragma once
+#include <atomic>
 #include <functional>
 #include <map>
 #include <optional>
@@ -8,6 +9,7 @@
 #include "base/failure.h"
 #include "base/lock.h"
 #include "base/result.h"
+#include "mm/page_source.h"
 #include "mm/range_set.h"
 #include "mm/vma.h"
 #include "platform/platform.h"
@@ -34,6 +36,13 @@ class ExecutableHold final : public RefCounted {
 struct PageRun {
   uint64_t addr = 0, length = 0, at = 0;
   USK_FIELDS(addr, length, at)
+};
+
+// Where such pages are.
+struct SavedPages {
+  Ref<HostFd> file;
+  uint64_t size = 0;
+  Ref<PageSource> arriving;  // Null: all are there.
 };
 
 // The limits that an operation is checked against, in bytes (getrlimit(2)).
@@ -144,10 +153,23 @@ class AddressSpace final : public RefCounted {
   // --- Checkpoints (snapshot.h). Of a space whose threads are all stopped.
   // A copy for nobody but a reader: areas are in it that fork(2) leaves out.
   Result<platform::NewSpace> copy(platform::Platform& platform, platform::Thread& by) EXCLUDES(mu_);
-  // Fills [addr, addr + length) with what lies at `at` in a file of an image, of `size` bytes. Much
-  // of it is only read when it is touched: nobody may change the file.
-  OrFailure<void> load_pages(platform::Thread& by, const Ref<HostFd>& file, uint64_t size,
-                             const PageRun& run) EXCLUDES(mu_);
+  // Fills [addr, addr + length) with what lies at `at` in a file of an image. Much of it is only
+  // read when it is touched: nobody may change the file.
+  OrFailure<void> load_pages(platform::Thread& by, const SavedPages& pages, const PageRun& run)
+      EXCLUDES(mu_);
+
+  // --- Memory that is still arriving (page_source.h).
+  // Waits for what of [addr, addr + length) is. True: some was, and may be used now.
+  bool bring(platform::Thread& by, uint64_t addr, uint64_t length) EXCLUDES(mu_);
+  Result<void> bring_all(platform::Thread& by) EXCLUDES(mu_);
+  // Whether the page at `addr` is still to come.
+  bool is_missing(uint64_t addr) EXCLUDES(mu_);
+  // A fault that was met because memory had not arrived: once it has, the instruction at `ip` is to
+  // be tried again.
+  bool is_late(const platform::Trap& fault, uint64_t ip) EXCLUDES(mu_);
+  // As of platform::Space.
+  Result<size_t> read(uint64_t addr, std::span<std::byte> dst) EXCLUDES(mu_);
+  Result<size_t> write(uint64_t addr, std::span<const std::byte> src) EXCLUDES(mu_);
   // Of an object that was loaded: gives it an empty space, in which its areas are mapped by `by`,
   // without the pages of save_pages(). `time_page`: what [vvar] shows.
   OrFailure<void> attach(Ref<platform::Space> space, platform::Thread& by,
@@ -223,8 +245,16 @@ class AddressSpace final : public RefCounted {
   Result<void> let_all_fork(platform::Thread& by, bool on) REQUIRES(mu_);
   // What the host is to know of the area's flags.
   Result<void> tell_flags(platform::Thread& by, const Vma& v) REQUIRES(mu_);
-  OrFailure<void> load_part(platform::Thread& by, const Vma& v, const Ref<HostFd>& file,
+  OrFailure<void> load_part(platform::Thread& by, const Vma& v, const SavedPages& pages,
                             const PageRun& part) REQUIRES(mu_);
+  void expect(const PageRun& run, const Ref<PageSource>& source) REQUIRES(mu_);
+  Result<void> let_in(platform::Thread& by, PageRun run, uint64_t start, uint64_t end)
+      REQUIRES(mu_);
+  std::optional<PageRun> first_arriving(uint64_t start, uint64_t end) REQUIRES(mu_);
+  // As bring(). EIO.
+  Result<bool> bring_locked(platform::Thread& by, uint64_t start, uint64_t end) REQUIRES(mu_);
+  Result<void> wait_for_pages(uint64_t addr, uint64_t length) REQUIRES(mu_);
+  Result<size_t> permitted(uint64_t addr, uint64_t length, int prot) REQUIRES(mu_);
   OrFailure<void> map_again(Vma& v, platform::Thread& by, const Ref<HostFd>& time_page)
       REQUIRES(mu_);
 
@@ -236,6 +266,12 @@ class AddressSpace final : public RefCounted {
   // Private anonymous memory that the host has as a private mapping of an image's file, so that its
   // pages are read when they are touched first. All else sees no difference.
   RangeSet of_image_ GUARDED_BY(mu_);
+  // Parts of it that nobody may access on the host, since the file does not hold them yet; by
+  // address. Each lies in one area.
+  std::map<uint64_t, PageRun> arriving_ GUARDED_BY(mu_);
+  Ref<PageSource> source_ GUARDED_BY(mu_);    // Of those.
+  std::atomic<bool> arrives_{false};          // There are some ...
+  std::atomic<bool> arrived_{false};          // ... or have been.
   std::vector<Vma> dropped_ GUARDED_BY(mu_);  // See Hold.
   // Shared, writable pages of files that came or went: told to the files by Hold.
   std::vector<std::pair<Ref<File>, int64_t>> writable_deltas_ GUARDED_BY(mu_);

@@ -61,6 +61,7 @@ Result<void> AddressSpace::protect(platform::Thread& by, uint64_t addr, uint64_t
     }
     addr = it->first;
   }
+  TRY(bring_locked(by, addr, end));
   if (!range_is_mapped(addr, end)) return Err(ENOMEM);
   if (areas_.size() >= kMaxAreas) return Err(ENOMEM);
   for (auto it = first_ending_after(addr); it != areas_.end() && it->first < end; ++it) {
@@ -164,6 +165,7 @@ Result<void> AddressSpace::advise(platform::Thread& by, uint64_t addr, uint64_t 
   const uint64_t end = TRY(range_end(addr, length, EINVAL));
   if (end == addr) return {};
   Hold lock(*this);
+  TRY(bring_locked(by, addr, end));
   const bool whole = range_is_mapped(addr, end);
   for (auto it = first_ending_after(addr); it != areas_.end() && it->first < end; ++it) {
     const Vma& v = it->second;

@@ -117,7 +117,8 @@ Result<void> AddressSpace::map_area(platform::Thread& by, const Vma& v, int extr
            .prot = v.prot,
            .flags = (v.has(Vma::kShared) ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE | extra_flags,
            .fd = v.backing.get(),
-           .offset = v.backing_offset});
+           .offset = v.backing_offset,
+           .for_all = v.is_time_page()});
 }
 
 namespace {
@@ -169,6 +170,7 @@ Result<uint64_t> AddressSpace::map(platform::Thread& by, const MapRequest& r,
 }
 
 Result<void> AddressSpace::unmap_locked(platform::Thread& by, uint64_t start, uint64_t end) {
+  TRY(bring_locked(by, start, end));
   TRY(space_->unmap(by, start, end - start));
   of_image_.erase(start, end);
   erase_range(start, end);

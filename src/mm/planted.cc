@@ -54,6 +54,7 @@ void AddressSpace::lower(uint64_t addr) {
 
 Result<size_t> AddressSpace::read_forced(uint64_t addr, std::span<std::byte> dst) {
   Hold hold(*this);
+  TRY(wait_for_pages(addr, dst.size()));
   const size_t n = TRY(space_->read_forced(addr, dst));
   for (auto it = planted_.lower_bound(addr); it != planted_.end() && it->first - addr < n; ++it) {
     std::byte& shown = dst[it->first - addr];
@@ -64,6 +65,7 @@ Result<size_t> AddressSpace::read_forced(uint64_t addr, std::span<std::byte> dst
 
 Result<size_t> AddressSpace::write_forced(uint64_t addr, std::span<const std::byte> src) {
   Hold hold(*this);
+  TRY(wait_for_pages(addr, src.size()));
   if (planted_.empty()) return space_->write_forced(addr, src);
   std::vector<std::byte> bytes(src.begin(), src.end());
   std::vector<std::pair<uint64_t, std::byte>> changed;

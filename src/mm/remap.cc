@@ -159,6 +159,7 @@ Result<uint64_t> AddressSpace::remap(platform::Thread& by, uint64_t old_addr, ui
   if (it == areas_.end() || it->first > old_addr) return Err(EFAULT);
   if (old_length == 0) return duplicate_shared(by, it->second, old_addr, new_length, flags, limits);
   if (it->second.end - old_addr < old_length) return Err(EFAULT);
+  TRY(bring_locked(by, old_addr, old_addr + old_length));
   // The range as an area of its own.
   Vma old = it->second;
   const uint64_t skipped = old_addr - old.start;

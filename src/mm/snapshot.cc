@@ -76,8 +76,19 @@ OrFailure<void> MemorySnapshot::detach(platform::Platform& platform, platform::T
   return {};
 }
 
-Result<size_t> MemorySnapshot::read(uint64_t addr, std::span<std::byte> to) {
-  return mm_ ? mm_->read_forced(addr, to) : copy_.space->read_forced(addr, to);
+OrFailure<void> MemorySnapshot::read(uint64_t addr, std::span<std::byte> to) {
+  const auto n = mm_ ? mm_->read_forced(addr, to) : copy_.space->read_forced(addr, to);
+  if (!n || *n != to.size()) return cannot("read", addr, n ? Errno(EFAULT) : n.error());
+  clear_left_out(addr, to);
+  return {};
+}
+
+void MemorySnapshot::clear_left_out(uint64_t addr, std::span<std::byte> piece) const {
+  for (const Bytes& b : left_out_) {
+    const uint64_t from = std::max(b.addr, addr);
+    const uint64_t to = std::min(b.addr + b.length, addr + piece.size());
+    if (from < to) memset(piece.data() + (from - addr), 0, to - from);
+  }
 }
 
 OrFailure<bool> MemorySnapshot::write_some(PageStore& store, uint64_t most) {
@@ -85,16 +96,62 @@ OrFailure<bool> MemorySnapshot::write_some(PageStore& store, uint64_t most) {
   for (uint64_t written = 0; run_ < runs_.size() && written < most;) {
     const PageRun& run = runs_[run_];
     const std::span piece = std::span(buffer).first(std::min(run.length - done_, kPiece));
-    const auto n = read(run.addr + done_, piece);
-    if (!n || *n != piece.size()) {
-      return cannot("read", run.addr + done_, n ? Errno(EFAULT) : n.error());
-    }
+    TRY(read(run.addr + done_, piece));
     TRY(write_pages(piece, store));
     written += piece.size();
     done_ += piece.size();
     if (done_ == run.length) run_++, done_ = 0;
   }
   return run_ < runs_.size();
+}
+
+namespace {
+
+// To its place in a file.
+class FileStore final : public PageStore {
+ public:
+  FileStore(const HostFd& file, uint64_t at) : file_(file), at_(at) {}
+  OrFailure<void> append(std::span<const std::byte> pages) override {
+    while (!pages.empty()) {
+      const auto n = host::pwrite(file_, pages, at_);
+      if (!n) return cannot("written", at_, n.error());
+      at_ += *n;
+      pages = pages.subspan(*n);
+    }
+    return {};
+  }
+  OrFailure<void> skip(uint64_t length) override {
+    at_ += length;
+    return {};
+  }
+
+ private:
+  const HostFd& file_;
+  uint64_t at_;
+};
+
+}  // namespace
+
+OrFailure<void> write_to_file(std::span<const std::byte> pages, const HostFd& file, uint64_t at) {
+  FileStore store(file, at);
+  return write_pages(pages, store);
+}
+
+OrFailure<void> MemorySnapshot::write_range(uint64_t from, uint64_t to, const HostFd& file) {
+  std::vector<std::byte> buffer(std::min<uint64_t>(to - from, kPiece));
+  auto run = std::ranges::upper_bound(runs_, from, {}, &PageRun::at);
+  if (run != runs_.begin()) --run;
+  for (; run != runs_.end() && run->at < to; ++run) {
+    const uint64_t end = std::min(to, run->at + run->length);
+    for (uint64_t at = std::max(from, run->at); at < end;) {
+      const auto piece = std::span(buffer).first(std::min<uint64_t>(end - at, kPiece));
+      const uint64_t addr = run->addr + (at - run->at);
+      TRY(read(addr, piece));
+      TRY(write_to_file(piece, file, at));
+      at += piece.size();
+    }
+  }
+  return {};
 }
 
 // Lets areas into forks that stay out of them, or are wiped; or has them be as they are again.
@@ -111,6 +168,7 @@ Result<void> AddressSpace::let_all_fork(platform::Thread& by, bool on) {
 }
 
 Result<platform::NewSpace> AddressSpace::copy(platform::Platform& platform, platform::Thread& by) {
+  TRY(bring_all(by));
   Hold lock(*this);
   TRY(let_all_fork(by, true));
   auto copy = platform.fork(by);
@@ -119,27 +177,32 @@ Result<platform::NewSpace> AddressSpace::copy(platform::Platform& platform, plat
   return copy;
 }
 
-OrFailure<void> AddressSpace::load_part(platform::Thread& by, const Vma& v, const Ref<HostFd>& file,
+OrFailure<void> AddressSpace::load_part(platform::Thread& by, const Vma& v, const SavedPages& pages,
                                         const PageRun& part) {
   // Mapping a few pages takes longer than copying them.
   constexpr uint64_t kFew = 16 * kPageSize;
   constexpr uint32_t kTold = Vma::kDontFork | Vma::kWipeOnFork | Vma::kHuge | Vma::kNoHuge;
   if (!v.file && !v.backing && !v.has(kTold) && part.length > kFew) {
+    const bool there = !pages.arriving || pages.arriving->has(part.at, part.length);
     const auto mapped = space_->map(by, {.addr = part.addr,
                                          .length = part.length,
-                                         .prot = v.prot,
+                                         .prot = there ? v.prot : PROT_NONE,
                                          .flags = MAP_PRIVATE | MAP_NORESERVE,
-                                         .fd = file.get(),
+                                         .fd = pages.file.get(),
                                          .offset = part.at,
                                          .own_file = true});
     if (!mapped) return cannot("mapped", part.addr, mapped.error());
     of_image_.add(part.addr, part.addr + part.length);
+    if (!there) expect(part, pages.arriving);
     return {};
   }
+  const auto waited =
+      pages.arriving ? pages.arriving->wait_for(part.at, part.length) : Result<void>();
+  if (!waited) return cannot("read", part.addr, waited.error());
   std::vector<std::byte> buffer(std::min<uint64_t>(part.length, kPiece));
   for (uint64_t done = 0; done < part.length;) {
     const auto piece = std::span(buffer).first(std::min<uint64_t>(part.length - done, kPiece));
-    const auto got = host::pread(*file, piece, part.at + done);
+    const auto got = host::pread(*pages.file, piece, part.at + done);
     if (!got || *got == 0) return cannot("read", part.addr, got ? Errno(EIO) : got.error());
     const auto put = space_->write_forced(part.addr + done, piece.first(*got));
     if (!put || *put != *got) return cannot("written", part.addr, put ? Errno(EIO) : put.error());
@@ -148,12 +211,12 @@ OrFailure<void> AddressSpace::load_part(platform::Thread& by, const Vma& v, cons
   return {};
 }
 
-OrFailure<void> AddressSpace::load_pages(platform::Thread& by, const Ref<HostFd>& file,
-                                         uint64_t size, const PageRun& run) {
+OrFailure<void> AddressSpace::load_pages(platform::Thread& by, const SavedPages& pages,
+                                         const PageRun& run) {
   const bool possible = run.addr % kPageSize == 0 && run.length % kPageSize == 0 &&
                         run.at % kPageSize == 0 && run.length <= platform::kGuestEnd &&
-                        run.addr <= platform::kGuestEnd - run.length && run.at <= size &&
-                        run.length <= size - run.at;
+                        run.addr <= platform::kGuestEnd - run.length && run.at <= pages.size &&
+                        run.length <= pages.size - run.at;
   Hold lock(*this);
   const uint64_t end = run.addr + run.length;
   if (!possible || !range_is_mapped(run.addr, end)) {
@@ -165,7 +228,7 @@ OrFailure<void> AddressSpace::load_pages(platform::Thread& by, const Ref<HostFd>
       return fail(fmt::format("pages at {:#x}, where memory is a file's", run.addr));
     }
     const uint64_t start = std::max(run.addr, v.start);
-    TRY(load_part(by, v, file, {start, std::min(end, v.end) - start, run.at + start - run.addr}));
+    TRY(load_part(by, v, pages, {start, std::min(end, v.end) - start, run.at + start - run.addr}));
   }
   return {};
 }

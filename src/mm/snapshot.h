@@ -17,6 +17,9 @@ class PageStore {
   virtual OrFailure<void> skip(uint64_t length) = 0;
 };
 
+// Writes pages to where they belong in a file that is all zeros there.
+OrFailure<void> write_to_file(std::span<const std::byte> pages, const HostFd& file, uint64_t at);
+
 // What is no other object's: private pages that were written to. Gaps between them belong to it
 // where they are short, as a mapping for each page would cost more.
 class MemorySnapshot {
@@ -25,22 +28,36 @@ class MemorySnapshot {
   static OrFailure<MemorySnapshot> take(Ref<AddressSpace> mm, uint64_t at);
   // The space may run on from now on: a copy of it, made by its thread `by`, stands in for it.
   OrFailure<void> detach(platform::Platform& platform, platform::Thread& by);
+  // What lies there is zero in the store.
+  void leave_out(uint64_t addr, uint64_t length) { left_out_.push_back({addr, length}); }
   // Before the space runs on or, once detached, at any time: writes about `most` bytes of pages.
   // True: there are more.
   OrFailure<bool> write_some(PageStore& store, uint64_t most);
 
+  // Writes what of [from, to) in the store is this one's to where it belongs in a file that is all
+  // zeros there.
+  OrFailure<void> write_range(uint64_t from, uint64_t to, const HostFd& file);
+
   const std::vector<PageRun>& runs() const { return runs_; }
+  // Where its pages lie in the store.
+  uint64_t begin() const { return at_; }
   uint64_t end() const { return runs_.empty() ? at_ : runs_.back().at + runs_.back().length; }
 
  private:
   explicit MemorySnapshot(Ref<AddressSpace> mm, uint64_t at) : mm_(std::move(mm)), at_(at) {}
   OrFailure<void> add_runs(const Vma& v);
-  Result<size_t> read(uint64_t addr, std::span<std::byte> to);
+  // All of it, without what is left out.
+  OrFailure<void> read(uint64_t addr, std::span<std::byte> to);
+  void clear_left_out(uint64_t addr, std::span<std::byte> piece) const;
 
+  struct Bytes {
+    uint64_t addr, length;
+  };
   Ref<AddressSpace> mm_;     // Until it is detached ...
   platform::NewSpace copy_;  // ... then this.
   uint64_t at_;
   std::vector<PageRun> runs_;
+  std::vector<Bytes> left_out_;
   size_t run_ = 0;  // The next to be written, without its first `done_` bytes.
   uint64_t done_ = 0;
 };

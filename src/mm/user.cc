@@ -15,7 +15,7 @@ Result<size_t> UserMemory::read_piece(uint64_t addr, std::span<std::byte> dst) {
   dst = dst.first(std::min<uint64_t>(dst.size(), kGuestEnd - addr));
   for (;;) {
     auto n = by_.read_memory(addr, dst);
-    if (n || !mm_.grow_stack(by_, addr, limits_)) return n;
+    if (n || (!mm_.bring(by_, addr, dst.size()) && !mm_.grow_stack(by_, addr, limits_))) return n;
   }
 }
 
@@ -35,6 +35,7 @@ Result<size_t> UserMemory::write(uint64_t addr, std::span<const std::byte> src) 
   if (src.empty()) return 0;
   if (addr >= kGuestEnd) return Err(EFAULT);
   src = src.first(std::min<uint64_t>(src.size(), kGuestEnd - addr));
+  mm_.bring(by_, addr, src.size());
   size_t done = 0;
   while (done < src.size()) {
     const auto rest = src.subspan(done);
@@ -82,7 +83,8 @@ Result<std::string> UserMemory::get_string(UserStr s, size_t max, int too_long) 
 Result<uint32_t> UserMemory::compare_exchange(uint64_t addr, uint32_t expected, uint32_t desired) {
   for (;;) {
     auto r = mm_.space().compare_exchange(by_, addr, expected, desired);
-    if (r || !failed_with(r, EFAULT) || !mm_.grow_stack(by_, addr, limits_)) return r;
+    if (r || !failed_with(r, EFAULT)) return r;
+    if (!mm_.bring(by_, addr, sizeof expected) && !mm_.grow_stack(by_, addr, limits_)) return r;
   }
 }
 

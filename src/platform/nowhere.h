@@ -7,7 +7,7 @@
 namespace usk::platform {
 
 constexpr uint64_t kUserEnd = uint64_t(1) << 47;
-constexpr bool is_beyond_guest(uint64_t ip, const host::Vdso& vdso) {
+inline bool is_beyond_guest(uint64_t ip, const host::Vdso& vdso) {
   const bool in_vdso = ip >= vdso.start && ip < vdso.end;
   return ip >= kGuestEnd && ip < kUserEnd && !in_vdso;
 }

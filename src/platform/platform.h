@@ -22,9 +22,12 @@
 
 namespace usk::platform {
 
-// Guest addresses are [kGuestStart, kGuestEnd); the stub lives above.
+// Guest addresses are [kGuestStart, kGuestEnd); the stub lives above. They end earlier where the
+// host's do, as inside Usk itself.
 constexpr uint64_t kGuestStart = 0x80000;
-constexpr uint64_t kGuestEnd = 0x7fffd0000000;
+constexpr uint64_t kGuestEndOfLinux = 0x7fffd0000000;
+uint64_t guest_end_of_host();
+inline const uint64_t kGuestEnd = guest_end_of_host();
 constexpr uint64_t kPageSize = 4096;
 
 // Why a thread stopped.
@@ -77,6 +80,8 @@ struct Mapping {
   uint64_t offset = 0;
   // The file is this space's alone, whoever else its permissions would admit.
   bool own_file = false;
+  // Everybody may have it, though it has no name.
+  bool for_all = false;
 };
 
 // A guest address space. Changes are made by one of its stopped threads, `by`.
@@ -219,6 +224,10 @@ class Thread {
   virtual std::optional<Trap> sleeps_in() { return std::nullopt; }
   // How often it has slept by itself, as told by the guest.
   virtual uint64_t own_sleeps() { return 0; }
+  // Of a stopped thread: whether its guest code may read the time stamp counter (rdtsc, rdtscp); a
+  // fault with SIGSEGV and SI_KERNEL else. A new thread has what its maker has; in a new space
+  // that is yes.
+  virtual Result<void> allow_tsc(bool allowed) = 0;
   virtual uint64_t cpu_time_ns() = 0;
   // sched_setaffinity(2); processors the host does not have are left out.
   virtual Result<void> set_affinity(const cpu_set_t& cpus) = 0;

@@ -22,6 +22,7 @@ constexpr Alias kAliases[] = {
     {"any4", "0.0.0.0/0"},
     {"any6", "::/0"},
     {"loopback", "127.0.0.0/8 ::1/128"},
+    {"localhost", "127.0.0.0/8 ::1/128"},  // RFC 6761: that name is no other's.
     {"loopback4", "127.0.0.0/8"},
     {"loopback6", "::1/128"},
     {"linklocal", "169.254.0.0/16 fe80::/10"},
@@ -34,6 +35,19 @@ constexpr Alias kAliases[] = {
     {"multicast", "224.0.0.0/4 ff00::/8"},
     {"multicast4", "224.0.0.0/4"},
     {"multicast6", "ff00::/8"},
+};
+
+// services(5), of which a host may have none.
+struct Service {
+  std::string_view name;
+  uint16_t port;
+};
+constexpr Service kServices[] = {
+    {"ssh", 22},     {"smtp", 25},    {"domain", 53},       {"http", 80},       {"ntp", 123},
+    {"imap", 143},   {"snmp", 161},   {"ldap", 389},        {"https", 443},     {"submission", 587},
+    {"ldaps", 636},  {"rsync", 873},  {"imaps", 993},       {"mysql", 3306},    {"svn", 3690},
+    {"amqp", 5672},  {"redis", 6379}, {"postgresql", 5432}, {"http-alt", 8080}, {"git", 9418},
+    {"kafka", 9092},
 };
 
 template <class T>
@@ -188,22 +202,29 @@ Parsed<std::vector<Network>> parse_networks(std::string_view text) {
   }
 }
 
+static std::optional<PortRange> parse_port(std::string_view text) {
+  for (const Service& s : kServices) {
+    if (s.name == text) return PortRange{s.port, s.port};
+  }
+  PortRange range;
+  if (text == "*") return range;
+  const size_t dash = text.find('-');
+  if (!parse_number(text.substr(0, dash), range.low)) return {};
+  range.high = range.low;
+  if (dash != text.npos && !parse_number(text.substr(dash + 1), range.high)) return {};
+  return range.low <= range.high ? std::optional(range) : std::nullopt;
+}
+
 Parsed<std::vector<PortRange>> parse_ports(std::string_view text) {
   std::vector<PortRange> out;
   while (true) {
     const size_t comma = text.find(',');
     const std::string_view one = text.substr(0, comma);
-    const size_t dash = one.find('-');
-    PortRange range;
-    if (one != "*") {
-      const bool ok = parse_number(one.substr(0, dash), range.low) &&
-                      (dash == one.npos || parse_number(one.substr(dash + 1), range.high));
-      if (dash == one.npos) range.high = range.low;
-      if (!ok || range.low > range.high) {
-        return std::unexpected(fmt::format("'{}' is no port and no range of ports", one));
-      }
+    const auto range = parse_port(one);
+    if (!range) {
+      return std::unexpected(fmt::format("'{}' is no port, range of ports or service", one));
     }
-    out.push_back(range);
+    out.push_back(*range);
     if (comma == text.npos) return out;
     text.remove_prefix(comma + 1);
   }

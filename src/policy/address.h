@@ -49,7 +49,7 @@ std::string text_of(const InetAddress& address);
 
 // "10.0.0.0/8", "::1", "loopback", "any4".
 Parsed<std::vector<Network>> parse_networks(std::string_view text);
-// "80", "8000-9000", "80,443,8000-9000", "*".
+// "80", "8000-9000", "80,https,8000-9000", "*".
 Parsed<std::vector<PortRange>> parse_ports(std::string_view text);
 
 // A pattern of a rule for net/bind, net/connect and net/accept: for a socket's name ("/run/x",

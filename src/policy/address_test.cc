@@ -50,6 +50,14 @@ TEST(Address, DialStringsTellProtocolsApart) {
   EXPECT_TRUE(match("net!::1!8080", address("::1", 8080, Protocol::kUdp)));
 }
 
+TEST(Address, NamesOfServicesAndThisHost) {
+  EXPECT_TRUE(match("localhost!http", address("127.0.0.1", 80)));
+  EXPECT_TRUE(match("tcp!localhost!22,https", address("::1", 443)));
+  EXPECT_TRUE(match("loopback!http-alt", address("127.0.0.1", 8080)));
+  EXPECT_FALSE(match("localhost!http", address("10.0.0.1", 80)));
+  EXPECT_FALSE(match("localhost!http", address("127.0.0.1", 8080)));
+}
+
 TEST(Address, NamesOfHosts) {
   const std::vector<std::string> names = {"files.pythonhosted.org"};
   InetAddress a = address("1.2.3.4", 443);
@@ -66,9 +74,9 @@ TEST(Address, SocketsWithPathsAndNames) {
 }
 
 TEST(Address, RefusesNonsense) {
-  for (const char* bad :
-       {"", "1.2.3.4", "1.2.3.4!", "1.2.3.4!x", "1.2.3.4/33!1", "1.2.3!1", "host!80",
-        "tcp6!1.2.3.4!80", "any!9-1", "any!65536", "name!!1", "unix!", "unix!x"}) {
+  for (const char* bad : {"", "1.2.3.4", "1.2.3.4!", "1.2.3.4!x", "1.2.3.4/33!1", "1.2.3!1",
+                          "host!80", "any!htt", "any!http-https", "tcp6!1.2.3.4!80", "any!9-1",
+                          "any!65536", "name!!1", "unix!", "unix!x"}) {
     EXPECT_FALSE(parse_address(bad)) << bad;
   }
 }

@@ -168,6 +168,7 @@ Parsed<Command> parse_switch(std::string_view categories, std::string_view value
   }
   auto on = parse_bool(value);
   if (!on) return bad(on.error());
+  if (set->set[index(Category::kSegvguard)]) return bad("segvguard/expiry:0 turns it off");
   return command::Switch{set->set, *on};
 }
 
@@ -176,6 +177,12 @@ Parsed<Command> parse_default(std::string_view categories, std::string_view valu
     if (value == "deny") return command::Ignored{"this is so already"};
     return bad("default/block can only be deny");
   }
+  if (categories == "lock") {
+    if (value == "kill" || value == "deny" || value == "warn") {
+      return command::Ignored{"the lists of lock/ are Usk's own and always hold"};
+    }
+    return bad("default/lock is one of kill, deny, warn");
+  }
   auto set = parse_categories(categories, true);
   if (!set) return bad(set.error());
   const auto action = parse_action(value);
@@ -183,11 +190,40 @@ Parsed<Command> parse_default(std::string_view categories, std::string_view valu
   return command::Default{set->set, *action};
 }
 
+// "90", "90s", "2m", "1h30m": seconds.
+Parsed<uint64_t> parse_seconds(std::string_view text) {
+  const auto error = [&] { return bad(fmt::format("'{}' is no time", text)); };
+  uint64_t sum = 0;
+  for (std::string_view rest = text;;) {
+    uint64_t n = 0;
+    const auto [end, code] = std::from_chars(rest.data(), rest.data() + rest.size(), n);
+    if (code != std::errc()) return error();
+    rest.remove_prefix(size_t(end - rest.data()));
+    const size_t unit = rest.empty() ? 0 : std::string_view("smhd").find(rest[0]);
+    if (unit == std::string_view::npos) return error();
+    constexpr uint64_t kSeconds[] = {1, 60, 3600, 86400};
+    uint64_t part = 0;
+    if (__builtin_mul_overflow(n, kSeconds[unit], &part) ||
+        __builtin_add_overflow(sum, part, &sum)) {
+      return error();
+    }
+    if (!rest.empty()) rest.remove_prefix(1);
+    if (rest.empty()) return sum;
+  }
+}
+
 Parsed<uint64_t> parse_limit(command::SetLimit::Which which, std::string_view value) {
   using L = command::SetLimit;
   if (which == L::kMemMax || which == L::kMemVmMax) return parse_size(value);
-  if (which == L::kTpeGid || which == L::kForceUmask) {
-    if (value == "none" || value == "off") return L::kNone;
+  if (which == L::kTpeGid && value == "none") return L::kNone;
+  if (which == L::kForceUmask && (value == "off" || value == "-1")) return L::kNone;
+  if (which == L::kSegvExpiry || which == L::kSegvSuspension) {
+    auto seconds = parse_seconds(value);
+    if (!seconds) return seconds;
+    if (which == L::kSegvSuspension && *seconds == 0) {
+      return bad("segvguard/suspension is at least 1");
+    }
+    return *seconds > UINT32_MAX ? bad("this is too much") : seconds;
   }
   uint64_t n = 0;
   const int base = which == L::kForceUmask ? 8 : 10;
@@ -196,7 +232,9 @@ Parsed<uint64_t> parse_limit(command::SetLimit::Which which, std::string_view va
     return bad(fmt::format("'{}' is no number", value));
   }
   if (which == L::kForceUmask && n > 07777) return bad("a umask is at most 7777");
-  if (which == L::kSegvCrashes && n == 0) return bad("segvguard/maxcrashes is at least 1");
+  if (which == L::kSegvCrashes && (n == 0 || n > 255)) {
+    return bad("segvguard/maxcrashes is between 1 and 255");
+  }
   if (n > UINT32_MAX) return bad("this is too much");
   return n;
 }
@@ -215,6 +253,14 @@ constexpr std::array<std::string_view, size_t(command::SetLimit::kCount)> kLimit
 std::optional<std::string> reason_to_ignore(std::string_view name) {
   if (name.starts_with("unshare/")) return "a sandbox has namespaces of its own anyway";
   if (name.starts_with("log/")) return "see --explain and --audit";
+  for (const char* links : {"symlinks", "hardlinks", "create"}) {
+    if (name.substr(std::min<size_t>(name.size(), 19)) == links &&
+        name.starts_with("trace/allow_unsafe_")) {
+      return "the system's own /proc/sys/fs/protected_* say so";
+    }
+  }
+  if (name == "ipc" || name.starts_with("ipc/")) return "usk policy tell reaches every sandbox";
+  if (name == "trace/deny_exec_elf32") return "there are no programs of 32 bits";
   if (name.starts_with("trace/allow_")) return "there is no such restriction to lift";
   if (name == "trace/sync_seccomp" || name == "trace/exit_wait_all")
     return "it makes no difference";

@@ -71,8 +71,16 @@ std::string without_numbers(std::string_view path) {
   return out;
 }
 
+// Who connects has another port each time.
+std::string without_port(std::string_view address) {
+  const size_t mark = address.rfind('!');
+  if (!address.starts_with("tcp!")) return std::string(address);
+  return std::string(address.substr(0, mark)) + "!*";
+}
+
 // The pattern that stands for an object.
 std::string pattern_for(const std::string& object, const LearnedFrom& from) {
+  if (object.starts_with("tcp!") && object.ends_with("!*")) return object;
   if (!object.starts_with('/')) return escaped(object);
   if (is_below(object, from.directory)) return "${SYD_PWD}/***";
   if (is_secret(object)) return escaped(object);
@@ -122,6 +130,8 @@ CategorySet of_kind(const CategorySet& set, Kind kind) {
 }  // namespace
 
 void Deeds::add(Category category, std::string_view object) {
+  const std::string any = category == Category::kNetAccept ? without_port(object) : std::string();
+  if (!any.empty()) object = any;
   const auto it = objects.find(std::string(object));
   if (it != objects.end()) {
     it->second |= set_of(category);
@@ -137,7 +147,13 @@ std::string write_profile(const Deeds& deeds, const LearnedFrom& from) {
   if (!deeds.complete) out += "# It did more than could be kept: this is not all.\n";
   for (const std::string& o : deeds.options) out += o + "\n";
   Patterns patterns;
-  for (const auto& [object, set] : deeds.objects) patterns[pattern_for(object, from)] |= set;
+  for (const auto& [object, set] : deeds.objects) {
+    patterns[pattern_for(object, from)] |= set;
+    // malloc(3) looks at it when a heap shrinks, which a single run need not show.
+    if (object.ends_with("/libc.so.6")) {
+      patterns["/proc/sys/vm/overcommit_memory"] |= set_of(Category::kRead);
+    }
+  }
   for (const auto& [pattern, set] : gathered(patterns)) {
     if (is_secret(pattern)) out += "# This looks like a secret: is it needed?\n";
     // Each kind has patterns of its own; a path is a socket's name, too.

@@ -23,6 +23,9 @@ TEST(Learn, TakesTogetherWhatDiffersFromRunToRun) {
   d.add(kRead, "/home/u/.ssh/id_rsa");
   d.add(kIoctl, "TCGETS");
   d.add(kNetConnect, "/run/x.sock");
+  d.add(kNetConnect, "tcp!127.0.0.1!80");
+  d.add(kNetAccept, "tcp!127.0.0.1!41234");
+  d.add(kNetAccept, "tcp!127.0.0.1!41235");
   for (int i = 0; i < 9; i++) d.add(kStat, "/etc/conf.d/" + std::to_string(i));
   d.options.insert("trace/allow_unsafe_exec_memory:1");
   EXPECT_EQ(write_profile(d, kFrom),
@@ -37,7 +40,19 @@ TEST(Learn, TakesTogetherWhatDiffersFromRunToRun) {
             "allow/net/connect+/run/***\n"
             "allow/create+/tmp/***\n"
             "allow/read,exec+/usr/***\n"
-            "allow/ioctl+TCGETS\n");
+            "allow/ioctl+TCGETS\n"
+            "allow/net/accept+tcp!127.0.0.1!*\n"
+            "allow/net/connect+tcp!127.0.0.1!80\n");
+}
+
+// What a run may show or not: the C library's looks at settings.
+TEST(Learn, ProgramsMayAllocateMemory) {
+  Deeds d;
+  d.add(kRead, "/usr/lib/x86_64-linux-gnu/libc.so.6");
+  EXPECT_EQ(write_profile(d, kFrom),
+            "# Learned from: make\n"
+            "allow/read+/proc/sys/vm/overcommit_memory\n"
+            "allow/read+/usr/***\n");
 }
 
 TEST(Learn, TheProfileAllowsWhatWasSeen) {

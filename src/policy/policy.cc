@@ -123,7 +123,7 @@ Policy::Policy() {
   defaults_[index(Category::kPid)] = Action::kKill;
   for (size_t i = 0; i < kOptionCount; i++) options_[i] = initial_value(Option(i));
   limits_[command::SetLimit::kTpeGid] = command::SetLimit::kNone;
-  limits_[command::SetLimit::kForceUmask] = command::SetLimit::kNone;
+  limits_[command::SetLimit::kForceUmask] = 07000;
   limits_[command::SetLimit::kSegvExpiry] = 120;
   limits_[command::SetLimit::kSegvSuspension] = 600;
   limits_[command::SetLimit::kSegvCrashes] = 5;

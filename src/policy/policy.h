@@ -47,8 +47,9 @@ class Policy {
   // Rises with each change.
   uint64_t generation() const { return generation_; }
 
-  // As /dev/syd shows it.
+  // As /dev/syd shows it, and as lines for a person.
   std::string json() const;
+  std::string summary() const;
 
   // All of it for a checkpoint, and back: a JSON object.
   std::string saved() const;

@@ -180,10 +180,38 @@ TEST(Policy, RefusesWhatItDoesNotEnforce) {
                           "allow/stat,ioctl+/x",
                           "allow/net/connect+1.2.3.4",
                           "mask+x",
-                          "trace/force_umask:9"}) {
+                          "trace/force_umask:9",
+                          "sandbox/segvguard:on",
+                          "segvguard/suspension:0",
+                          "segvguard/maxcrashes:256",
+                          "segvguard/expiry:2x",
+                          "segvguard/expiry:99999999999999999999d",
+                          "default/lock:exit"}) {
     Policy p;
     EXPECT_FALSE(p.apply(bad, {"f", 1})) << bad;
   }
+}
+
+// What syd(2) has of SegvGuard, of umasks, and of what is so here anyway.
+TEST(Policy, TimesUmasksAndWhatIsSoAnyway) {
+  using L = command::SetLimit;
+  const Policy plain;
+  EXPECT_EQ(plain.limit(L::kSegvExpiry), 120u);
+  EXPECT_EQ(plain.limit(L::kSegvSuspension), 600u);
+  EXPECT_EQ(plain.limit(L::kSegvCrashes), 5u);
+  EXPECT_EQ(plain.limit(L::kForceUmask), 07000u);
+  EXPECT_EQ(plain.default_action(kSegvguard), Action::kDeny);
+  EXPECT_EQ(plain.default_action(kPid), Action::kKill);
+  const Policy p =
+      policy_of({"segvguard/expiry:1h30m", "segvguard/suspension:2m5s", "default/segvguard:kill",
+                 "trace/force_umask:-1", "default/lock:deny", "ipc:@x", "trace/deny_exec_elf32:1"});
+  EXPECT_EQ(p.limit(L::kSegvExpiry), 5400u);
+  EXPECT_EQ(p.limit(L::kSegvSuspension), 125u);
+  EXPECT_EQ(p.limit(L::kForceUmask), L::kNone);
+  EXPECT_EQ(p.default_action(kSegvguard), Action::kKill);
+  EXPECT_EQ(p.notes().size(), 3u);
+  const std::string summary = policy_of({"deny/read+/x\x1b"}).summary();
+  EXPECT_NE(summary.find("deny/read+/x\\x1b  # test:1\n"), summary.npos) << summary;
 }
 
 TEST(Policy, SaysWhatTightens) {
@@ -235,6 +263,16 @@ TEST(Policy, IsTheSameWhenItWasSaved) {
   EXPECT_EQ(decide(*back, kWrite, "/a/x"), Action::kAllow);
   EXPECT_TRUE(back->may_become(IdKind::kUser, 0, 1000));
   EXPECT_FALSE(back->may_become(IdKind::kUser, 0, 1001));
+}
+
+TEST(Policy, ImagesFromBeforeACategoryAreRead) {
+  std::string saved = policy_of({"deny/read+/a"}).saved();
+  const std::string entry = R"("segvguard":{"on":true,"default":"deny"},)";
+  const size_t at = saved.find(entry);
+  ASSERT_NE(at, saved.npos) << saved;
+  const auto back = Policy::from_saved(saved.erase(at, entry.size()));
+  ASSERT_TRUE(back) << back.error();
+  EXPECT_EQ(back->default_action(kSegvguard), Action::kDeny);
 }
 
 TEST(Policy, WhatIsNoSavedPolicyIsRefused) {

@@ -21,8 +21,37 @@ trace/allow_unsafe_exec_nopie:1
 trace/allow_unsafe_memfd:1
 trace/allow_unsafe_filename:1
 trace/allow_unsafe_mount:1
+trace/allow_unsafe_setid_exec:1
 trace/allow_unsafe_sigreturn:1
+trace/force_umask:off
 segvguard/expiry:0
+)"},
+    Profile{{"lib", "", "Everything is off until the first process says what is on"},
+            R"(include_profile off
+lock:exec
+)"},
+    Profile{{"rand", "r", "New descriptors have random numbers"},
+            R"(trace/force_rand_fd:1
+)"},
+    Profile{{"noscm", "", "No descriptors come in through sockets"},
+            R"(deny/recvfd+!all
+)"},
+    Profile{{"fs", "f", "Files are opened on these types of file systems only"},
+            R"(sandbox/fs:on
+allow/fs+tmpfs,overlay,hostfs,image,proc,sysfs,devpts,mqueue
+)"},
+    Profile{{"landlock", "l", "Beside all else, only the system's directories: lock/ adds others"},
+            R"(sandbox/lock:on
+allow/lock/read,lock/readdir,lock/exec+/usr
+allow/lock/read,lock/readdir,lock/exec+/bin
+allow/lock/read,lock/readdir,lock/exec+/sbin
+allow/lock/read,lock/readdir,lock/exec+/lib
+allow/lock/read,lock/readdir,lock/exec+/lib64
+allow/lock/read,lock/readdir,lock/exec+/opt
+allow/lock/read,lock/readdir+/etc
+allow/lock/read,lock/readdir+/sys
+allow/lock/readdir+/proc
+allow/lock/read,lock/write,lock/truncate,lock/readdir+/dev
 )"},
     Profile{{"quiet", "q", "Denies without a word"},
             R"(default/all,ioctl,net:filter
@@ -127,6 +156,8 @@ trace/allow_unsafe_exec_stack:1
 trace/allow_unsafe_exec_nopie:1
 trace/allow_unsafe_memfd:1
 trace/allow_unsafe_filename:1
+trace/allow_unsafe_setid_exec:1
+trace/force_umask:off
 )"},
     Profile{{"immutable", "i", "As container, but the system's directories are not written"},
             R"(include_profile container
@@ -145,6 +176,9 @@ deny/wpath,cpath,dpath,spath,tpath,fown,fattr,mktemp+/usr/***
 )"},
     Profile{{"cwd", "d", "All of the directory where the sandbox was started"},
             R"(allow/all+${SYD_PWD}/***
+)"},
+    Profile{{"pwd", "", "The same as cwd"},
+            R"(include_profile cwd
 )"},
     Profile{{"user", "u", "A user's programs: the system, the home, temporary files, no network"},
             R"(include_profile linux
@@ -201,7 +235,8 @@ deny/all+/**/.netrc
 deny/all+/**/.npmrc
 deny/all+/**/.pypirc
 deny/all+/**/.cargo/credentials*
-# The network: itself, and registries and forges by name.
+# The sandbox's own network. Registries and forges are reached where names lead somewhere: a sandbox
+# that has only its own loopback finds none.
 allow/net/bind,net/connect,net/accept+loopback!*
 allow/net/connect+name!*github.com!22,443
 allow/net/connect+name!*githubusercontent.com!443

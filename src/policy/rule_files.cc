@@ -159,8 +159,21 @@ Parsed<> RuleReader::file(const std::string& path) {
   return ok;
 }
 
+// "MPX": the profiles of these letters, one after the other.
+bool RuleReader::is_letters(std::string_view name) {
+  return name.size() > 1 && std::ranges::all_of(name, [](const char& c) {
+           return profile_text(std::string_view(&c, 1)).has_value();
+         });
+}
+
 Parsed<> RuleReader::profile(std::string_view name) {
   const auto content = profile_text(name);
+  if (!content && is_letters(name)) {
+    for (const char& c : name) {
+      if (auto ok = profile(std::string_view(&c, 1)); !ok) return ok;
+    }
+    return {};
+  }
   if (!content) return bad(fmt::format("there is no profile '{}'; see usk policy show", name));
   if (depth_ >= kMaxDepth) return bad("profiles include each other too deeply");
   depth_++;
@@ -171,6 +184,8 @@ Parsed<> RuleReader::profile(std::string_view name) {
 
 Parsed<> RuleReader::load(const std::string& name) {
   if (name.find('/') == name.npos && profile_text(name)) return profile(name);
+  // A file of that name goes before letters.
+  if (is_letters(name) && !around_.read(name)) return profile(name);
   return file(name);
 }
 

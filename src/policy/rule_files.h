@@ -28,7 +28,7 @@ class RuleReader {
   RuleReader(Policy& policy, Surroundings surroundings)
       : policy_(policy), around_(std::move(surroundings)) {}
 
-  // A file, or a profile where `name` is one's and has no slash.
+  // A file, or a profile where `name` is one's and has no slash, or several by their letters.
   Parsed<> load(const std::string& name);
   Parsed<> file(const std::string& path);
   Parsed<> profile(std::string_view name);
@@ -42,6 +42,7 @@ class RuleReader {
   Parsed<> include(const std::string& what, const Source& source);
   Parsed<> networks(const std::string& path);
   Parsed<std::string> expand(std::string_view text) const;
+  static bool is_letters(std::string_view name);
 
   Policy& policy_;
   Surroundings around_;

@@ -1,19 +1,48 @@
 // execve(2), execveat(2).
-#include "kernel/task/exec.h"
+#include <algorithm>
+#include <array>
+
 #include "kernel/kernel.h"
 #include "kernel/ptrace/attach.h"
+#include "kernel/task/exec.h"
 #include "loader/loader.h"
 #include "syscalls/syscalls.h"
 
 namespace usk::sys {
 namespace {
 
+// Reads an array that ends nobody knows where, up to the end of a page at a time.
+class UserPointers {
+ public:
+  UserPointers(Task& t, uint64_t array) : task_(t), at_(array) {}
+
+  Result<uint64_t> next() {
+    if (i_ == n_) TRY(fetch());
+    return read_[i_++];
+  }
+
+ private:
+  Result<void> fetch() {
+    const uint64_t to_page_end = platform::kPageSize - at_ % platform::kPageSize;
+    i_ = 0, n_ = std::clamp<uint64_t>(to_page_end / sizeof(uint64_t), 1, read_.size());
+    const auto part = std::as_writable_bytes(std::span(read_).first(n_));
+    TRY(task_.mem().copy_in(part, at_));
+    at_ += part.size();
+    return {};
+  }
+
+  Task& task_;
+  uint64_t at_;
+  std::array<uint64_t, 32> read_{};
+  size_t i_ = 0, n_ = 0;
+};
+
 // A null-terminated array of strings, bounded in all together.
 Result<std::vector<std::string>> get_strings(Task& t, uint64_t array, size_t& budget) {
   std::vector<std::string> out;
   if (!array) return out;
-  for (uint64_t at = array;; at += sizeof(uint64_t)) {
-    const uint64_t addr = TRY(t.mem().get(UserPtr<const uint64_t>{at}));
+  for (UserPointers pointers(t, array);;) {
+    const uint64_t addr = TRY(pointers.next());
     if (!addr) return out;
     std::string s = TRY(t.mem().get_string({addr}, kMaxArgLength - 1, E2BIG));
     const size_t cost = s.size() + 1 + sizeof(uint64_t);

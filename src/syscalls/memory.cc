@@ -193,11 +193,11 @@ SyscallResult transfer(Task& t, PidNr pid, UserIov local, UserIov remote, uint64
       const std::span bytes(piece.data(), want);
       Result<size_t> n = 0;
       if (direction == Direction::kRead) {
-        n = other->space().read(at, bytes);
+        n = other->read(at, bytes);
         if (n) n = out.put(bytes.first(*n));
       } else {
         n = in.take(bytes);
-        if (n) n = other->space().write(at, bytes.first(*n));
+        if (n) n = other->write(at, bytes.first(*n));
       }
       if (!n || *n == 0) return done ? SyscallResult(done) : Err(EFAULT);
       done += *n, at += *n, left -= *n;

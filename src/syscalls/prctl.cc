@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 
 #include "kernel/kernel.h"
+#include "kernel/run/watched_calls.h"
 #include "syscalls/seccomp.h"
 #include "syscalls/syscalls.h"
 
@@ -176,7 +177,13 @@ SyscallResult prctl(Task& t, int32_t option, uint64_t arg2, uint64_t arg3, uint6
     case PR_MCE_KILL:
     case PR_MCE_KILL_GET: return option == PR_MCE_KILL_GET ? PR_MCE_KILL_DEFAULT : 0;
     case PR_SET_VMA: return name_area(t, arg2, arg3, arg4, arg5);
-    case PR_GET_TSC: TRY(t.mem().put(UserPtr<int>{arg2}, PR_TSC_ENABLE)); return 0;
+    case PR_GET_TSC:
+      TRY(t.mem().put(UserPtr<int>{arg2}, t.tsc_off ? PR_TSC_SIGSEGV : PR_TSC_ENABLE));
+      return 0;
+    case PR_SET_TSC:
+      if (arg2 != PR_TSC_ENABLE && arg2 != PR_TSC_SIGSEGV) return Err(EINVAL);
+      TRY(allow_tsc(t, arg2 == PR_TSC_ENABLE));
+      return 0;
     case PR_GET_SECCOMP: return int(t.seccomp.mode.load());
     case PR_SET_SECCOMP: return set_seccomp_mode(t, arg2, arg3);
     case PR_SET_SYSCALL_USER_DISPATCH:

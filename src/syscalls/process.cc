@@ -139,6 +139,7 @@ SyscallResult rseq(Task& t, uint64_t area, uint32_t length, int32_t flags, uint3
     if (flags != kUnregister || t.rseq.addr != area || !area) return Err(EINVAL);
     if (length != t.rseq.length) return Err(EINVAL);
     if (signature != t.rseq.signature) return Err(EPERM);
+    t.mm->bring(*t.cpu, area, length);  // The host writes there.
     TRY(t.mm->space().register_rseq(*t.cpu, area, length, flags, signature));
     t.rseq = RseqArea{};
     return 0;
@@ -151,6 +152,8 @@ SyscallResult rseq(Task& t, uint64_t area, uint32_t length, int32_t flags, uint3
   }
   if (area % 32 || length < 32) return Err(EINVAL);
   // The host keeps the area: only it knows when the thread moves to another processor.
+  t.mm->bring(*t.cpu, area, length);
+  if (!t.mm->is_writable(area, length)) return Err(EFAULT);
   TRY(t.mm->space().register_rseq(*t.cpu, area, length, flags, signature));
   t.rseq = {area, length, signature};
   return 0;

@@ -6,7 +6,9 @@
 #include "kernel/seccomp/notify_file.h"
 #include "kernel/signal/send.h"
 #include "kernel/task/caller.h"
+#include "kernel/task/network_namespace.h"
 #include "kernel/wait/block_on.h"
+#include "net/inet/device_ioctl.h"
 #include "syscalls/fcntl.h"
 #include "syscalls/syscalls.h"
 
@@ -37,9 +39,16 @@ SyscallResult after_read(Task& t, SyscallResult r) {
   return r;
 }
 
-SyscallResult after_write(Task& t, SyscallResult r) {
+// Sockets of datagrams tell only the caller.
+bool raises_sigpipe(Task& t, Fd fd) {
+  const auto file = t.fds->get(fd.n);
+  const auto* socket = file ? dynamic_cast<const Socket*>(file->get()) : nullptr;
+  return !socket || socket->raises_sigpipe();
+}
+
+SyscallResult after_write(Task& t, Fd fd, SyscallResult r) {
   count_io(r, t.usage.writes, t.usage.written_chars);
-  if (!r && r.error() == Errno(EPIPE)) {
+  if (!r && r.error() == Errno(EPIPE) && raises_sigpipe(t, fd)) {
     Lock lock(task_mutex);
     siginfo_t info = user_siginfo(SIGPIPE, SI_USER, t.tgid(), t.creds->uid);
     (void)send_signal(t, info, SignalScope::kTask);
@@ -168,7 +177,7 @@ SyscallResult read(Task& t, Fd fd, UserOut buf) {
 
 SyscallResult write(Task& t, Fd fd, UserIn buf) {
   Ref<File> file = TRY(ready_file(t, fd, File::kWrite));
-  return after_write(t,
+  return after_write(t, fd,
                      do_write(t, file, TRY(buffers_of(t, buf.addr, buf.len)), std::nullopt, false));
 }
 
@@ -183,7 +192,7 @@ SyscallResult pwrite64(Task& t, Fd fd, UserIn buf, int64_t offset) {
   if (offset < 0) return Err(EINVAL);
   Ref<File> file = TRY(ready_file(t, fd, File::kWrite));
   auto at = TRY(position_of(*file, offset));
-  return after_write(t, do_write(t, file, TRY(buffers_of(t, buf.addr, buf.len)), at, false));
+  return after_write(t, fd, do_write(t, file, TRY(buffers_of(t, buf.addr, buf.len)), at, false));
 }
 
 SyscallResult readv(Task& t, Fd fd, UserIov iov) {
@@ -195,7 +204,7 @@ SyscallResult readv(Task& t, Fd fd, UserIov iov) {
 SyscallResult writev(Task& t, Fd fd, UserIov iov) {
   Ref<File> file = TRY(ready_file(t, fd, File::kWrite));
   UserMemory mem = t.mem();
-  return after_write(t, do_write(t, file, TRY(get_iovecs(mem, iov)), std::nullopt, false));
+  return after_write(t, fd, do_write(t, file, TRY(get_iovecs(mem, iov)), std::nullopt, false));
 }
 
 SyscallResult preadv2(Task& t, Fd fd, UserIov iov, uint64_t low, uint64_t, int32_t flags) {
@@ -222,7 +231,7 @@ SyscallResult pwritev2(Task& t, Fd fd, UserIov iov, uint64_t low, uint64_t, int3
   UserMemory mem = t.mem();
   auto r = do_write(t, file, TRY(get_iovecs(mem, iov)), at, flags & RWF_NOWAIT);
   if (r && (flags & (RWF_DSYNC | RWF_SYNC))) TRY(file->fsync(flags & RWF_DSYNC));
-  return after_write(t, std::move(r));
+  return after_write(t, fd, std::move(r));
 }
 
 SyscallResult preadv(Task& t, Fd fd, UserIov iov, uint64_t low, uint64_t high) {
@@ -234,6 +243,18 @@ SyscallResult pwritev(Task& t, Fd fd, UserIov iov, uint64_t low, uint64_t high) 
   if (int64_t(low) < 0) return Err(EINVAL);
   return pwritev2(t, fd, iov, low, high, 0);
 }
+
+namespace {
+
+// Sockets of every family answer for the network's devices.
+Result<int64_t> ask_device(Task& t, Caller& caller, File& file, uint32_t cmd, uint64_t arg) {
+  if (!is_device_request(cmd) || !dynamic_cast<Socket*>(&file)) return Err(ENOTTY);
+  Ref<InetNetwork> network = network_of(*t.ns.net);
+  if (!network) return Err(ENOTTY);
+  return device_ioctl(caller, *network, cmd, arg);
+}
+
+}  // namespace
 
 SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
   Ref<File> file = TRY(t.file(fd.n));
@@ -264,6 +285,7 @@ SyscallResult ioctl(Task& t, Fd fd, uint32_t cmd, uint64_t arg) {
   TaskCaller caller(t);
   if (TRY(file->before_ioctl(caller, cmd)) == File::IoVerdict::kSignalled) return Signalled{};
   auto r = file->ioctl(caller, cmd, arg);
+  if (failed_with(r, ENOTTY)) r = ask_device(t, caller, *file, cmd, arg);
   if (r) return *r;
   if (failed_with(r, EAGAIN) && ref_cast<seccomp::NotifyFile>(file)) {
     auto again = [&] { return file->ioctl(caller, cmd, arg); };

@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
+#include "kernel/run/watched_calls.h"
 #include "kernel/seccomp/actions.h"
 #include "kernel/seccomp/notify_file.h"
 #include "syscalls/syscalls.h"
@@ -71,6 +72,7 @@ SyscallResult set_filter(Task& t, uint32_t flags, uint64_t args) {
 SyscallResult set_strict(Task& t, uint32_t flags, uint64_t args) {
   if (flags || args) return Err(EINVAL);
   TRY(seccomp::set_strict(t));
+  TRY(allow_tsc(t, false));
   return 0;
 }
 

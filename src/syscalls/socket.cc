@@ -1,7 +1,10 @@
 // socket(2), bind(2), listen(2), accept(2), connect(2), shutdown(2), getsockopt(2) and their kin.
 #include <fmt/format.h>
 
+#include "kernel/task/network_namespace.h"
 #include "kernel/wait/block_on.h"
+#include "net/inet/make_socket.h"
+#include "net/netlink/netlink_socket.h"
 #include "net/unix/unix_socket.h"
 #include "syscalls/fd_pair.h"
 #include "syscalls/socket_args.h"
@@ -19,10 +22,35 @@ Result<int> socket_type(uint32_t type) {
   return int(type & 0xf);
 }
 
-Result<void> check_family(int32_t family) {
-  if (family == AF_UNIX) return {};
-  if (family < 0 || family >= AF_MAX) return Err(EAFNOSUPPORT);
-  note_unsupported(fmt::format("socket family {}", family));
+bool is_inet(int32_t family) { return family == AF_INET || family == AF_INET6; }
+
+Result<Ref<Socket>> make_socket(Task& t, int32_t family, int type, int32_t protocol, int flags) {
+  constexpr int kTypes = 11;  // Linux: SOCK_MAX
+  if (family >= 0 && family < AF_MAX && type >= kTypes) return Err(EINVAL);
+  TaskCaller caller(t);
+  if (family == AF_UNIX) {
+    return UnixSocket::make(caller, UnixNamespace::of(t.ns.net->id()), type, protocol, flags);
+  }
+  if (is_inet(family)) {
+    Ref<InetNetwork> network = network_of(*t.ns.net);
+    if (!network) return Err(EAFNOSUPPORT);
+    auto made = make_inet_socket(caller, std::move(network), family, type, protocol, flags);
+    if (failed_with(made, ESOCKTNOSUPPORT) && type == SOCK_RAW) {
+      note_unsupported("SOCK_RAW of the internet");
+    }
+    return made;
+  }
+  if (family == AF_NETLINK) {
+    Ref<InetNetwork> network = network_of(*t.ns.net);
+    if (!network) return Err(EAFNOSUPPORT);
+    auto made = NetlinkSocket::make(caller, std::move(network), UnixNamespace::of(t.ns.net->id()),
+                                    type, protocol, flags);
+    if (failed_with(made, EPROTONOSUPPORT)) {
+      note_unsupported(fmt::format("netlink protocol {}", protocol));
+    }
+    return made;
+  }
+  if (family >= 0 && family < AF_MAX) note_unsupported(fmt::format("socket family {}", family));
   return Err(EAFNOSUPPORT);
 }
 
@@ -34,22 +62,29 @@ SyscallResult wait_socket(Task& t, Socket& s, PollMask events, int64_t timeout, 
                   timeout ? OnSignal::kInterrupt : OnSignal::kRestartSys);
 }
 
+// Whether a descriptor is free. Counted only where the table is as large as it may be.
+bool has_free_descriptor(Task& t) {
+  const uint64_t most = std::min<uint64_t>(t.limit(RLIMIT_NOFILE), INT32_MAX);
+  if (t.fds->size() < most) return true;
+  return most > 0 && t.fds->open_fds(0, int(most) - 1).size() < most;
+}
+
 }  // namespace
 
 SyscallResult socket(Task& t, int32_t family, uint32_t type, int32_t protocol) {
   const int kind = TRY(socket_type(type));
-  TRY(check_family(family));
-  TaskCaller caller(t);
-  auto s = TRY(UnixSocket::make(caller, UnixNamespace::of(t.ns.net->id()), kind, protocol,
-                                int(type & kTypeFlags)));
+  auto s = TRY(make_socket(t, family, kind, protocol, int(type & kTypeFlags)));
   return TRY(t.add_fd(std::move(s), type & SOCK_CLOEXEC));
 }
 
 SyscallResult socketpair(Task& t, int32_t family, uint32_t type, int32_t protocol,
                          UserPtr<int32_t> fds) {
   const int kind = TRY(socket_type(type));
-  TRY(check_family(family));
-  if (family == AF_UNIX) TRY(ask(Category::kNetBind, "!unnamed"));
+  if (family != AF_UNIX) {
+    (void)TRY(make_socket(t, family, kind, protocol, 0));
+    return Err(EOPNOTSUPP);
+  }
+  TRY(ask(Category::kNetBind, "!unnamed"));
   TaskCaller caller(t);
   auto [a, b] = TRY(UnixSocket::make_pair(caller, UnixNamespace::of(t.ns.net->id()), kind, protocol,
                                           int(type & kTypeFlags)));
@@ -79,13 +114,17 @@ SyscallResult connect(Task& t, Fd fd, UserPtr<void> address, int32_t size) {
     TRY(s->connect(caller, names, to));
     return 0;
   };
-  return wait_socket(t, *s, POLLOUT, s->send_timeout(), op);
+  auto r = wait_socket(t, *s, POLLOUT, s->send_timeout(), op);
+  // Linux: a connection that SO_SNDTIMEO has no more time for goes on being made.
+  if (!r && r.error() == Errno(EAGAIN) && is_inet(s->domain())) return Err(EINPROGRESS);
+  return r;
 }
 
 SyscallResult accept4(Task& t, Fd fd, UserPtr<void> address, UserPtr<int32_t> size,
                       CloexecFlags flags) {
   TRY(flags.only(kTypeFlags));
   Ref<Socket> s = TRY(get_socket(t, fd));
+  if (!has_free_descriptor(t)) return Err(EMFILE);  // The connection waits for a better time.
   TaskCaller caller(t);
   Ref<Socket> accepted;
   auto op = [&]() -> Result<int> {

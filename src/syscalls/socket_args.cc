@@ -59,7 +59,7 @@ class ControlWriter {
  public:
   ControlWriter(Task& t, uint64_t addr, uint64_t room) : t_(t), addr_(addr), room_(room) {}
   // False, with nothing written, where not even the header fits.
-  Result<bool> put(int type, std::span<const std::byte> body, int& flags) {
+  Result<bool> put(int level, int type, std::span<const std::byte> body, int& flags) {
     if (left() < sizeof(cmsghdr)) {
       flags |= MSG_CTRUNC;
       return false;
@@ -69,7 +69,7 @@ class ControlWriter {
       flags |= MSG_CTRUNC;
       size = left();
     }
-    const cmsghdr header{size, SOL_SOCKET, type};
+    const cmsghdr header{size, level, type};
     std::vector<std::byte> bytes(size);
     memcpy(bytes.data(), &header, sizeof header);
     memcpy(bytes.data() + sizeof header, body.data(), size - sizeof header);
@@ -101,7 +101,7 @@ Result<void> put_rights(Task& t, std::vector<Ref<File>>& files, bool cloexec, Co
   }
   if (fds.size() < files.size()) flags |= MSG_CTRUNC;
   if (fds.empty()) return {};
-  TRY(out.put(SCM_RIGHTS, std::as_bytes(std::span(fds)), flags));
+  TRY(out.put(SOL_SOCKET, SCM_RIGHTS, std::as_bytes(std::span(fds)), flags));
   return {};
 }
 
@@ -154,7 +154,10 @@ Result<uint64_t> put_control(Task& t, ControlData control, uint64_t addr, uint64
     const UserNamespace& ns = *t.creds->user_ns;
     const ucred c{caller.process_to_guest(control.creds->pid), ns.uid_out(control.creds->uid),
                   ns.gid_out(control.creds->gid)};
-    TRY(out.put(SCM_CREDENTIALS, std::as_bytes(std::span(&c, 1)), flags));
+    TRY(out.put(SOL_SOCKET, SCM_CREDENTIALS, std::as_bytes(std::span(&c, 1)), flags));
+  }
+  for (const ControlData::Raw& r : control.others) {
+    TRY(out.put(r.level, r.type, std::as_bytes(std::span(r.bytes)), flags));
   }
   if (!control.files.empty()) TRY(put_rights(t, control.files, cloexec, out, flags));
   return out.done();

@@ -99,7 +99,7 @@ template <class Op>
 SyscallResult transfer(Task& t, Socket& s, PollMask events, uint32_t flags, int64_t timeout,
                        Op op) {
   const Deadline until = t.deadline(timeout ? std::optional(timeout) : std::nullopt);
-  const bool nonblocking = s.nonblocking() || (flags & MSG_DONTWAIT);
+  const bool nonblocking = s.nonblocking() || (flags & (MSG_DONTWAIT | MSG_ERRQUEUE));
   return block_on(t, s, events, op, nonblocking, until,
                   timeout ? OnSignal::kInterrupt : OnSignal::kRestartSys);
 }

@@ -1,6 +1,8 @@
 // clock_*(2), gettimeofday(2), time(2), nanosleep(2), through the vDSO and as calls.
 #include <linux/capability.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/timex.h>
 
@@ -130,6 +132,37 @@ TEST(Clock, SettingNeedsPrivilege) {
                 0);
   timespec now = {};
   EXPECT_ERR(clock_settime(CLOCK_MONOTONIC, &now), EINVAL);
+}
+
+// Timestamps are of the clock that the system has, whatever was done to it.
+TEST(Clock, FilesHaveTheTimeOfDay) {
+  constexpr int64_t kNear = 2'000'000'000;
+  const auto set = [](int64_t seconds) {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += seconds;
+    MUST(clock_settime(CLOCK_REALTIME, &now));
+  };
+  const auto difference = [](const timespec& t) {
+    return std::abs(t.tv_sec * 1'000'000'000 + t.tv_nsec - ns_of(CLOCK_REALTIME));
+  };
+  const auto check = [&] {
+    UniqueFd file(MUST(memfd_create("time", 0)));
+    struct stat st;
+    MUST(fstat(file.get(), &st));
+    EXPECT_LT(difference(st.st_ctim), kNear);
+    MUST(write(file.get(), "x", 1));
+    MUST(futimens(file.get(), nullptr));
+    MUST(fstat(file.get(), &st));
+    EXPECT_LT(difference(st.st_mtim), kNear);
+    EXPECT_LT(difference(st.st_atim), kNear);
+  };
+  check();
+  if (!getenv("OWN_MACHINE")) return;
+  for (const int64_t seconds : {-3600, 7200, -3600}) {
+    set(seconds);
+    check();
+  }
 }
 
 TEST(Clock, AdjtimexReads) {

@@ -294,6 +294,58 @@ TEST(PidNamespace, EndsWithItsInit) {
   EXPECT_EQ(read(fds[0], &byte, 1), 0);  // The paused one is gone, too.
 }
 
+// Nobody else is left to wait for them.
+TEST(PidNamespace, EndsWithWhatItsInitIsGivenWhileItEnds) {
+  NEEDS_MOUNT();
+  EXPECT_EXITED(run_child([] {
+                  MUST(unshare(CLONE_NEWPID));
+                  pid_t init = fork_child([] {
+                    int fds[2];
+                    MUST(pipe(fds));
+                    fork_child([&] {
+                      fork_child([&] {
+                        close(fds[0]);
+                        MUST(write(fds[1], "x", 1));
+                        pause();
+                      });
+                      pause();
+                    });
+                    char byte;
+                    EXPECT_EQ(read(fds[0], &byte, 1), 1);
+                    _exit(3);
+                  });
+                  EXPECT_EXITED(wait_for(init), 3);
+                }),
+                0);
+}
+
+TEST(PidNamespace, EndsWithThoseWithinIt) {
+  NEEDS_MOUNT();
+  EXPECT_EXITED(run_child([] {
+                  MUST(unshare(CLONE_NEWPID));
+                  pid_t init = fork_child([] {
+                    int fds[2];
+                    MUST(pipe(fds));
+                    fork_child([&] {
+                      MUST(unshare(CLONE_NEWPID));
+                      fork_child([&] {
+                        fork_child([&] {
+                          MUST(write(fds[1], "x", 1));
+                          pause();
+                        });
+                        pause();
+                      });
+                      pause();
+                    });
+                    char byte;
+                    EXPECT_EQ(read(fds[0], &byte, 1), 1);
+                    _exit(3);
+                  });
+                  EXPECT_EXITED(wait_for(init), 3);
+                }),
+                0);
+}
+
 TEST(PidNamespace, InitIsProtectedFromItsOwn) {
   NEEDS_MOUNT();
   EXPECT_EXITED(run_child([] {

@@ -104,10 +104,10 @@ TEST(Restart, PollSelectAndEpollAreAlwaysEintr) {
 
 TEST(Restart, SelectUpdatesTheTimeout) {
   signal_soon(0);
-  timeval limit = {2, 0};
+  timeval limit = {9, 0};
   EXPECT_ERR(select(0, nullptr, nullptr, nullptr, &limit), EINTR);
-  EXPECT_EQ(limit.tv_sec, 1);
-  EXPECT_GT(limit.tv_usec, 500000);
+  EXPECT_LT(limit.tv_sec, 9);
+  EXPECT_GT(limit.tv_sec, 2);
 }
 
 TEST(Restart, TimedFutexWaitIsEintrEvenWithSaRestart) {
@@ -172,8 +172,8 @@ TEST(Restart, StopAndContinueIsInvisibleToATimedFutexWait) {
 TEST(Restart, StopAndContinueIsInvisibleToPoll) {
   survives_a_stop([] {
     int64_t start = now_ms();
-    EXPECT_EQ(poll(nullptr, 0, 60), 0);
-    EXPECT_GE(now_ms() - start, 59);
+    EXPECT_EQ(poll(nullptr, 0, 600), 0);
+    EXPECT_GE(now_ms() - start, 599);
   });
 }
 

@@ -3,6 +3,8 @@
 #include <sys/prctl.h>
 #include <sys/ucontext.h>
 
+#include <atomic>
+
 #include "tests/guest/harness.h"
 
 // A call from a place of its own: long allowed_call(long nr).
@@ -118,12 +120,20 @@ TEST(SyscallDispatch, NeitherForkNorThreadsInherit) {
   handle_signal_info(SIGSYS, on_sigsys);
   ASSERT_OK(dispatch_but_here());
   const long pid = allowed_call(SYS_getpid);
+  // This thread makes no call while the selector, which both have, says that it may not.
+  static std::atomic<bool> may_begin, is_done;
   Thread other([pid] {
+    while (!may_begin) {
+    }
     for (int i = 0; i < 10; ++i) EXPECT_EQ(getpid(), pid);
     selector = 1;
     EXPECT_EQ(getpid(), pid);
     selector = 0;
+    is_done = true;
   });
+  may_begin = true;
+  while (!is_done) {
+  }
   other.join();
   EXPECT_EXITED(run_child([] {
                   selector = 1;

@@ -93,7 +93,7 @@ def timers():
         time.sleep(0.013)
         check(time.monotonic() - before >= 0.0129, "a sleep was too short")
         check(len(ticks) <= (time.monotonic() - begin) / 0.02 + 1, "too many ticks")
-    check(ticks and ticks == sorted(ticks), "ticks")
+    check(ticks, "ticks")  # In no order: a handler may come within another one's.
 
 
 def threads():

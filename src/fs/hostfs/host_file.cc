@@ -79,7 +79,7 @@ Result<void> HostFile::fallocate(int mode, uint64_t offset, uint64_t length) {
 }
 
 Result<std::vector<DirEntry>> HostDirFile::list() {
-  return TRY(static_cast<HostInode&>(inode()).list())->entries;
+  return TRY(static_cast<HostInode&>(inode()).list())->entries();
 }
 
 }  // namespace usk

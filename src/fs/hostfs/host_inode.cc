@@ -178,12 +178,14 @@ Result<Ref<HostFd>> HostInode::open_host(int flags) {
 Result<Ref<Inode>> HostInode::lookup(std::string_view name) {
   HostFs& hfs = host_fs();
   if (hfs.stable()) {
-    Ref<HostListing> listing = hfs.kept_listing(*this);
-    if (!listing && misses_ == kMissesToList && TRY(getattr()).size <= kMaxSizeToList) {
+    Ref<HostListing> listing;
+    if (misses_ == kMissesToList && TRY(getattr()).size <= kMaxSizeToList) {
       misses_++;  // Tried once; where it may not be read, the names are asked for one by one.
       if (auto r = list()) listing = *std::move(r);
+    } else if (misses_ > 0) {
+      listing = hfs.kept_listing(*this);
     }
-    if (listing && !listing->names.contains(name)) return Err(ENOENT);
+    if (listing && !listing->has(name)) return Err(ENOENT);
   }
   Ref<HostFd> dir = TRY(dir_fd());
   const std::string text(name);
@@ -204,14 +206,15 @@ Result<Ref<HostListing>> HostInode::list() {
     if (Ref<HostListing> kept = hfs.kept_listing(*this)) return kept;
   }
   Ref<HostFd> fd = TRY(open_host(O_RDONLY | O_DIRECTORY));
-  auto out = make_ref<HostListing>();
   const auto dev_major = uint32_t(host_dev_ >> 32), dev_minor = uint32_t(host_dev_);
-  for (auto& e : TRY(host::read_dir(*fd))) {
-    out->entries.push_back({std::move(e.name), hfs.number(dev_major, dev_minor, e.ino), e.type});
+  auto names = TRY(host::read_dir(*fd));
+  std::vector<DirEntry> entries;
+  entries.reserve(names.size());
+  for (auto& e : names) {
+    entries.push_back({std::move(e.name), hfs.number(dev_major, dev_minor, e.ino), e.type});
   }
+  auto out = make_ref<HostListing>(std::move(entries));
   if (!hfs.stable()) return out;
-  out->names.reserve(out->entries.size());
-  for (const DirEntry& e : out->entries) out->names.insert(e.name);
   hfs.keep_listing(*this, out);
   hfs.keep_fd(*this, std::move(fd));  // What was listed is looked at next.
   return out;

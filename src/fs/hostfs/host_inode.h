@@ -96,8 +96,9 @@ class HostInode final : public Inode {
   // Which file it is; never changes but when it is found again on another host.
   uint64_t host_dev_, host_ino_;
   statx_timestamp born_;
-  bool found_ = true;      // False: loaded, and not found yet.
-  Ref<HostInode> parent_;  // Guarded by the file system's place_mutex(), as is name_.
+  bool found_ = true;               // False: loaded, and not found yet.
+  std::atomic<bool> keeps_{false};  // The file system keeps something of it, or did.
+  Ref<HostInode> parent_;           // Guarded by the file system's place_mutex(), as is name_.
   std::string name_;
   std::string hash_;                 // When it was saved, if it was asked for.
   std::atomic<uint32_t> misses_{0};  // Names that were looked up in vain.

@@ -6,6 +6,7 @@
 
 #include "fs/hostfs/host_file.h"
 #include "fs/vfs/saving.h"
+#include "host/open.h"
 #include "state/image/checksum.h"
 #include "state/image/contents.h"
 
@@ -26,9 +27,7 @@ constexpr size_t kMaxDepth = 1 << 16;
 }  // namespace
 
 OrFailure<void> HostFs::find_path() {
-  const auto self = host::open_dir("/proc/self/fd");
-  if (!self) return fail("/proc/self/fd: " + reason(self.error()));
-  const auto path = host::readlink_at(**self, std::to_string(root_->get()));
+  const auto path = host::path_of(root_->get());
   if (!path) return fail("a directory of the host: " + reason(path.error()));
   path_ = *path;
   return {};
@@ -157,7 +156,8 @@ OrFailure<void> HostInode::find_again(bool allow_changed) {
     update(*st);
   }
   Lock lock(hfs.mu_);
-  hfs.inodes_.try_emplace({host_dev_, host_ino_}, this);
+  const uint64_t id = HostFs::key(host_dev_, host_ino_);
+  if (!hfs.inodes_.find(id)) hfs.inodes_.set(id, this);
   return {};
 }
 

@@ -12,6 +12,15 @@ uint64_t dev_key(uint32_t major, uint32_t minor) { return uint64_t(major) << 32 
 
 }  // namespace
 
+bool HostListing::has(std::string_view name) {
+  Lock lock(mu_);
+  if (names_.empty()) {
+    names_.reserve(entries_.size());
+    for (const DirEntry& e : entries_) names_.insert(e.name);
+  }
+  return names_.contains(name);
+}
+
 HostFs::HostFs(Ref<HostFd> root, HostFsOptions options)
     : FileSystem("hostfs"), root_(std::move(root)), options_(options) {}
 
@@ -39,30 +48,28 @@ Ino HostFs::number(uint32_t dev_major, uint32_t dev_minor, uint64_t ino) {
   return ino ^ index << 48;
 }
 
+Ref<HostInode> HostFs::known(uint64_t key, const struct statx& st) {
+  HostInode* inode = inodes_.find(key);
+  if (!inode || !inode->is(st) || !inode->try_ref()) return {};
+  return Ref<HostInode>::adopt(inode);
+}
+
 Ref<HostInode> HostFs::inode_for(const struct statx& st, Ref<HostInode> parent,
                                  std::string_view name) {
-  const Identity id{dev_key(st.stx_dev_major, st.stx_dev_minor), st.stx_ino};
-  const Ino ino = number(st.stx_dev_major, st.stx_dev_minor, st.stx_ino);
+  const uint64_t id = key(dev_key(st.stx_dev_major, st.stx_dev_minor), st.stx_ino);
   Ref<HostInode> found;
   {
     Lock lock(mu_);
-    auto it = inodes_.find(id);
-    if (it != inodes_.end() && it->second->is(st) && it->second->try_ref()) {
-      found = Ref<HostInode>::adopt(it->second);
-    }
+    found = known(id, st);
   }
   if (!found) {
+    const Ino ino = number(st.stx_dev_major, st.stx_dev_minor, st.stx_ino);
     auto fresh = make_ref<HostInode>(Ref<HostFs>::share(this), ino, st, std::move(parent),
                                      std::string(name));
     Lock lock(mu_);
-    auto [it, inserted] = inodes_.try_emplace(id, fresh.get());
-    if (!inserted) {
-      // Somebody else made it meanwhile; or the number was reused, or its last holder just left.
-      if (it->second->is(st) && it->second->try_ref()) {
-        return Ref<HostInode>::adopt(it->second);
-      }
-      it->second = fresh.get();
-    }
+    // Maybe somebody else made it meanwhile.
+    if (Ref<HostInode> other = known(id, st)) return other;
+    inodes_.set(id, fresh.get());
     return fresh;
   }
   if (!stable()) {
@@ -74,13 +81,15 @@ Ref<HostInode> HostFs::inode_for(const struct statx& st, Ref<HostInode> parent,
 
 void HostFs::forget(HostInode& inode) {
   drop_kept(inode);
+  const uint64_t id = key(inode.host_dev_, inode.host_ino_);
   Lock lock(mu_);
-  auto it = inodes_.find({inode.host_dev_, inode.host_ino_});
-  if (it != inodes_.end() && it->second == &inode) inodes_.erase(it);
+  if (inodes_.find(id) == &inode) inodes_.erase(id);
 }
 
 Ref<HostFd> HostFs::kept_fd(HostInode& inode) {
   Lock lock(fd_mu_);
+  // Mostly the one that was used last.
+  if (!kept_.empty() && kept_.front().inode == &inode) return kept_.front().fd;
   auto it = kept_at_.find(&inode);
   if (it == kept_at_.end()) return {};
   kept_.splice(kept_.begin(), kept_, it->second);
@@ -91,6 +100,7 @@ void HostFs::keep_fd(HostInode& inode, Ref<HostFd> fd) {
   Ref<HostFd> dropped;  // Closed after the lock.
   Lock lock(fd_mu_);
   if (kept_at_.contains(&inode)) return;
+  inode.keeps_ = true;
   kept_.push_front({&inode, std::move(fd)});
   kept_at_[&inode] = kept_.begin();
   if (kept_.size() <= max_kept_) return;
@@ -101,6 +111,7 @@ void HostFs::keep_fd(HostInode& inode, Ref<HostFd> fd) {
 
 Ref<HostListing> HostFs::kept_listing(HostInode& inode) {
   Lock lock(fd_mu_);
+  if (!listings_.empty() && listings_.front().inode == &inode) return listings_.front().listing;
   auto it = listing_at_.find(&inode);
   if (it == listing_at_.end()) return {};
   listings_.splice(listings_.begin(), listings_, it->second);
@@ -108,17 +119,18 @@ Ref<HostListing> HostFs::kept_listing(HostInode& inode) {
 }
 
 void HostFs::keep_listing(HostInode& inode, Ref<HostListing> listing) {
-  const size_t count = listing->entries.size();
+  const size_t count = listing->entries().size();
   if (count > kMaxListed / 8) return;
   std::vector<Ref<HostListing>> dropped;  // Freed after the lock.
   Lock lock(fd_mu_);
   if (listing_at_.contains(&inode)) return;
+  inode.keeps_ = true;
   listings_.push_front({&inode, std::move(listing)});
   listing_at_[&inode] = listings_.begin();
   listed_ += count + 1;
   while (listed_ > kMaxListed) {
     KeptListing& last = listings_.back();
-    listed_ -= last.listing->entries.size() + 1;
+    listed_ -= last.listing->entries().size() + 1;
     dropped.push_back(std::move(last.listing));
     listing_at_.erase(last.inode);
     listings_.pop_back();
@@ -126,6 +138,7 @@ void HostFs::keep_listing(HostInode& inode, Ref<HostListing> listing) {
 }
 
 void HostFs::drop_kept(HostInode& inode) {
+  if (!inode.keeps_) return;
   Ref<HostFd> fd;
   Ref<HostListing> listing;
   Lock lock(fd_mu_);
@@ -136,7 +149,7 @@ void HostFs::drop_kept(HostInode& inode) {
   }
   if (auto it = listing_at_.find(&inode); it != listing_at_.end()) {
     listing = std::move(it->second->listing);
-    listed_ -= listing->entries.size() + 1;
+    listed_ -= listing->entries().size() + 1;
     listings_.erase(it->second);
     listing_at_.erase(it);
   }

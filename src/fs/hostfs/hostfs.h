@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/lock.h"
+#include "base/number_table.h"
 #include "fs/vfs/dir_file.h"
 #include "fs/vfs/file_system.h"
 #include "fs/vfs/mount.h"
@@ -36,9 +37,17 @@ struct HostFsOptions {
 struct HostHashes {};
 
 // The names of a directory that does not change.
-struct HostListing final : RefCounted {
-  std::vector<DirEntry> entries;
-  std::unordered_set<std::string_view> names;  // Those of the entries.
+class HostListing final : public RefCounted {
+ public:
+  explicit HostListing(std::vector<DirEntry> entries) : entries_(std::move(entries)) {}
+  const std::vector<DirEntry>& entries() const { return entries_; }
+  bool has(std::string_view name) EXCLUDES(mu_);
+
+ private:
+  const std::vector<DirEntry> entries_;
+  Mutex<Rank::kLeaf> mu_;
+  // Those of the entries; made when somebody asks, since most directories are only listed.
+  std::unordered_set<std::string_view> names_ GUARDED_BY(mu_);
 };
 
 // The host's files beneath one held directory; nothing outside it is ever opened.
@@ -87,13 +96,8 @@ class HostFs final : public FileSystem {
   friend class HostInode;
   static size_t most_kept();
   static constexpr size_t kMaxListed = 1 << 17;
-  struct Identity {
-    uint64_t dev, ino;
-    friend bool operator==(Identity, Identity) = default;
-  };
-  struct IdentityHash {
-    size_t operator()(Identity i) const { return i.ino * 0x9e3779b97f4a7c15 ^ i.dev; }
-  };
+  // Of a file in inodes_. Should two files have the same, only one of them is found again.
+  static uint64_t key(uint64_t dev, uint64_t ino) { return ino ^ dev * 0x9e3779b97f4a7c15; }
   struct Kept {
     HostInode* inode;
     Ref<HostFd> fd;
@@ -104,13 +108,14 @@ class HostFs final : public FileSystem {
   };
 
   OrFailure<void> find_path();
+  Ref<HostInode> known(uint64_t key, const struct statx& st) REQUIRES(mu_);
 
   Ref<HostFd> root_;
   HostFsOptions options_;
   size_t max_kept_ = most_kept();
   std::string path_;
   Mutex<Rank::kLeaf> mu_;
-  std::unordered_map<Identity, HostInode*, IdentityHash> inodes_ GUARDED_BY(mu_);
+  NumberTable<HostInode> inodes_ GUARDED_BY(mu_);
   std::vector<uint64_t> devs_ GUARDED_BY(mu_);  // Host file systems met; the first is the root's.
   Mutex<Rank::kLeaf> fd_mu_;
   std::list<Kept> kept_ GUARDED_BY(fd_mu_);  // Latest used first.

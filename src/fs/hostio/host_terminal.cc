@@ -198,6 +198,7 @@ void HostTerminal::carry_input() {
       tty_->hang_up(true);
       return;
     }
+    follow_size();  // Whoever typed it has seen the new size, whose signal may be on its way.
     tty_->receive({reinterpret_cast<const uint8_t*>(buffer.data()), *n});
   }
 }
@@ -233,6 +234,7 @@ bool HostTerminal::carry_output() {
 }
 
 void HostTerminal::run() {
+  if (!poller_) return;  // Stopped since it was asked for.
   heed_signals();
   carry_input();
   carry_output();
@@ -244,6 +246,7 @@ void HostTerminal::leave() {
 }
 
 void HostTerminal::stop() {
+  if (!poller_) return;
   if (late_look_) timer_service().disarm(*late_look_);
   late_look_.reset();
   const int64_t give_up = host::monotonic_now() + kStopNs;
@@ -259,6 +262,7 @@ void HostTerminal::stop() {
   }
   poller_->forget(fd_.get());
   if (signals_) poller_->forget(signals_.get());
+  poller_.reset();  // Which may hold us, as work that is still to be done.
   reading_ = false;
   guard_.reset();
 }

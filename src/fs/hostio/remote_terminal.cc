@@ -80,6 +80,8 @@ void RemoteTerminal::carry_input() {
       return;
     }
     if (!n || *n == 0) return close();
+    if (before_input_) before_input_();
+    if (!socket_) return;
     tty_->receive({reinterpret_cast<const uint8_t*>(buffer.data()), *n});
   }
 }
@@ -125,6 +127,7 @@ void RemoteTerminal::close() {
     queue_->queue.remove(bell_.get());
   }
   poller_->forget(socket_.get());
+  poller_.reset();  // Which may hold us, as work that is still to be done.
   socket_.reset();
   unwritten_.clear();
   master_.reset();  // Hangs up.

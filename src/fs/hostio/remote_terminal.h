@@ -1,5 +1,6 @@
 // A pseudo-terminal of the sandbox whose other end is a socket of the host: usk exec -t.
 #pragma once
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -26,6 +27,9 @@ class RemoteTerminal final : public HostWork {
   // Begins to carry.
   void start();
   void resize(const winsize& size) { tty_->set_window(size); }
+  // Called before what was typed is passed on: what was said before that by another way, such as a
+  // new size, is heeded first. It may close the terminal.
+  void before_input(std::function<void()> heed) { before_input_ = std::move(heed); }
   // The program has ended: hangs up; what was written goes out still, then the socket is closed.
   void finish();
   // At once.
@@ -46,6 +50,7 @@ class RemoteTerminal final : public HostWork {
   Ref<Tty> tty_;
   Ref<SharedQueue> queue_ = make_ref<SharedQueue>();
   Ref<Waiter> bell_;
+  std::function<void()> before_input_;
   bool finishing_ = false;
   std::vector<std::byte> unwritten_;
 };

@@ -15,7 +15,8 @@ USK_SAVED(ImageFile, "fs/image/file")
 USK_SAVED(ImageDirFile, "fs/image/dir-file")
 
 OrFailure<uint64_t> ImageFs::save(state::Services& services) const {
-  return TRY(services.get<state::ContentsWriter>())->keep(store_);
+  return TRY(services.get<state::ContentsWriter>())
+      ->keep(store_, state::ContentsWriter::Changes::kNever);
 }
 
 OrFailure<void> ImageFs::load(uint64_t contents, state::Services& services) {

@@ -61,6 +61,8 @@ uint64_t FileData::memory_in_use() { return heap_pages_ * kPage + memfds().block
 
 FileData::FileData(Ref<MemQuota> quota) : quota_(std::move(quota)) {}
 
+FileData::FileData(Blank) {}
+
 FileData::~FileData() {
   if (!quota_) return;
   quota_->uncharge_pages(pages());
@@ -69,7 +71,15 @@ FileData::~FileData() {
 
 OrFailure<void> FileData::save(Saved& to, state::Services& services) const {
   if (memfd_) {
-    to.contents = TRY(services.get<state::ContentsWriter>())->keep(memfd_);
+    using state::ContentsWriter;
+    auto* writer = TRY(services.get<ContentsWriter>());
+    // Who has mapped it writes unseen.
+    const auto changes =
+        mapped_ ? ContentsWriter::Changes::kUnknown : ContentsWriter::Changes::kTold;
+    to.contents = writer->keep(memfd_, changes);
+    if (mapped_) return {};
+    writer->tell(*to.contents,
+                 [this](Ref<state::FrozenContents> frozen) { frozen_ = std::move(frozen); });
     return {};
   }
   for (uint64_t i = 0; i < heap_.size(); i++) {
@@ -170,6 +180,7 @@ Result<size_t> FileData::write(uint64_t offset, std::span<const std::byte> src) 
   src = src.first(end - offset);
   size_t n = src.size();
   if (memfd_) {
+    before_change(offset, src.size());
     n = TRY(host::pwrite(*memfd_, src, offset));
   } else {
     write_heap(offset, src);
@@ -204,6 +215,12 @@ Result<void> FileData::fill_from(const HostFd& from, uint64_t offset, uint64_t s
   return {};
 }
 
+void FileData::before_change(uint64_t offset, uint64_t length) {
+  if (!frozen_) return;
+  frozen_->before_change(offset, length);
+  if (frozen_->is_over()) frozen_.reset();
+}
+
 void FileData::drop_pages(uint64_t first, uint64_t last) {
   uint64_t dropped = 0;
   if (memfd_) {
@@ -227,6 +244,7 @@ Result<void> FileData::resize(uint64_t size) {
   if (size > kMaxSize) return Err(EFBIG);
   if (!memfd_ && size > kHeapMax) TRY(move_to_memfd());
   if (memfd_) {
+    before_change(size, UINT64_MAX);
     TRY(host::ftruncate(*memfd_, size));
   } else if (size < size_ && size % kPage) {
     zero_range(size, page_end(size) * kPage);
@@ -267,6 +285,7 @@ Result<void> FileData::allocate(uint64_t offset, uint64_t length, bool keep_size
 Result<void> FileData::punch(uint64_t offset, uint64_t length) {
   const uint64_t end = std::min(offset + length, kMaxSize);
   if (memfd_) {
+    before_change(offset, end - offset);
     TRY(host::fallocate(*memfd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, end - offset));
   } else if (page_of(offset) == page_of(end)) {
     zero_range(offset, end);
@@ -323,6 +342,7 @@ Result<void> FileData::move_to_memfd() {
 
 Result<Ref<HostFd>> FileData::host_file() {
   if (!memfd_) TRY(move_to_memfd());
+  before_change(0, UINT64_MAX);
   mapped_ = true;
   return memfd_;
 }

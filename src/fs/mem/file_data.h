@@ -19,6 +19,10 @@
 
 namespace usk {
 
+namespace state {
+class FrozenContents;
+}
+
 // Sparse bytes with a size. Small files are pages on the heap; at kHeapMax bytes, or when it is
 // mapped, the contents move to a memfd of the host. Pages are charged to the quota as they come
 // to exist: ENOSPC. Not locked: the inode that owns it is.
@@ -29,7 +33,7 @@ class FileData {
   static constexpr uint64_t kMaxSize = INT64_MAX;
 
   explicit FileData(Ref<MemQuota> quota);
-  explicit FileData(Blank) {}
+  explicit FileData(Blank);
   ~FileData();
   FileData(const FileData&) = delete;
 
@@ -57,6 +61,7 @@ class FileData {
   // What the contents of all files hold of the host's memory, in bytes; written through mappings or
   // not.
   static uint64_t memory_in_use();
+  static uint64_t heap_in_use() { return heap_pages_ * kPage; }  // Of the process's own.
 
   // Pages of the heap are saved here, those of a memfd beside the state (state/image/contents.h).
   template <class A>
@@ -94,6 +99,8 @@ class FileData {
   void write_heap(uint64_t offset, std::span<const std::byte> src);
   void drop_pages(uint64_t first, uint64_t last);
   void zero_range(uint64_t offset, uint64_t end);
+  // Contents of the memfd are about to change, which an image may still be written of.
+  void before_change(uint64_t offset, uint64_t length);
 
   uint64_t size_ = 0;
   std::vector<std::unique_ptr<Page>> heap_;  // Of a file not in a memfd.
@@ -101,6 +108,7 @@ class FileData {
   PageSet present_;  // Pages of the memfd that exist, as far as we made them.
   bool mapped_ = false;
   Ref<MemQuota> quota_;
+  mutable Ref<state::FrozenContents> frozen_;  // Null: no image is written.
 };
 
 }  // namespace usk

@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <random>
 #include <string>
 
 #include "fs/vfs/vfs_testing.h"
 #include "host/file.h"
 #include "host/file_io.h"
+#include "state/image/contents.h"
+#include "state/saved.h"
 
 namespace usk {
 namespace {
@@ -80,6 +83,48 @@ TEST_F(FileDataTest, MappedFilesAreOnTheHost) {
   ASSERT_OK(d.write(0, bytes("M")));
   EXPECT_EQ(*host::pread(*fd, std::as_writable_bytes(std::span(s)), 0), 6u);
   EXPECT_EQ(s, "Mapped");
+}
+
+// What an image gets of a file that changes while it is written.
+TEST_F(FileDataTest, AnImageHoldsWhatWasThere) {
+  const auto piece = [](char c) { return std::string(FileData::kHeapMax * 2, c); };
+  using Change = std::function<void(FileData&)>;
+  const Change changes[] = {
+      [&](FileData& d) { ASSERT_OK(d.write(100'000, bytes(piece('b')))); },
+      [&](FileData& d) {
+        ASSERT_OK(d.resize(5));
+        ASSERT_OK(d.write(7, bytes(piece('c'))));
+      },
+      [&](FileData& d) { ASSERT_OK(d.punch(kPage + 1, 70'000)); },
+      [&](FileData& d) {
+        Ref<HostFd> fd = *d.host_file();  // As a mapping would.
+        ASSERT_OK(host::pwrite(*fd, bytes(piece('d')), 0));
+      },
+  };
+  for (const Change& change : changes) {
+    FileData d(make_ref<MemQuota>(0, 0));
+    ASSERT_OK(d.write(0, bytes(piece('a') + piece('A'))));
+    ASSERT_OK(d.write(1 << 20, bytes("the end")));
+    const std::string before = get(d, 0, (1 << 20) + 7);
+    state::ContentsWriter contents;
+    state::Writer writer("test");
+    writer.services().add(&contents);
+    writer.root("file", d);
+    ASSERT_TRUE(writer.finish());
+    auto image = state::ImageWriter::in_memory();
+    ASSERT_TRUE(contents.begin(image, /*behind=*/true));
+    ASSERT_TRUE(*contents.write_some(1));
+    change(d);
+    while (*contents.write_some(10'000)) change(d);
+    auto written = image.finish({});
+    auto reader = state::ContentsReader::open(*written);
+    ASSERT_TRUE(reader);
+    std::string s(before.size(), '?');
+    auto file = reader->file(0);
+    ASSERT_TRUE(file);
+    EXPECT_EQ(*host::pread(**file, std::as_writable_bytes(std::span(s)), 0), s.size());
+    EXPECT_TRUE(s == before);
+  }
 }
 
 TEST_F(FileDataTest, PagesMadeThroughMappingsAreCounted) {

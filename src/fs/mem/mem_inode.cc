@@ -6,11 +6,11 @@
 #include "fs/mem/mem_dir.h"
 #include "fs/mem/mem_regular.h"
 #include "fs/vfs/dir_file.h"
+#include "fs/vfs/file_time.h"
 #include "fs/vfs/mount.h"
 #include "fs/vfs/permission.h"
 #include "fs/vfs/saving.h"
 #include "fs/vfs/special_open.h"
-#include "host/file.h"
 
 namespace usk {
 
@@ -34,6 +34,10 @@ OrFailure<void> MemFs::restored(state::Restored&) {
 }
 
 OrFailure<void> MemInode::restored(state::Restored& r) {
+  {
+    Lock lock(mu_);
+    count_locked();
+  }
   TRY(Inode::restored(r));
   return check_is<MemFs>(fs());
 }
@@ -52,10 +56,13 @@ MemInode::MemInode(Ref<MemFs> fs, Ino ino, const NodeInit& init, bool charged)
   attr_.uid = init.uid;
   attr_.gid = init.gid;
   attr_.rdev = init.rdev;
-  attr_.atime = attr_.mtime = attr_.ctime = attr_.btime = host::now_realtime();
+  attr_.atime = attr_.mtime = attr_.ctime = attr_.btime = file_time();
+  Lock lock(mu_);
+  count_locked();
 }
 
 MemInode::~MemInode() {
+  MemQuota::count_inodes(-int64_t(counted_));
   if (!has_fs()) return;
   MemQuota& quota = *mem_fs().quota();
   for (const auto& [name, value] : xattrs_) quota.uncharge_pages(xattr_pages(name, value));
@@ -63,10 +70,17 @@ MemInode::~MemInode() {
   for (; charged_names_ > 0; charged_names_--) quota.uncharge_inode();
 }
 
+void MemInode::count_locked() {
+  const uint32_t all = charged_names_ + charged_;
+  MemQuota::count_inodes(int64_t(all) - counted_);
+  counted_ = all;
+}
+
 Result<void> MemInode::charge_name() {
   Lock lock(mu_);
   if (!mem_fs().quota()->charge_inode()) return Err(ENOSPC);
   charged_names_++;
+  count_locked();
   return {};
 }
 
@@ -74,6 +88,7 @@ void MemInode::uncharge_name() {
   Lock lock(mu_);
   if (charged_names_ == 0) return;
   charged_names_--;
+  count_locked();
   mem_fs().quota()->uncharge_inode();
 }
 
@@ -104,6 +119,7 @@ Result<void> MemInode::charge_late() {
   if (charged_) return {};
   if (!mem_fs().quota()->charge_inode()) return Err(ENOSPC);
   charged_ = true;
+  count_locked();
   return {};
 }
 
@@ -131,7 +147,7 @@ Result<void> MemInode::setattr(const AttrChange& change) {
   if (change.set & AttrChange::kGid) attr_.gid = change.gid;
   if (change.set & AttrChange::kAtime) attr_.atime = change.atime;
   if (change.set & AttrChange::kMtime) attr_.mtime = change.mtime;
-  const timespec now = host::now_realtime();
+  const timespec now = file_time();
   if (change.set & AttrChange::kAtimeNow) attr_.atime = now;
   if (change.set & AttrChange::kMtimeNow) attr_.mtime = now;
   attr_.ctime = now;
@@ -220,7 +236,7 @@ void MemInode::touch(uint32_t what) {
 }
 
 void MemInode::touch_locked(uint32_t what) {
-  const timespec now = host::now_realtime();
+  const timespec now = file_time();
   if (what & kTouchAtime) attr_.atime = now;
   if (what & kTouchMtime) attr_.mtime = now;
   if (what & kTouchCtime) attr_.ctime = now;
@@ -228,7 +244,7 @@ void MemInode::touch_locked(uint32_t what) {
 
 void MemInode::touch_read(const File& file) {
   if (!wants_atime(file.path(), file.flags())) return;
-  const timespec now = host::now_realtime();
+  const timespec now = file_time();
   const bool strict = !file.path().mount->has(MS_RELATIME);
   Lock lock(mu_);
   if (strict || atime_is_stale(attr_, now)) attr_.atime = now;

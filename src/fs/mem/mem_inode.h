@@ -81,11 +81,13 @@ class MemInode : public Inode {
 
  private:
   bool restore_standing(MemFs::Standing standing);
+  void count_locked() REQUIRES(mu_);
   static uint64_t xattr_pages(std::string_view name, std::string_view value);
 
   std::map<std::string, std::string, std::less<>> xattrs_ GUARDED_BY(mu_);
   bool charged_ GUARDED_BY(mu_);
   uint32_t charged_names_ GUARDED_BY(mu_) = 0;
+  uint32_t counted_ GUARDED_BY(mu_) = 0;  // Of both, by MemQuota::count_inodes().
 };
 
 class MemSymlink final : public MemInode {

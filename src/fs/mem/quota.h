@@ -35,7 +35,7 @@ class MemQuota final : public RefCounted {
     above_ ? above_->force_pages(n) : void(all_pages_.fetch_add(n));
   }
   bool charge_inode() {
-    if (!charge(inodes_, max_inodes_, 1)) return false;
+    if (all_inodes_ >= max_all_inodes_ || !charge(inodes_, max_inodes_, 1)) return false;
     if (!above_ || above_->charge_inode()) return true;
     inodes_.fetch_sub(1);
     return false;
@@ -45,9 +45,13 @@ class MemQuota final : public RefCounted {
     if (above_) above_->uncharge_inode();
   }
 
-  // All quotas together, and a limit on that.
+  // All quotas together, and limits on that. Inodes say themselves that they are there, and their
+  // further names.
   static uint64_t all_pages() { return all_pages_; }
-  static void limit_all(uint64_t max_pages) { max_all_pages_ = max_pages; }
+  static uint64_t all_inodes() { return all_inodes_; }
+  static void count_inodes(int64_t n) { all_inodes_.fetch_add(uint64_t(n)); }
+  static void limit_all_pages(uint64_t max) { max_all_pages_ = max; }
+  static void limit_all_inodes(uint64_t max) { max_all_inodes_ = max; }
 
   uint64_t pages() const { return pages_; }
   uint64_t inodes() const { return inodes_; }
@@ -77,6 +81,7 @@ class MemQuota final : public RefCounted {
   std::atomic<uint64_t> pages_{0}, inodes_{0};
   Ref<MemQuota> above_;
   inline static std::atomic<uint64_t> all_pages_{0}, max_all_pages_{0};
+  inline static std::atomic<uint64_t> all_inodes_{0}, max_all_inodes_{UINT64_MAX};
 };
 
 }  // namespace usk

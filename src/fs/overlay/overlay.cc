@@ -20,24 +20,30 @@ USK_SAVED(OverlayFs, "fs/overlay/overlay")
 
 std::optional<MemFs::Standing> OverlayFs::standing(MemInode& inode) {
   Lock lock(mu_);
-  auto it = known_.find(inode.ino());
-  if (it == known_.end() || it->second.inode != &inode) return {};
-  const Known& k = it->second;
-  return Standing{k.parent, k.name, k.changed};
+  const Known* k = known_.find(inode.ino());
+  if (!k || k->inode != &inode) return {};
+  return Standing{k->parent, k->name, k->changed};
 }
 
 bool OverlayFs::restore_standing(MemInode& inode, Standing s) {
   if (!is_lower_ino(inode.ino())) return false;
   Lock lock(mu_);
-  Known k{&inode, {}, s.parent, std::move(s.name), s.changed};
-  return known_.emplace(inode.ino(), std::move(k)).second;
+  if (known_.find(inode.ino())) return false;
+  add_known({&inode, {}, s.parent, std::move(s.name), s.changed});
+  return true;
+}
+
+OverlayFs::Known& OverlayFs::add_known(Known known) {
+  auto* fresh = new Known(std::move(known));
+  known_.set(fresh->inode->ino(), fresh);
+  return *fresh;
 }
 
 void OverlayFs::list_pins() {
   Lock lock(mu_);
-  for (const auto& [ino, k] : known_) {
+  known_.for_each([&](Ino, const Known& k) {
     if (k.pin) pins_.push_back(k.pin);
-  }
+  });
   std::ranges::sort(pins_, {}, [](const Ref<MemInode>& inode) { return inode->ino(); });
 }
 
@@ -45,9 +51,9 @@ OrFailure<void> OverlayFs::restored(state::Restored& r) {
   TRY(MemFs::restored(r));
   Lock lock(mu_);
   for (Ref<MemInode>& pin : pins_) {
-    auto it = pin ? known_.find(pin->ino()) : known_.end();
-    if (it == known_.end() || it->second.inode != pin.get()) return fail("a change of nothing");
-    it->second.pin = std::move(pin);
+    Known* k = pin ? known_.find(pin->ino()) : nullptr;
+    if (!k || k->inode != pin.get()) return fail("a change of nothing");
+    k->pin = std::move(pin);
   }
   pins_.clear();
   return {};
@@ -55,6 +61,10 @@ OrFailure<void> OverlayFs::restored(state::Restored& r) {
 
 OverlayFs::OverlayFs(Ref<MemQuota> quota)
     : MemFs("overlay", kOverlayMagic, std::move(quota), kFirstNew) {}
+
+OverlayFs::~OverlayFs() {
+  known_.for_each([](Ino, Known& k) { delete &k; });
+}
 
 // The private layer's: blocks that changes take, and one for its root, as a fresh file system has.
 Result<FsStat> OverlayFs::statfs() {
@@ -102,17 +112,21 @@ Result<Ref<MemInode>> OverlayFs::node_for(std::vector<Found> found, Ino parent,
   const Ino ino = ino_of(found.front().layer, found.front().inode->ino());
   auto known = [&]() -> Ref<MemInode> {
     Lock lock(mu_);
-    auto it = known_.find(ino);
-    if (it == known_.end() || !it->second.inode->try_ref()) return {};
-    return Ref<MemInode>::adopt(it->second.inode);
+    const Known* k = known_.find(ino);
+    if (!k || !k->inode->try_ref()) return {};
+    return Ref<MemInode>::adopt(k->inode);
   };
   if (Ref<MemInode> inode = known()) return inode;
   Ref<MemInode> fresh = TRY(make_standin(ino, found));
   Lock lock(mu_);
-  Known& k = known_[ino];
+  Known known_now{fresh.get(), {}, parent, std::string(name), false};
   // Somebody may have been quicker; or the last holder of an old one has just let go.
-  if (k.inode && k.inode->try_ref()) return Ref<MemInode>::adopt(k.inode);
-  k = Known{fresh.get(), {}, parent, std::string(name), false};
+  if (Known* k = known_.find(ino)) {
+    if (k->inode->try_ref()) return Ref<MemInode>::adopt(k->inode);
+    *k = std::move(known_now);
+  } else {
+    add_known(std::move(known_now));
+  }
   return fresh;
 }
 
@@ -122,9 +136,9 @@ Result<void> OverlayFs::before_change(MemInode& inode) {
   Lock lock(mu_);
   Ino at = inode.ino();
   while (true) {
-    auto it = known_.find(at);
-    if (it == known_.end()) return {};
-    Known& k = it->second;
+    Known* found = known_.find(at);
+    if (!found) return {};
+    Known& k = *found;
     if (at == inode.ino()) k.changed = true;
     // The root is held by those who see the file system; pinned, it would hold that for ever.
     if (k.pin || k.parent == at) return {};
@@ -140,41 +154,43 @@ Result<void> OverlayFs::before_change(MemInode& inode) {
 
 void OverlayFs::placed(MemInode& inode, MemDir& parent, std::string_view name) {
   Lock lock(mu_);
-  auto it = known_.find(inode.ino());
-  if (it == known_.end()) return;
-  it->second.parent = parent.ino();
-  it->second.name = name;
+  Known* k = known_.find(inode.ino());
+  if (!k) return;
+  k->parent = parent.ino();
+  k->name = name;
 }
 
 void OverlayFs::links_gone(MemInode& inode) {
   Ref<MemInode> dropped;  // Let go after the lock.
   Lock lock(mu_);
-  auto it = known_.find(inode.ino());
-  if (it == known_.end() || !it->second.pin) return;
-  dropped = std::move(it->second.pin);
+  Known* k = known_.find(inode.ino());
+  if (!k || !k->pin) return;
+  dropped = std::move(k->pin);
   quota()->uncharge_inode();
 }
 
 void OverlayFs::forget(MemInode& inode) {
   Lock lock(mu_);
-  auto it = known_.find(inode.ino());
-  if (it != known_.end() && it->second.inode == &inode) known_.erase(it);
+  Known* k = known_.find(inode.ino());
+  if (!k || k->inode != &inode) return;
+  known_.erase(inode.ino());
+  delete k;
 }
 
 void OverlayFs::drop_pins() {
   std::vector<Ref<MemInode>> dropped;
   Lock lock(mu_);
   root_ = nullptr;
-  for (auto& [ino, k] : known_) {
-    if (!k.pin) continue;
+  known_.for_each([&](Ino, Known& k) {
+    if (!k.pin) return;
     dropped.push_back(std::move(k.pin));
     quota()->uncharge_inode();
-  }
+  });
 }
 
 void OverlayFs::settle() {
   Lock lock(mu_);
-  for (auto& [ino, k] : known_) k.changed = false;
+  known_.for_each([](Ino, Known& k) { k.changed = false; });
   settled_ino_ = last_ino();
 }
 
@@ -215,9 +231,9 @@ std::vector<OverlayChange> OverlayFs::diff() {
   std::vector<DirToDiff> pending;
   {
     Lock lock(mu_);
-    for (const auto& [ino, k] : known_) {
+    known_.for_each([&](Ino, const Known& k) {
       if (k.pin) pinned.emplace(k.parent, k);
-    }
+    });
     if (root_ && root_->try_ref()) pending.push_back({Ref<OverlayDir>::adopt(root_), "/"});
   }
   std::vector<OverlayChange> out;

@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/number_table.h"
 #include "fs/mem/mem_inode.h"
 #include "fs/vfs/mount.h"
 
@@ -33,6 +34,7 @@ class OverlayFs final : public MemFs {
  public:
   explicit OverlayFs(Ref<MemQuota> quota);
   explicit OverlayFs(Blank b) : MemFs(b) {}
+  ~OverlayFs() override;
 
   static bool is_lower_ino(Ino ino) { return !(ino & kFirstNew); }
   static Ino ino_of(size_t layer, Ino lower) { return lower ^ Ino(layer) * kLayerBit; }
@@ -87,6 +89,7 @@ class OverlayFs final : public MemFs {
     std::string name;
     bool changed = false;  // Itself; not only something below it.
   };
+  Known& add_known(Known known) REQUIRES(mu_);
   void list_pins() EXCLUDES(mu_);
   Result<Ref<MemInode>> make_standin(Ino ino, const std::vector<Found>& found);
   struct DirToDiff {
@@ -97,8 +100,8 @@ class OverlayFs final : public MemFs {
                 std::vector<OverlayChange>& out, std::vector<DirToDiff>& pending) const;
 
   Mutex<Rank::kLeaf> mu_;
-  std::unordered_map<Ino, Known> known_ GUARDED_BY(mu_);
-  std::vector<Ref<MemInode>> pins_;  // Of known_, while it is saved or loaded.
+  NumberTable<Known> known_ GUARDED_BY(mu_);  // By number; each is ours.
+  std::vector<Ref<MemInode>> pins_;           // Of known_, while it is saved or loaded.
   OverlayDir* root_ = nullptr;
   Ino settled_ino_ = 0;  // New inodes up to this one were there in the beginning.
 };

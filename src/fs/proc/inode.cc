@@ -5,8 +5,8 @@
 #include <charconv>
 
 #include "fs/proc/text_file.h"
+#include "fs/vfs/file_time.h"
 #include "fs/vfs/saving.h"
-#include "host/file.h"
 #include "kernel/ptrace/yama.h"
 #include "kernel/task/access.h"
 
@@ -83,7 +83,7 @@ Result<Attr> ProcInode::getattr() {
   a.ino = ino();
   a.mode = type() | mode_;
   a.blksize = 1024;
-  a.atime = a.mtime = a.ctime = host::now_realtime();
+  a.atime = a.mtime = a.ctime = file_time();
   if (subject_.is_task()) {
     Lock lock(task_mutex);
     const Task* t = subject_.find();

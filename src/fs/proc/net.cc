@@ -1,10 +1,11 @@
-// /proc/PID/net: proc_pid_net(5). The network namespace has a loopback device and no connections.
+// /proc/PID/net: proc_pid_net(5).
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "fs/proc/inode.h"
 #include "fs/proc/maps_of_ids.h"
+#include "fs/proc/net.h"
 #include "net/unix/socket_list.h"
 
 namespace usk::proc {
@@ -12,13 +13,6 @@ namespace {
 
 constexpr uint32_t kFile = S_IFREG | 0444;
 
-Result<std::string> dev_text(const Subject&) {
-  return "Inter-|   Receive                                                |  Transmit\n"
-         " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
-         "drop fifo colls carrier compressed\n"
-         "    lo:       0       0    0    0    0     0          0         0        0       0    0"
-         "    0    0     0       0          0\n";
-}
 // A path, or an abstract name with '@' for its zero bytes.
 std::string shown_name(const SocketAddress& address) {
   constexpr size_t kAt = sizeof(sa_family_t);
@@ -52,31 +46,41 @@ Result<std::string> unix_text(const Subject& s) {
   }
   return out;
 }
-Result<std::string> tcp_text(const Subject&) {
-  return "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  "
-         "timeout inode                                                     \n";
+// Lists of what there is none of.
+template <const std::string_view& kHeader>
+Result<std::string> header_text(const Subject&) {
+  return std::string(kHeader);
 }
-Result<std::string> tcp6_text(const Subject&) {
-  return "  sl  local_address                         remote_address                        st "
-         "tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
-}
-Result<std::string> udp_text(const Subject&) {
-  return "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  "
-         "timeout inode ref pointer drops             \n";
-}
-Result<std::string> route_text(const Subject&) {
-  return "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
-}
-Result<std::string> empty_text(const Subject&) { return std::string(); }
+constexpr std::string_view kArp =
+    "IP address       HW type     Flags       HW address            Mask     Device\n";
+constexpr std::string_view kPacket =
+    "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n";
+constexpr std::string_view kRaw =
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+    "inode ref pointer drops\n";
+constexpr std::string_view kRaw6 =
+    "  sl  local_address                         remote_address                        st "
+    "tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
 
 constexpr Entry kNet[] = {
+    {.name = "arp", .mode = kFile, .text = header_text<kArp>},
     {.name = "dev", .mode = kFile, .text = dev_text},
-    {.name = "if_inet6", .mode = kFile, .text = empty_text},
+    {.name = "icmp", .mode = kFile, .text = header_text<kRaw>},
+    {.name = "icmp6", .mode = kFile, .text = header_text<kRaw6>},
+    {.name = "if_inet6", .mode = kFile, .text = if_inet6_text},
+    {.name = "ipv6_route", .mode = kFile, .text = ipv6_route_text},
+    {.name = "netlink", .mode = kFile, .text = netlink_text},
+    {.name = "packet", .mode = kFile, .text = header_text<kPacket>},
+    {.name = "raw", .mode = kFile, .text = header_text<kRaw>},
+    {.name = "raw6", .mode = kFile, .text = header_text<kRaw6>},
     {.name = "route", .mode = kFile, .text = route_text},
+    {.name = "snmp", .mode = kFile, .text = snmp_text},
+    {.name = "sockstat", .mode = kFile, .text = sockstat_text},
+    {.name = "sockstat6", .mode = kFile, .text = sockstat6_text},
     {.name = "tcp", .mode = kFile, .text = tcp_text},
     {.name = "tcp6", .mode = kFile, .text = tcp6_text},
     {.name = "udp", .mode = kFile, .text = udp_text},
-    {.name = "udp6", .mode = kFile, .text = tcp6_text},
+    {.name = "udp6", .mode = kFile, .text = udp6_text},
     {.name = "unix", .mode = kFile, .text = unix_text},
 };
 

@@ -7,7 +7,9 @@
 
 #include "fs/proc/inode.h"
 #include "fs/proc/ipc.h"
+#include "fs/proc/net.h"
 #include "fs/proc/system_values.h"
+#include "fs/vfs/file_count.h"
 #include "host/random.h"
 #include "kernel/seccomp/actions.h"
 #include "kernel/task/namespace_file.h"
@@ -101,6 +103,11 @@ Result<void> set_scope(const Subject& s, std::string_view text) {
 
 Result<std::string> threads_max_text(const Subject& s) {
   return fmt::format("{}\n", std::min<uint64_t>(s.kernel().options().max_tasks, 127000));
+}
+
+Result<std::string> file_max_text(const Subject&) { return fmt::format("{}\n", most_files()); }
+Result<std::string> file_nr_text(const Subject&) {
+  return fmt::format("{}\t0\t{}\n", count_of_files(), most_files());
 }
 
 template <auto FsSysctls::* kMember>
@@ -216,8 +223,8 @@ Ref<Inode> make_mqueue_dir(const Subject& s, Ino ino, const Entry& e) {
 }
 
 constexpr Entry kFs[] = {
-    USK_FIXED("file-max", "2097152"),
-    USK_FIXED("file-nr", "0\t0\t2097152"),
+    {.name = "file-max", .mode = kFile, .text = file_max_text},
+    {.name = "file-nr", .mode = kFile, .text = file_nr_text},
     {.name = "inotify", .mode = kDir, .children = kInotify},
     USK_FIXED("mount-max", "100000"),
     {.name = "mqueue", .mode = kDir, .make = make_mqueue_dir},
@@ -235,12 +242,14 @@ constexpr Entry kFs[] = {
      .text = switch_text<&FsSysctls::protected_symlinks>},
     core_switch<&CoreSettings::suid_dumpable, 2>("suid_dumpable"),
 };
-constexpr Entry kCore[] = {USK_FIXED("somaxconn", "4096")};
-constexpr Entry kNet[] = {{.name = "core", .mode = kDir, .children = kCore}};
+Ref<Inode> make_net_sysctls(const Subject& s, Ino ino, const Entry& e) {
+  return make_ref<TableDir>(s, ino, e.mode, net_sysctls());
+}
+
 constexpr Entry kSys[] = {
     {.name = "fs", .mode = kDir, .children = kFs},
     {.name = "kernel", .mode = kDir, .children = kKernel},
-    {.name = "net", .mode = kDir, .children = kNet},
+    {.name = "net", .mode = kDir, .make = make_net_sysctls},
     {.name = "vm", .mode = kDir, .children = kVm},
 };
 #undef USK_FIXED

@@ -235,11 +235,15 @@ std::string lock_line(const Subject& s, size_t number, Inode& inode, const FileL
                      l.start, l.end == INT64_MAX ? "EOF" : std::to_string(l.end));
 }
 
+// So many are shown at most: more takes somebody who means to keep the kernel busy.
+constexpr size_t kMostLocksShown = 65536;
+
 Result<std::string> locks_text(const Subject& s) {
   std::string out;
   size_t number = 0;
   for (const Ref<Inode>& inode : inodes_with_locks()) {
     for (const FileLocks::Shown& shown : inode->locks().list()) {
+      if (number == kMostLocksShown) return out;
       int pid = shown.lock.owner.pid;
       if (pid > 0) {
         // Linux: locks of processes that the reader cannot name are left out.

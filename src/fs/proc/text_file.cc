@@ -21,6 +21,7 @@ Result<size_t> TextFile::read(IoOut& dst, uint64_t& pos) {
     if (!entry_->text) return Err(EINVAL);
     text = std::make_shared<const std::string>(TRY(entry_->text(subject_)));
     Lock lock(mu_);
+    if (!charge_.set(text->size())) return Err(ENOMEM);
     text_ = text;
   }
   if (pos >= text->size()) return 0;

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/budget.h"
 #include "fs/proc/entry.h"
 #include "fs/vfs/file.h"
 
@@ -25,6 +26,7 @@ class TextFile final : public File {
     if (text_) text = *text_;
     ar.all("subject_, entry_, text_", subject_, entry_, text);
     if constexpr (A::kLoading) {
+      if (text && !charge_.set(text->size())) return ar.fail("no memory for a text");
       if (text) text_ = std::make_shared<const std::string>(*std::move(text));
     }
   }
@@ -35,6 +37,7 @@ class TextFile final : public File {
   EntryRef entry_;
   Mutex<Rank::kFile> mu_;
   std::shared_ptr<const std::string> text_ GUARDED_BY(mu_);
+  Charge charge_ GUARDED_BY(mu_);  // For the text.
 };
 
 // How a link to `path` reads for the caller.

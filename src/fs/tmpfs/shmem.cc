@@ -4,6 +4,7 @@
 
 #include "fs/tmpfs/tmpfs.h"
 #include "fs/vfs/dentry.h"
+#include "fs/vfs/file_count.h"
 #include "fs/vfs/saving.h"
 #include "state/singletons.h"
 
@@ -34,6 +35,7 @@ const Ref<Mount>& shmem_mount() {
 
 Result<Ref<MemFile>> make_shmem_file(std::string shown, uint32_t mode, Ref<const Creds> creds) {
   if (!shmem_mount()) return Err(ENOMEM);
+  if (count_of_files() >= most_files()) return Err(ENFILE);
   auto& fs = static_cast<MemFs&>(shmem_mount()->fs());
   Ref<MemInode> node =
       TRY(fs.make_node({.mode = S_IFREG | mode, .uid = creds->fsuid, .gid = creds->fsgid}));

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "base/id_counter.h"
+#include "fs/vfs/file_count.h"
 
 namespace usk {
 
@@ -29,6 +30,7 @@ Result<int> FdTable::add(Ref<File> file, bool cloexec, uint64_t limit, int from)
   while (fd < slots_.size() && slots_[fd].file) fd++;
   if (size_t(from) <= lowest_free_) lowest_free_ = fd;
   if (fd >= limit || fd > INT32_MAX) return Err(EMFILE);
+  if (count_of_files() > most_files()) return Err(ENFILE);
   if (fd >= slots_.size()) slots_.resize(fd + 1);
   slots_[fd] = {std::move(file), cloexec};
   return int(fd);

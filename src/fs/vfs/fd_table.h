@@ -27,7 +27,7 @@ class FdTable final : public RefCounted {
   // EBADF when the descriptor is not open.
   Result<Ref<File>> get(int fd) EXCLUDES(mu_);
   Result<Slot> get_slot(int fd) EXCLUDES(mu_);
-  // Lowest free descriptor that is at least `from`; EMFILE at the limit.
+  // Lowest free descriptor that is at least `from`; EMFILE at the limit, ENFILE (file_count.h).
   Result<int> add(Ref<File> file, bool cloexec, uint64_t limit, int from = 0) EXCLUDES(mu_);
   // dup2(2): puts `file` at exactly `fd`; returns what it displaced, for the caller to close.
   Result<Ref<File>> replace(int fd, Ref<File> file, bool cloexec, uint64_t limit) EXCLUDES(mu_);

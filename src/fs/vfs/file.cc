@@ -2,6 +2,7 @@
 
 #include "base/id_counter.h"
 #include "fs/vfs/dentry.h"
+#include "fs/vfs/file_count.h"
 #include "fs/vfs/file_signals.h"
 #include "fs/vfs/inode.h"
 #include "fs/vfs/locks.h"
@@ -13,6 +14,8 @@ namespace {
 
 constexpr int kCreationFlags = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC;
 constexpr int kSettable = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | O_ASYNC;
+
+std::atomic<uint64_t> count{0}, most{UINT64_MAX};
 
 uint64_t next_file_id() {
   static IdCounter ids("file");
@@ -30,16 +33,23 @@ uint32_t access_bits(int flags) {
 
 }  // namespace
 
+uint64_t count_of_files() { return count.load(std::memory_order_relaxed); }
+uint64_t most_files() { return most.load(std::memory_order_relaxed); }
+void set_most_files(uint64_t n) { most.store(n, std::memory_order_relaxed); }
+
 File::File(Path path, int flags, uint32_t mode_bits, Ref<const Creds> creds)
     : path_(std::move(path)),
       mode_(mode_bits | (mode_bits & kPathOnly ? 0 : access_bits(flags))),
       flags_(flags & ~kCreationFlags),
       creds_(std::move(creds)),
-      id_(next_file_id()) {}
+      id_(next_file_id()) {
+  count.fetch_add(1, std::memory_order_relaxed);
+}
 
-File::File(Blank) : mode_(0), flags_(0), id_(0) {}
+File::File(Blank) : mode_(0), flags_(0), id_(0) { count.fetch_add(1, std::memory_order_relaxed); }
 
 File::~File() {
+  count.fetch_sub(1, std::memory_order_relaxed);
   if (!path_ || path_.dentry->is_negative()) return;
   Inode& node = inode();
   if (node.has_locks()) node.locks().drop_file(id_);

@@ -72,7 +72,9 @@ class Guard {
   virtual uint32_t umask() const = 0;
   // Changes of the mount tree change what names mean: EPERM.
   virtual Result<void> mount_change() = 0;
-  // A process ran it and was ended by a signal whose default is a core dump.
+  // Whether programs gain ids and capabilities by their own mode or attributes: execve(2).
+  virtual bool honours_set_ids() const = 0;
+  // A process ran it and was ended by a signal whose default is a core dump, or by SIGKILL.
   virtual void crashed(const File& program) = 0;
   // A task with the real id `from` gets the id `to`, which it did not have. EPERM.
   virtual Result<void> change_id(policy::IdKind kind, uint32_t from, uint32_t to) = 0;

@@ -1,7 +1,7 @@
 #include "fs/vfs/internal.h"
 
+#include "fs/vfs/file_time.h"
 #include "fs/vfs/saving.h"
-#include "host/file.h"
 
 namespace usk {
 
@@ -20,7 +20,7 @@ InternalInode::InternalInode(Ref<FileSystem> fs, Ino ino_number, uint32_t mode, 
   attr_.mode = mode;
   attr_.uid = owner.fsuid;
   attr_.gid = owner.fsgid;
-  attr_.atime = attr_.mtime = attr_.ctime = attr_.btime = host::now_realtime();
+  attr_.atime = attr_.mtime = attr_.ctime = attr_.btime = file_time();
 }
 
 Result<Attr> InternalInode::getattr() {
@@ -30,7 +30,7 @@ Result<Attr> InternalInode::getattr() {
 
 Result<void> InternalInode::setattr(const AttrChange& change) {
   if (change.set & AttrChange::kSize) return Err(EINVAL);
-  const timespec now = host::now_realtime();
+  const timespec now = file_time();
   Lock lock(mu_);
   if (change.set & AttrChange::kMode) attr_.mode = type() | (change.mode & 07777);
   if (change.set & AttrChange::kUid) attr_.uid = change.uid;

@@ -1,42 +1,23 @@
 // Advisory locks: flock(2), and POSIX and open-file-description locks of fcntl(2).
 #pragma once
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/budget.h"
 #include "base/fields.h"
 #include "base/lock.h"
 #include "base/ref.h"
 #include "base/result.h"
 #include "base/wait.h"
 #include "fs/vfs/leases.h"
+#include "fs/vfs/lock_tree.h"
 
 namespace usk {
 
 class Inode;
-
-// Who holds a record lock: a process's descriptor table (POSIX) or an open file (OFD, flock).
-// Only compared, never followed.
-struct LockOwner {
-  enum class Kind : uint8_t { kPosix, kOfd };
-  friend constexpr Kind saved_max(Kind) { return Kind::kOfd; }
-  Kind kind = Kind::kPosix;
-  uint64_t id = 0;  // FdTable's id or File::id().
-  int pid = -1;     // l_pid of F_GETLK (a kernel pid); -1 for OFD locks.
-  friend bool operator==(const LockOwner& a, const LockOwner& b) {
-    return a.kind == b.kind && a.id == b.id;
-  }
-  USK_FIELDS(kind, id, pid)
-};
-
-// A lock on [start, end] (both included; end INT64_MAX: to the end of the file for ever).
-struct RecordLock {
-  LockOwner owner;
-  int type = 0;  // F_RDLCK or F_WRLCK
-  int64_t start = 0, end = INT64_MAX;
-  USK_FIELDS(owner, type, start, end)
-};
 
 // The locks of one inode; Inode::locks(). A lock that has to wait is refused with EAGAIN, and
 // queue() tells when to try again.
@@ -69,7 +50,20 @@ class FileLocks {
 
   bool empty() EXCLUDES(mu_);
 
-  USK_FIELDS(records_, flocks_, leases)
+  // Saved as lists.
+  template <class A>
+  void fields(A& ar) NO_THREAD_SAFETY_ANALYSIS {
+    std::vector<RecordLock> records;
+    std::vector<Flock> flocks;
+    if constexpr (SavesState<A>) {
+      records = tree_.all();
+      for (const auto& [id, f] : flocks_) flocks.push_back(f);
+    }
+    ar.all("records_, flocks_, leases", records, flocks, leases);
+    if constexpr (A::kLoading) {
+      if (!ar.failed() && !load(records, flocks)) ar.fail("locks that cannot be");
+    }
+  }
 
  private:
   struct Flock {
@@ -78,11 +72,22 @@ class FileLocks {
     int pid;
     USK_FIELDS(file_id, type, pid)
   };
-  const RecordLock* find_conflict_locked(const RecordLock& lock) const REQUIRES(mu_);
+  using Ranges = std::map<int64_t, RecordLock>;  // One owner's, by start; they do not touch.
+  // What one owner's locks become.
+  struct Step {
+    std::vector<RecordLock> removed, added;
+  };
+  static Step plan(const Ranges& own, const RecordLock& wanted);
+  Result<void> set_locked(const RecordLock& wanted) REQUIRES(mu_);
+  size_t drop_owner_locked(const LockOwner& owner) REQUIRES(mu_);
+  bool load(const std::vector<RecordLock>& records, const std::vector<Flock>& flocks) EXCLUDES(mu_);
 
   Mutex<Rank::kFileLocks> mu_;
-  std::vector<RecordLock> records_ GUARDED_BY(mu_);  // Sorted by start.
-  std::vector<Flock> flocks_ GUARDED_BY(mu_);
+  LockTree tree_ GUARDED_BY(mu_);  // All records, and by owner:
+  std::map<std::pair<LockOwner::Kind, uint64_t>, Ranges> owners_ GUARDED_BY(mu_);
+  std::map<uint64_t, Flock> flocks_ GUARDED_BY(mu_);  // By open file.
+  size_t exclusive_flocks_ GUARDED_BY(mu_) = 0;
+  Charge charge_ GUARDED_BY(mu_);  // Of the records.
   WaitQueue queue_;
 };
 

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 
+#include <map>
+#include <random>
+
 #include "fs/vfs/vfs_testing.h"
 
 namespace usk {
@@ -119,12 +122,84 @@ TEST_F(LocksTest, Flock) {
 }
 
 TEST_F(LocksTest, NumberIsBounded) {
-  for (int64_t i = 0; i < 65536; i++) {
-    if (i % 8192 == 0) {
-      EXPECT_EQ(set(posix(1), F_WRLCK, i * 2, i * 2), 0);
-    }
+  constexpr int64_t kMost = 65536;
+  for (int64_t i = 0; i < kMost; i++) {
+    ASSERT_EQ(set(posix(1), F_WRLCK, i * 2, i * 2), 0);
   }
-  EXPECT_EQ(locks.list().size(), 8u);
+  EXPECT_EQ(set(posix(1), F_WRLCK, kMost * 2, kMost * 2), ENOLCK);
+  EXPECT_EQ(set(posix(1), F_RDLCK, 1 << 10, 1 << 10), 0);  // No more than before.
+  EXPECT_EQ(set(posix(2), F_RDLCK, 1, 1), ENOLCK);
+  EXPECT_EQ(set(posix(1), F_WRLCK, 0, kEnd), 0);
+  EXPECT_EQ(text(), "1w0- ");
+  EXPECT_EQ(set(posix(1), F_UNLCK, 0, kEnd), 0);
+  EXPECT_TRUE(locks.empty());
+}
+
+// A second model: a list of bytes, each with who holds it how.
+struct Bytes {
+  static constexpr int kOwners = 4, kSize = 40;
+  int held[kOwners][kSize] = {};  // 0, 'r', 'w'
+
+  bool set(int owner, int type, int start, int end) {
+    for (int i = start; i <= end; i++) {
+      for (int other = 0; other < kOwners; other++) {
+        if (other == owner || !held[other][i] || type == F_UNLCK) continue;
+        if (held[other][i] == 'w' || type == F_WRLCK) return false;
+      }
+    }
+    const int value = type == F_UNLCK ? 0 : type == F_RDLCK ? 'r' : 'w';
+    for (int i = start; i <= end; i++) held[owner][i] = value;
+    return true;
+  }
+  // As LocksTest::text() would show them.
+  std::string text() const {
+    std::map<std::pair<int, int>, std::string> all;
+    for (int owner = 0; owner < kOwners; owner++) {
+      for (int i = 0; i < kSize;) {
+        int end = i;
+        while (end + 1 < kSize && held[owner][end + 1] == held[owner][i]) end++;
+        if (held[owner][i]) {
+          all[{i, owner}] = std::to_string(owner) + char(held[owner][i]) + std::to_string(i) + "-" +
+                            std::to_string(end) + " ";
+        }
+        i = end + 1;
+      }
+    }
+    std::string out;
+    for (const auto& [at, one] : all) out += one;
+    return out;
+  }
+};
+
+TEST_F(LocksTest, AsBytesWouldBe) {
+  std::mt19937 random(1);
+  const auto below = [&random](int n) { return int(random() % unsigned(n)); };
+  Bytes bytes;
+  for (int i = 0; i < 20'000; i++) {
+    const int owner = below(Bytes::kOwners), start = below(Bytes::kSize);
+    const int end = std::min(start + below(8), Bytes::kSize - 1);
+    const int types[] = {F_RDLCK, F_WRLCK, F_UNLCK};
+    const int type = types[below(3)];
+    if (below(50) == 0) {
+      locks.drop_owner(posix(uint64_t(owner)));
+      bytes.set(owner, F_UNLCK, 0, Bytes::kSize - 1);
+    } else {
+      const bool may = bytes.set(owner, type, start, end);
+      ASSERT_EQ(set(posix(uint64_t(owner)), type, start, end), may ? 0 : EAGAIN) << i;
+    }
+    ASSERT_EQ(text(), bytes.text()) << i;
+  }
+}
+
+// So many readers of the whole file, and records of each: in no time that grows with their square.
+TEST_F(LocksTest, ManyOwners) {
+  constexpr uint64_t kOwners = 30'000;
+  for (uint64_t i = 0; i < kOwners; i++) ASSERT_EQ(set(ofd(i), F_RDLCK, 0, kEnd), 0);
+  EXPECT_EQ(set(ofd(kOwners), F_WRLCK, 5, 5), EAGAIN);
+  for (uint64_t i = 0; i < kOwners; i++) ASSERT_OK(locks.flock(i, LOCK_SH));
+  EXPECT_ERROR(locks.flock(kOwners, LOCK_EX), EAGAIN);
+  for (uint64_t i = 0; i < kOwners; i++) locks.drop_file(i);
+  EXPECT_TRUE(locks.empty());
 }
 
 }  // namespace

@@ -58,6 +58,9 @@ class SocketNames {
   virtual Result<Path> find_socket_node(std::string_view path) = 0;
 };
 
+// Where a socket stands, "socket:[INODE]": a fresh inode that belongs to `creds`.
+Path socket_path(const Creds& creds);
+
 // Every operation is one attempt: EAGAIN means to wait on queue() and ask again. MSG_DONTWAIT,
 // MSG_WAITALL, time-outs and the repetition of partial sends are the caller's business, as is
 // SIGPIPE (raises_sigpipe()).

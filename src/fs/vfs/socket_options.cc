@@ -103,6 +103,7 @@ Result<void> SocketOptions::set_int(int name, int value, const Creds& creds) {
       const int doubled = std::clamp(value, 0, kMaxBuffer) * 2;
       if (name == SO_SNDBUF || name == SO_SNDBUFFORCE) {
         send_buffer_ = std::max(doubled, kMinSendBuffer);
+        send_buffer_fixed_ = true;
       } else {
         receive_buffer_ = std::max(doubled, kMinReceiveBuffer);
       }
@@ -141,6 +142,36 @@ bool SocketOptions::flag(int name) const {
   Lock lock(mu_);
   auto it = ints_.find(name);
   return it != ints_.end() && it->second;
+}
+
+void SocketOptions::copy_from(const SocketOptions& other) {
+  std::map<int, int> ints;
+  int on, seconds;
+  int64_t receive, send;
+  {
+    Lock lock(other.mu_);
+    ints = other.ints_;
+    on = other.linger_on_, seconds = other.linger_seconds_;
+    receive = other.receive_timeout_, send = other.send_timeout_;
+  }
+  send_buffer_ = other.send_buffer_.load();
+  receive_buffer_ = other.receive_buffer_.load();
+  send_buffer_fixed_ = other.send_buffer_fixed_.load();
+  Lock lock(mu_);
+  ints_.swap(ints);
+  linger_on_ = on, linger_seconds_ = seconds;
+  receive_timeout_ = receive, send_timeout_ = send;
+}
+
+int SocketOptions::low_water() const {
+  Lock lock(mu_);
+  auto it = ints_.find(SO_RCVLOWAT);
+  return it == ints_.end() ? 1 : it->second;
+}
+
+bool SocketOptions::lingers_not() const {
+  Lock lock(mu_);
+  return linger_on_ && linger_seconds_ == 0;
 }
 
 int64_t SocketOptions::receive_timeout() const {

@@ -60,7 +60,7 @@ void copy_arguments(Task& t, std::span<char> out) {
   const auto& l = t.mm->layout;
   if (l.arg_start == 0 || l.arg_end <= l.arg_start) return;
   const size_t length = std::min<uint64_t>(l.arg_end - l.arg_start, out.size() - 1);
-  const auto n = t.mm->space().read_forced(l.arg_start, std::as_writable_bytes(out.first(length)));
+  const auto n = t.mm->read_forced(l.arg_start, std::as_writable_bytes(out.first(length)));
   for (size_t i = 0; i < n.value_or(0); i++) {
     if (out[i] == '\0') out[i] = ' ';
   }

@@ -1,5 +1,6 @@
 #include "kernel/memory/memory_watch.h"
 
+#include <malloc.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -22,12 +23,21 @@ constexpr int64_t kSoonest = 1 * kMs, kLatest = 100 * kMs;
 constexpr int64_t kShareOfTime = 20;
 // A killed process has this long to go before another is killed.
 constexpr int64_t kPatience = 1000 * kMs;
+// What the kernel has for itself does not count.
+constexpr uint64_t kOwnHeap = 32 << 20;
 
 // Whoever guards the terminal is a child, too.
 std::vector<pid_t> stubs() {
   std::vector<pid_t> all = host::children();
   std::erase_if(all, [](pid_t pid) { return host::command_name(pid) == "usk-terminal"; });
   return all;
+}
+
+// Contents of small files are on the heap, too, and counted as files.
+uint64_t kernel_heap() {
+  const uint64_t all = host::own_anonymous();
+  const uint64_t others = kOwnHeap + FileData::heap_in_use();
+  return all > others ? all - others : 0;
 }
 
 }  // namespace
@@ -38,8 +48,11 @@ MemoryWatch::~MemoryWatch() {
 }
 
 uint64_t MemoryWatch::measure() {
-  uint64_t quick = MemQuota::all_pages() * kPage;
-  exact_ = FileData::memory_in_use();
+  // What was freed may still be with the allocator.
+  if (kernel_heap() > 0) malloc_trim(0);
+  const uint64_t heap = kernel_heap();
+  uint64_t quick = MemQuota::all_pages() * kPage + heap;
+  exact_ = FileData::memory_in_use() + heap;
   for (const pid_t pid : stubs()) {
     quick += host::resident_of(pid);
     exact_ += host::anonymous_share_of(pid);
@@ -50,7 +63,7 @@ uint64_t MemoryWatch::measure() {
 }
 
 uint64_t MemoryWatch::estimate() {
-  uint64_t quick = MemQuota::all_pages() * kPage;
+  uint64_t quick = MemQuota::all_pages() * kPage + kernel_heap();
   for (const pid_t pid : host::children()) quick += host::resident_of(pid);
   if (!measured_) return quick;
   return exact_ + (quick > quick_then_ ? quick - quick_then_ : 0);

@@ -15,8 +15,8 @@ class Kernel;
 class ThreadGroup;
 
 // Memory in use is what the stubs have of anonymous pages, those that several share counted once,
-// and what files in memory hold (tmpfs, private layers, memfds, shared mappings). Files of the host
-// and of an image do not count, as little as the kernel's own heap.
+// what files in memory hold (tmpfs, private layers, memfds, shared mappings), and the kernel's heap
+// beyond what it has for itself. Files of the host and of an image do not count.
 //
 // The host does not tell when a program touches a page. So this looks: only while programs run,
 // more often the less is left, and for a twentieth of the time at most. Each look adds up resident

@@ -13,6 +13,9 @@ using platform::Trap;
 
 void on_fault(Task& t, const Trap& trap) {
   t.kernel.counters.faults++;
+  if (trap.signal == SIGSEGV && t.mm->bring(*t.cpu, trap.address, 1)) return;
+  const bool never_comes = t.mm->is_missing(trap.address);
+  if (!never_comes && t.mm->is_late(trap, t.cpu->regs().rip)) return;
   if (trap.signal == SIGSEGV && trap.code == SEGV_MAPERR &&
       t.mm->grow_stack(*t.cpu, trap.address, t.memory_limits())) {
     return;

@@ -113,6 +113,7 @@ Step blocked(Task& t, const Block& block) {
 Step waits_in_guest(Task& t, const GuestWait& wait) {
   if (is_interrupted(t, /*killable_only=*/false)) return interrupted(t, wait.on_signal);
   if (!t.kernel.scheduler.enter_guest(t)) return SyscallReinvoke{};
+  t.mm->bring(*t.cpu, wait.addr, sizeof wait.value);
   t.cpu->wait_futex(wait.addr, wait.value, wait.bitset,
                     t.kernel.time.to_host(t.frame.deadline.value_or(Deadline{})));
   return InGuest{SyscallReinvoke{}};

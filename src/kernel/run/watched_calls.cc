@@ -6,7 +6,7 @@ namespace usk {
 
 bool calls_are_watched(const Task& t) {
   return !t.kernel.hooks.observers.empty() || t.traced || t.group->debugger || t.seccomp.is_on() ||
-         t.dispatch.on;
+         t.dispatch.on || t.tsc_off;
 }
 
 void watch_calls(Task& t) {
@@ -14,6 +14,12 @@ void watch_calls(Task& t) {
   if (!t.cpu || !calls_are_watched(t)) return;
   t.cpu->set_identity(std::nullopt);
   t.mm->space().end_own_futexes();
+}
+
+Result<void> allow_tsc(Task& t, bool allowed) {
+  t.tsc_off = !allowed;
+  watch_calls(t);
+  return t.cpu->allow_tsc(allowed);
 }
 
 // In front of the vDSO, as the loader has put it.

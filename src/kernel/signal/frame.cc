@@ -35,6 +35,7 @@ namespace {
 
 // Once the frame is written: the stack has grown then.
 bool save_fpu(Task& t, uint64_t addr, size_t size) {
+  t.mm->bring(*t.cpu, addr, size);
   if (t.mm->is_writable(addr, size) && t.cpu->save_frame_fpu(addr)) return true;
   auto state = t.cpu->fpu_state();
   if (!state) return false;
@@ -44,6 +45,7 @@ bool save_fpu(Task& t, uint64_t addr, size_t size) {
 }
 
 bool load_fpu(Task& t, uint64_t addr) {
+  t.mm->bring(*t.cpu, addr, xstate_size());
   if (t.cpu->load_frame_fpu(addr)) return true;
   auto current = t.cpu->fpu_state();
   if (!current) return false;

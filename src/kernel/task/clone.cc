@@ -8,6 +8,7 @@
 #include "kernel/ptrace/attach.h"
 #include "kernel/ptrace/stop.h"
 #include "kernel/signal/send.h"
+#include "kernel/task/network_namespace.h"
 #include "kernel/time/posix_timers.h"
 
 namespace usk {
@@ -74,6 +75,7 @@ Result<void> copy_memory(Task& t, const CloneRequest& q, Task& child) {
     child.mm = t.mm;
   } else {
     t.kernel.counters.forks++;
+    TRY(t.mm->bring_all(*t.cpu));
     platform::NewSpace s = TRY(t.kernel.platform().fork(*t.cpu));
     child.mm = TRY(t.mm->fork(s.space, *s.thread));
     child.cpu = std::move(s.thread);
@@ -102,6 +104,7 @@ void copy_attributes(Task& t, Task& child, uint64_t flags) {
     child.policy = SCHED_OTHER, child.realtime_priority = 0;
     child.nice = std::max(0, t.nice);
   }
+  child.tsc_off = t.tsc_off;  // Which the platform knows.
   child.timer_slack_ns = t.timer_slack_ns;
   child.io_priority = t.io_priority;
   child.affinity = t.affinity;
@@ -197,7 +200,7 @@ Result<void> write_ids(Task& t, const CloneRequest& q, Task& child) {
   const int nr = child.pid->nr_in(t.pid_ns());
   if (q.flags & CLONE_PARENT_SETTID) {
     // At once, for the child; Linux ignores a fault here, too.
-    (void)t.mm->space().write(q.parent_tid, std::as_bytes(std::span(&nr, 1)));
+    (void)t.mm->write(q.parent_tid, std::as_bytes(std::span(&nr, 1)));
   }
   if (q.flags & CLONE_CHILD_SETTID) {
     (void)child.mem().put(UserPtr<int32_t>{q.child_tid}, child.pid->own_nr());
@@ -285,7 +288,7 @@ Result<Namespaces> new_namespaces(Task& t, uint64_t flags, const Ref<const Creds
   if (flags & CLONE_NEWIPC) {
     ns.ipc = make_ref<IpcNamespace>(owner, ipc_namespace(t.ns)->memory());
   }
-  if (flags & CLONE_NEWNET) ns.net = make_ref<PlainNamespace>(owner);
+  if (flags & CLONE_NEWNET) ns.net = make_ref<NetworkNamespace>(owner, false);
   if (flags & CLONE_NEWCGROUP) ns.cgroup = make_ref<PlainNamespace>(owner);
   if (flags & CLONE_NEWPID) {
     if (ns.pid_for_children->level() + 1 >= PidNamespace::kMaxLevel) return Err(ENOSPC);

@@ -86,6 +86,7 @@ void commit_exec(Task& t) {
   t.debug = {};
   // The fresh thread may be everywhere, which is what most may; the host decides.
   if (CPU_COUNT(&t.affinity) < CPU_SETSIZE) (void)t.cpu->set_affinity(t.affinity);
+  if (t.tsc_off) (void)t.cpu->allow_tsc(false);
   old_cpu->owner = nullptr;
   {
     Lock lock(task_mutex);

@@ -34,7 +34,7 @@ bool waits_for_namespace(const Task& t) {
 
 Usage thread_usage(Task& t) {
   Usage u = t.usage;
-  if (t.cpu) {
+  if (t.cpu && !t.kernel.is_paused()) {
     u.user_ns += int64_t(t.cpu->cpu_time_ns());
     u.voluntary += t.cpu->own_sleeps();
   }
@@ -144,7 +144,7 @@ void release_resources(Task& t, bool last) {
   if (t.clear_child_tid && t.mm->ref_count() > 1) {
     t.cpu->flush_memory();
     const uint32_t zero = 0;
-    if (t.mm->space().write(t.clear_child_tid, std::as_bytes(std::span(&zero, 1)))) {
+    if (t.mm->write(t.clear_child_tid, std::as_bytes(std::span(&zero, 1)))) {
       wake_futex(t, t.clear_child_tid, 1);
     }
   }
@@ -258,7 +258,10 @@ void reap(ThreadGroup& g) {
   Task* leader = std::exchange(g.leader, nullptr);
   g.tasks.clear();
   PidNamespace& ns = g.pid->ns();
-  if (ns.init && ns.init->leader) k.scheduler.kick(*ns.init->leader);
+  // Those of all namespaces that it was in may wait for them to be empty.
+  for (PidNamespace* n = &ns; n; n = n->parent().get()) {
+    if (n->init && n->init->leader) k.scheduler.kick(*n->init->leader);
+  }
   if (ns.init == &g) ns.init = nullptr;
   k.drop(*leader);
   g.unref();
@@ -266,10 +269,12 @@ void reap(ThreadGroup& g) {
 
 namespace {
 
-// With the memory still there, by which its program is known.
+// With the memory still there, by which its program is known. Rules kill with SIGKILL.
 void tell_of_crash(Task& t) {
   const int status = t.group->exit_status;
-  if (!WIFSIGNALED(status) || default_action(WTERMSIG(status)) != DefaultAction::kCore) return;
+  if (!WIFSIGNALED(status)) return;
+  const int signal = WTERMSIG(status);
+  if (signal != SIGKILL && default_action(signal) != DefaultAction::kCore) return;
   if (t.mm && t.mm->executable) installed_guard->crashed(*t.mm->executable);
 }
 

@@ -46,7 +46,7 @@ class UtsNamespace final : public RefCounted {
   std::string host_ GUARDED_BY(mu_), domain_ GUARDED_BY(mu_);
 };
 
-// A namespace that so far only has an identity and an owner: network, IPC, cgroup, time.
+// What every namespace has, an identity and an owner; cgroup and time namespaces have no more.
 class PlainNamespace : public RefCounted {
  public:
   explicit PlainNamespace(Ref<UserNamespace> owner)

@@ -170,6 +170,7 @@ class Task final : public RefCounted {
   int policy = SCHED_OTHER;
   int realtime_priority = 0;
   bool reset_on_fork = false;
+  bool tsc_off = false;  // PR_SET_TSC: reading the time stamp counter is a fault.
   uint64_t timer_slack_ns = 50000;
   int io_priority = 0;
   cpu_set_t affinity;
@@ -232,8 +233,8 @@ class Task final : public RefCounted {
              vfork_child, vfork_pid, vfork_parent, exec_image, exiting, killed_by_exec,
              zaps_namespace, exit_status, dead, exit_signal, parent_death_signal, parent_thread,
              clear_child_tid, robust_list, rseq, personality, nice, policy, realtime_priority,
-             reset_on_fork, timer_slack_ns, io_priority, affinity, start_ns, usage, sem_undo, futex,
-             where)
+             reset_on_fork, tsc_off, timer_slack_ns, io_priority, affinity, start_ns, usage,
+             sem_undo, futex, where)
 
  private:
   WaitSet waits_;

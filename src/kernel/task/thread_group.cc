@@ -83,6 +83,8 @@ OrFailure<void> ThreadGroup::restored(state::Restored&) {
 }
 
 bool ThreadGroup::reaps_children() {
+  // An init that ends waits itself for what it is still given (pid_namespaces(7)).
+  if (pid->ns().dead && pid->ns().init == this) return true;
   const SignalAction& a = handlers->of(SIGCHLD);
   return a.is_ignore() || (a.flags & SA_NOCLDWAIT) || kernel.init.get() == this;
 }

@@ -1,8 +1,10 @@
 #include "kernel/time/time_page.h"
 
 #include <atomic>
+#include <span>
 
 #include "host/file_io.h"
+#include "host/random.h"
 #include "host/shared_memory.h"
 
 namespace usk {
@@ -28,6 +30,10 @@ TimePage::TimePage() {
   if (!at) return;
   page_ = reinterpret_cast<usk_time_page*>(*at);
   memory_ = make_ref<HostFd>(std::move(*file));
+  // A task that was saved while it read the clock goes on here: with another count than there was
+  // it begins again, and does not add our offsets to what the host's clock was before.
+  host::fill_random(std::as_writable_bytes(std::span(&page_->sequence, 1)));
+  page_->sequence &= ~1u;
 }
 
 TimePage::~TimePage() {

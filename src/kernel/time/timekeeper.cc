@@ -1,10 +1,27 @@
 #include "kernel/time/timekeeper.h"
 
+#include <algorithm>
+
+#include "fs/vfs/file_time.h"
 #include "host/poll.h"
 
 namespace usk {
+namespace {
+
+void tell_offsets(TimePage& page, int64_t realtime, int64_t monotonic) {
+  page.set_offsets(realtime, monotonic);
+  set_file_time_offset(realtime);
+}
+
+}  // namespace
 
 int64_t Timekeeper::now(clockid_t clock) {
+  if (stands_still_) {
+    const bool wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM ||
+                      clock == CLOCK_TAI || clock == CLOCK_REALTIME_COARSE;
+    if (clock == CLOCK_MONOTONIC_COARSE) return still_.coarse;
+    return wall ? still_.realtime : still_.monotonic;
+  }
   switch (clock) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_ALARM:
@@ -42,19 +59,42 @@ void Timekeeper::disarm(TimerClient& client) {
 
 void Timekeeper::set_realtime(int64_t ns) {
   realtime_offset_ = ns - host::realtime_now();
-  page_.set_offsets(realtime_offset_, monotonic_offset_);
+  tell_offsets(page_, realtime_offset_, monotonic_offset_);
+  realtime_was_set();
+}
+
+void Timekeeper::realtime_was_set() {
   set_count_++;
   set_queue_.wake(POLLIN);
 }
 
-void Timekeeper::begin_at(int64_t monotonic_ns) {
-  monotonic_offset_ = monotonic_ns - host::monotonic_now();
-  page_.set_offsets(realtime_offset_, monotonic_offset_);
+Timekeeper::Moment Timekeeper::moment() {
+  return {now(CLOCK_MONOTONIC), now(CLOCK_REALTIME), now(CLOCK_MONOTONIC_COARSE)};
+}
+
+void Timekeeper::stand_still() {
+  still_ = moment();
+  stands_still_ = true;
+}
+
+void Timekeeper::go_on() {
+  if (stands_still_.exchange(false)) begin_at(still_);
+}
+
+// It may come from an image that somebody made up.
+void Timekeeper::begin_at(const Moment& m) {
+  constexpr int64_t kLatest = INT64_MAX / 4;
+  const int64_t monotonic = std::clamp<int64_t>(m.monotonic, 0, kLatest);
+  const int64_t coarse = std::clamp<int64_t>(m.coarse, 0, monotonic);
+  if (stands_still_) still_.monotonic = monotonic, still_.coarse = coarse;
+  monotonic_offset_ =
+      std::max(monotonic - host::monotonic_now(), coarse - host::monotonic_coarse_now());
+  tell_offsets(page_, realtime_offset_, monotonic_offset_);
 }
 
 void Timekeeper::continue_realtime_at(int64_t ns) {
   realtime_offset_ = ns - host::realtime_now();
-  page_.set_offsets(realtime_offset_, monotonic_offset_);
+  tell_offsets(page_, realtime_offset_, monotonic_offset_);
 }
 
 bool Timekeeper::take_expired_locked(Heap& heap, int64_t now, std::vector<Ref<TimerClient>>& out) {
@@ -68,7 +108,7 @@ bool Timekeeper::take_expired_locked(Heap& heap, int64_t now, std::vector<Ref<Ti
 }
 
 Deadline Timekeeper::expire() {
-  for (;;) {
+  while (!stands_still_) {
     std::vector<Ref<TimerClient>> expired;
     {
       Lock lock(mu_);
@@ -88,6 +128,7 @@ Deadline Timekeeper::expire() {
     }
     for (auto& client : expired) client->expired();
   }
+  return {};
 }
 
 }  // namespace usk

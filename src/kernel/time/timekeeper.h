@@ -24,8 +24,8 @@ class Timekeeper final : public TimerService {
 
   int64_t monotonic() { return now(CLOCK_MONOTONIC); }
   void set_realtime(int64_t ns) EXCLUDES(mu_);
-  // CLOCK_MONOTONIC is that now.
-  void begin_at(int64_t monotonic_ns);
+  // CLOCK_REALTIME has made a jump: whoever wants to know is told.
+  void realtime_was_set();
   // CLOCK_REALTIME is that now, as if nobody had set it.
   void continue_realtime_at(int64_t ns);
   // Calls what has expired; returns the next deadline on the host's monotonic clock.
@@ -37,15 +37,31 @@ class Timekeeper final : public TimerService {
 
   TimePage& page() { return page_; }
 
+  struct Moment {
+    int64_t monotonic = 0, realtime = 0;
+    int64_t coarse = 0;  // CLOCK_MONOTONIC_COARSE, which is behind by as much as it happens to be.
+  };
+  Moment moment();
+  // CLOCK_MONOTONIC is that now, or as little later as it takes for none of them to go back.
+  void begin_at(const Moment& m);
   // A saved state is one of this moment, however long it takes to write it; not from release() on.
-  void hold() { held_ = now(CLOCK_MONOTONIC); }
+  void hold(Moment m) { held_ = m; }
   void release() { held_.reset(); }
+
+  // Until go_on() no time passes and nothing expires: of a kernel that was restored and has not run
+  // yet. begin_at() says which moment it is, and then ...
+  void stand_still();
+  void stand_at_realtime(int64_t ns) { still_.realtime = ns; }
+  void go_on();
+  bool stands_still() const { return stands_still_; }
   // CLOCK_MONOTONIC goes on from where it was.
   template <class A>
   void fields(A& ar) {
-    int64_t monotonic = held_.value_or(now(CLOCK_MONOTONIC));
-    ar.all("monotonic, realtime_offset_", monotonic, realtime_offset_);
-    if constexpr (A::kLoading) begin_at(monotonic);
+    Moment m = held_.value_or(moment());
+    if constexpr (A::kLoading) m.coarse = 0;  // Older images do not say it.
+    ar.all("monotonic, monotonic_coarse, realtime_offset_", m.monotonic, m.coarse,
+           realtime_offset_);
+    if constexpr (A::kLoading) begin_at(m);
   }
 
  private:
@@ -68,7 +84,9 @@ class Timekeeper final : public TimerService {
   std::unordered_map<TimerClient*, Place> places_ GUARDED_BY(mu_);
   TimePage page_;
   std::atomic<int64_t> monotonic_offset_{0}, realtime_offset_{0};
-  std::optional<int64_t> held_;  // Belongs to whoever saves.
+  std::optional<Moment> held_;  // Belongs to whoever saves.
+  std::atomic<bool> stands_still_{false};
+  Moment still_;  // Not written to while others may ask.
   std::atomic<uint64_t> set_count_{0};
   WaitQueue set_queue_;
 };

@@ -60,6 +60,7 @@ class UnixEndpoint final : public RefCounted {
                       const SocketCreds& creds) EXCLUDES(mu_);
   Result<Socket::Received> receive(IoOut& data, int flags) EXCLUDES(mu_);
   bool is_connected() EXCLUDES(mu_);
+  Ref<UnixEndpoint> peer() EXCLUDES(mu_);  // Null: none.
   PollMask poll() EXCLUDES(mu_);
   // SIOCINQ; EINVAL for a listener. SIOCOUTQ.
   Result<size_t> readable_bytes() EXCLUDES(mu_);

@@ -153,6 +153,11 @@ bool UnixEndpoint::is_connected() {
   return bool(peer_);
 }
 
+Ref<UnixEndpoint> UnixEndpoint::peer() {
+  Lock lock(mu_);
+  return peer_;
+}
+
 Result<void> UnixEndpoint::begin_connect() {
   Lock lock(mu_);
   switch (state_) {

@@ -2,32 +2,16 @@
 
 #include "fs/vfs/guard.h"
 
-#include <fmt/format.h>
 #include <linux/capability.h>
-#include <linux/magic.h>
 #include <linux/sockios.h>
 #include <sys/un.h>
 
-#include "fs/vfs/internal.h"
 #include "fs/vfs/saving.h"
 #include "net/unix/in_flight.h"
 #include "net/unix/socket_list.h"
-#include "state/singletons.h"
 
 namespace usk {
 namespace {
-
-InternalFs& sockfs() {
-  // Never destroyed: files may outlive statics.
-  static InternalFs& fs = *make_ref<InternalFs>("sockfs", SOCKFS_MAGIC).release();
-  return fs;
-}
-
-Path socket_path(const Creds& creds) {
-  auto inode = make_ref<InternalInode>(Ref<InternalFs>::share(&sockfs()), S_IFSOCK | 0777, creds);
-  std::string name = fmt::format("socket:[{}]", inode->ino());
-  return internal_path(std::move(inode), std::move(name));
-}
 
 Result<int> checked_type(int type, int protocol) {
   if (protocol != 0 && protocol != PF_UNIX) return Err(EPROTONOSUPPORT);
@@ -83,7 +67,6 @@ SocketAddress shown(SocketAddress address) {
 
 }  // namespace
 
-USK_SINGLETON(sockfs, "sockfs")
 USK_SAVED(UnixSocket, "net/unix/socket")
 
 OrFailure<void> UnixSocket::restored(state::Restored& r) {

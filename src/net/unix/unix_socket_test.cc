@@ -686,6 +686,9 @@ TEST_F(UnixSocketTest, CirclesInFlightAreSaved) {
   copy.reset();
   make().reset();  // Collects.
   EXPECT_EQ(in_flight::count(), before);
+  a.reset(), b.reset();
+  make().reset();
+  EXPECT_EQ(in_flight::count(), 0u);
 }
 
 }  // namespace

@@ -1,12 +1,16 @@
 #include "platform/ptrace/ptrace_platform.h"
 
+#include <elf.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "host/address_space.h"
 #include "host/bpf.h"
 #include "host/confinement.h"
 #include "host/file_io.h"
@@ -34,16 +38,36 @@ constexpr uint32_t kStubCalls[] = {
     SYS_recvmsg, SYS_close,  SYS_clone,    SYS_exit,   SYS_rseq,    SYS_membarrier,
 };
 
+constexpr int kStubOptions[] = {PR_SET_TSC};  // Of prctl(2).
+
 constexpr uint64_t kForkFlags = CLONE_PARENT | CLONE_FILES | SIGCHLD;
 constexpr uint64_t kThreadFlags =
     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
 
+// The stub, for where it is to be: its code runs anywhere, but is loaded where its headers say.
+std::vector<std::byte> stub_image() {
+  std::vector<std::byte> image(usk_stub_image_begin, usk_stub_image_end);
+  Elf64_Ehdr header;
+  memcpy(&header, image.data(), sizeof header);
+  header.e_entry = in_stub(header.e_entry);
+  memcpy(image.data(), &header, sizeof header);
+  for (size_t i = 0; i < header.e_phnum; i++) {
+    Elf64_Phdr segment;
+    std::byte* const at = image.data() + header.e_phoff + i * sizeof segment;
+    memcpy(&segment, at, sizeof segment);
+    if (segment.p_type != PT_LOAD) continue;
+    segment.p_vaddr = segment.p_paddr = in_stub(segment.p_vaddr);
+    memcpy(at, &segment, sizeof segment);
+  }
+  return image;
+}
+
 }  // namespace
 
 std::vector<sock_filter> ptrace_stub_filter() {
-  return stub_filter(USK_STUB_BASE, USK_STUB_COMMANDS, kStubCalls);
+  return stub_filter(kGuestEnd, in_stub(USK_STUB_COMMANDS), kStubCalls, kStubOptions);
 }
-uint64_t ptrace_stub_code() { return USK_STUB_BASE; }
+uint64_t ptrace_stub_code() { return kGuestEnd; }
 
 CallStop call_stop_of_host() {
   return kernel_release() < 4008 ? CallStop::kSignal : CallStop::kSysemu;
@@ -63,7 +87,7 @@ OrFailure<void> PtracePlatform::start_zygote() {
   if (host::is_confined()) return fail("a confined process starts no program");
   auto image = memory_file("usk-stub", /*executable=*/true);
   if (!image) return fail("cannot make a memory file for the stub process");
-  const std::span bytes(usk_stub_image_begin, usk_stub_image_end);
+  const std::vector<std::byte> bytes = stub_image();
   if (auto n = host::pwrite(image->get(), bytes, 0); !n || *n != bytes.size()) {
     return fail("cannot write the stub's image");
   }
@@ -71,17 +95,18 @@ OrFailure<void> PtracePlatform::start_zygote() {
   zygote_ = std::make_unique<PtraceThread>(*this, make_ref<PtraceSpace>(*this, pid), pid);
   // Nothing stays but the stub's own pages and, above them, the host's vDSO.
   Vdso vdso = vdso_of(pid);
-  if (vdso.start < USK_STUB_END) vdso = {USK_HOST_TOP, USK_HOST_TOP, 0};
+  const uint64_t top = host::address_space_end(), message = in_stub(USK_STUB_MESSAGE);
+  if (vdso.start < in_stub(USK_STUB_END)) vdso = {top, top, 0};
   vdso_ = vdso;
   std::vector<Command> commands = {
-      {SYS_munmap, {kGuestStart, USK_STUB_BASE - kGuestStart, 0, 0, 0, 0}},
-      {SYS_munmap, {USK_STUB_MESSAGE, vdso.start - USK_STUB_MESSAGE, 0, 0, 0, 0}},
+      {SYS_munmap, {kGuestStart, kGuestEnd - kGuestStart, 0, 0, 0, 0}},
+      {SYS_munmap, {message, vdso.start - message, 0, 0, 0, 0}},
       {SYS_mmap,
-       {USK_STUB_MESSAGE, kPageSize, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, uint64_t(-1), 0}},
+       {message, kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+        uint64_t(-1), 0}},
   };
-  if (vdso.end < USK_HOST_TOP) {
-    commands.push_back({SYS_munmap, {vdso.end, USK_HOST_TOP - vdso.end, 0, 0, 0, 0}});
+  if (vdso.end < top) {
+    commands.push_back({SYS_munmap, {vdso.end, top - vdso.end, 0, 0, 0, 0}});
   }
   if (auto r = zygote_->batch(commands); !r) {
     return fail(fmt::format("cannot empty the stub's address space (error {})", int(r.error())));
@@ -94,12 +119,12 @@ OrFailure<void> PtracePlatform::install_filter() {
   struct {
     uint16_t length;
     uint64_t filter;
-  } program{uint16_t(filter.size()), USK_STUB_MESSAGE + 64};
+  } program{uint16_t(filter.size()), in_stub(USK_STUB_MESSAGE) + 64};
+  const uint64_t message = in_stub(USK_STUB_MESSAGE);
   PtraceSpace& space = *zygote_->ptrace_space();
-  const bool written = space.write_stub(USK_STUB_MESSAGE, std::as_bytes(std::span(&program, 1))) &&
-                       space.write_stub(USK_STUB_MESSAGE + 64, std::as_bytes(std::span(filter)));
-  if (!written ||
-      !zygote_->call(SYS_seccomp, {1 /* SECCOMP_SET_MODE_FILTER */, 0, USK_STUB_MESSAGE})) {
+  const bool written = space.write_stub(message, std::as_bytes(std::span(&program, 1))) &&
+                       space.write_stub(message + 64, std::as_bytes(std::span(filter)));
+  if (!written || !zygote_->call(SYS_seccomp, {1 /* SECCOMP_SET_MODE_FILTER */, 0, message})) {
     return fail("the host refuses seccomp filters: Usk needs CONFIG_SECCOMP_FILTER");
   }
   return {};

@@ -18,6 +18,9 @@
 
 namespace usk::platform {
 
+// Where something of the stub's own pages (stub/layout.h) is: they begin where the guest ends.
+inline uint64_t in_stub(uint64_t in_layout) { return in_layout - kGuestEndOfLinux + kGuestEnd; }
+
 class PtracePlatform;
 class PtraceThread;
 
@@ -82,6 +85,7 @@ class PtraceThread final : public Thread {
                                    uint64_t control) override;
   uint64_t debug_status() override;
   void set_debug_status(uint64_t value) override;
+  Result<void> allow_tsc(bool allowed) override;
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
 

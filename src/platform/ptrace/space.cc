@@ -22,6 +22,7 @@ bool in_guest(uint64_t addr, uint64_t length) {
   return addr < kGuestEnd && length <= kGuestEnd - addr;
 }
 
+const uint64_t kMessage = in_stub(USK_STUB_MESSAGE);
 constexpr int kReceivedFd = 1;  // The lowest free number: a stub holds only its channel, 0.
 
 // A msghdr with room for one descriptor, as it lies in the stub's message page.
@@ -32,12 +33,11 @@ struct ReceiveMessage {
   char byte = 0;
 
   ReceiveMessage() {
-    header.msg_iov = reinterpret_cast<iovec*>(USK_STUB_MESSAGE + offsetof(ReceiveMessage, data));
+    header.msg_iov = reinterpret_cast<iovec*>(kMessage + offsetof(ReceiveMessage, data));
     header.msg_iovlen = 1;
-    header.msg_control =
-        reinterpret_cast<void*>(USK_STUB_MESSAGE + offsetof(ReceiveMessage, control));
+    header.msg_control = reinterpret_cast<void*>(kMessage + offsetof(ReceiveMessage, control));
     header.msg_controllen = sizeof control;
-    data.iov_base = reinterpret_cast<void*>(USK_STUB_MESSAGE + offsetof(ReceiveMessage, byte));
+    data.iov_base = reinterpret_cast<void*>(kMessage + offsetof(ReceiveMessage, byte));
     data.iov_len = 1;
   }
 };
@@ -55,10 +55,10 @@ Result<void> PtraceSpace::map(Thread& by, const Mapping& m) {
     return {};
   }
   const ReceiveMessage message;
-  TRY(write_stub(USK_STUB_MESSAGE, std::as_bytes(std::span(&message, 1))));
+  TRY(write_stub(kMessage, std::as_bytes(std::span(&message, 1))));
   TRY(platform_.channel().send(m.fd->get()));
   const Command commands[] = {
-      {SYS_recvmsg, {0, USK_STUB_MESSAGE, MSG_DONTWAIT, 0, 0, 0}},
+      {SYS_recvmsg, {0, kMessage, MSG_DONTWAIT, 0, 0, 0}},
       {SYS_mmap, {m.addr, m.length, prot, flags, uint64_t(kReceivedFd), m.offset}},
       {SYS_close, {uint64_t(kReceivedFd), 0, 0, 0, 0, 0}},
   };

@@ -1,4 +1,5 @@
 #include <linux/audit.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -31,7 +32,7 @@ PtraceThread::~PtraceThread() {
   if (tid_ == space_->pid()) return;
   Regs regs;
   regs.cs = kUserCs, regs.ss = kUserSs, regs.eflags = kFlagsInitial;
-  regs.rip = USK_STUB_SYSCALL;
+  regs.rip = in_stub(USK_STUB_SYSCALL);
   regs.rax = SYS_exit;
   regs.orig_rax = -1;
   if (trace_set_regs(tid_, regs)) (void)trace_resume(PTRACE_CONT, tid_);
@@ -94,6 +95,11 @@ Result<void> PtraceThread::set_debug_registers(const std::array<uint64_t, 4>& ad
 uint64_t PtraceThread::debug_status() { return trace_get_debug_status(tid_).value_or(0); }
 // It fails for a dying thread alone.
 void PtraceThread::set_debug_status(uint64_t v) { (void)trace_set_debug_status(tid_, v); }
+
+Result<void> PtraceThread::allow_tsc(bool allowed) {
+  TRY(call(SYS_prctl, {PR_SET_TSC, uint64_t(allowed ? PR_TSC_ENABLE : PR_TSC_SIGSEGV)}));
+  return {};
+}
 
 uint64_t PtraceThread::cpu_time_ns() { return thread_cpu_time(tid_).value_or(0); }
 
@@ -247,7 +253,7 @@ Result<int64_t> as_result(uint64_t rax) {
 
 Result<int64_t> PtraceThread::call(uint64_t nr, std::array<uint64_t, 6> args) {
   fetch_regs();
-  Regs r = stub_regs(USK_STUB_SYSCALL, regs_);
+  Regs r = stub_regs(in_stub(USK_STUB_SYSCALL), regs_);
   set_call(r, nr, args);
   const StubStop stop = TRY(run_stub(r));
   if (stop.signal != SIGTRAP) return Err(ESRCH);
@@ -256,11 +262,11 @@ Result<int64_t> PtraceThread::call(uint64_t nr, std::array<uint64_t, 6> args) {
 
 Result<void> PtraceThread::batch(std::span<const Command> commands) {
   if (commands.size() > USK_STUB_MAX_COMMANDS) return Err(E2BIG);
-  TRY(space_->write_stub(USK_STUB_COMMANDS, std::as_bytes(commands)));
+  TRY(space_->write_stub(in_stub(USK_STUB_COMMANDS), std::as_bytes(commands)));
   fetch_regs();
-  Regs r = stub_regs(USK_STUB_BATCH, regs_);
-  r.r12 = USK_STUB_COMMANDS;
-  r.r13 = USK_STUB_COMMANDS + commands.size_bytes();
+  Regs r = stub_regs(in_stub(USK_STUB_BATCH), regs_);
+  r.r12 = in_stub(USK_STUB_COMMANDS);
+  r.r13 = in_stub(USK_STUB_COMMANDS) + commands.size_bytes();
   const StubStop stop = TRY(run_stub(r));
   if (stop.signal != SIGTRAP) return Err(ESRCH);
   if (stop.regs.r12 != r.r13) TRY(as_result(stop.regs.rax));
@@ -269,10 +275,10 @@ Result<void> PtraceThread::batch(std::span<const Command> commands) {
 
 Result<pid_t> PtraceThread::clone(uint64_t flags) {
   fetch_regs();
-  Regs r = stub_regs(USK_STUB_SYSCALL, regs_);
+  Regs r = stub_regs(in_stub(USK_STUB_SYSCALL), regs_);
   set_call(r, SYS_clone, {flags, 0, 0, 0, 0, 0});
   const StubStop stop = TRY(run_stub(r));
-  if (stop.regs.rip != USK_STUB_SYSCALL + 2) {  // Its int3: the clone failed.
+  if (stop.regs.rip != in_stub(USK_STUB_SYSCALL) + 2) {  // Its int3: the clone failed.
     TRY(as_result(stop.regs.rax));
     return Err(EAGAIN);
   }
@@ -286,7 +292,7 @@ Result<pid_t> PtraceThread::clone(uint64_t flags) {
 Result<uint32_t> PtraceThread::compare_exchange(uint64_t addr, uint32_t expected,
                                                 uint32_t desired) {
   fetch_regs();
-  Regs r = stub_regs(USK_STUB_CMPXCHG, regs_);
+  Regs r = stub_regs(in_stub(USK_STUB_CMPXCHG), regs_);
   r.rdi = addr;
   r.rax = expected;
   r.rsi = desired;

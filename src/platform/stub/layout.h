@@ -1,4 +1,5 @@
-// Where things are in a stub process; included by assembly too.
+// Where things are in a stub process, unless its addresses end earlier (in_stub()); included by
+// assembly too.
 #pragma once
 
 #define USK_STUB_BASE 0x7fffd0000000
@@ -11,5 +12,3 @@
 /* A page that the stub may write: a message header for receiving a descriptor. */
 #define USK_STUB_MESSAGE (USK_STUB_BASE + 0x2000)
 #define USK_STUB_END (USK_STUB_BASE + 0x3000)
-/* Top of the address space of a 64-bit process (TASK_SIZE_MAX of 4-level paging). */
-#define USK_HOST_TOP 0x7ffffffff000

@@ -94,7 +94,8 @@ struct Area {
   uint32_t begun;      // A posted futex(2): the stub had begun it (Begun).
   int64_t deadline;    // kUntil: until when, in nanoseconds of the host's CLOCK_MONOTONIC.
   uint32_t unwatched;  // Its posts are not looked for: to be told by a notification.
-  uint32_t unused;
+  uint32_t no_tsc;     // Reading the time stamp counter is a fault.
+  uint32_t to_wake;    // Before it sleeps, or goes on: who waits at this bell, plus one (wakes.h).
   // Between stub and signal handler.
   alignas(64) uint32_t interrupt;  // A kick came while stub code ran.
   uint32_t waiting;                // Sleeps on `order`.
@@ -134,6 +135,9 @@ static_assert(offsetof(Area, minus_self) == USK_O_MINUS_SELF);
 static_assert(offsetof(Area, identity) == USK_O_IDENTITY);
 static_assert(sizeof(Area) <= 0x1000);
 
+// Threads wait for their order at a bell, several at one where there are many.
+constexpr uint32_t kBells = 512;
+
 // The page that stubs only read.
 struct Policy {
   uint32_t polling;  // The kernel process looks at posts by itself, on CPU polling_cpu.
@@ -146,6 +150,10 @@ struct Policy {
   uint64_t host_clock_gettime;  // In every stub process; 0: there is none.
   // The initial state, as XRSTOR wants it.
   alignas(64) unsigned char initial_fpu[576];
+  // Each changes whenever a thread that waits at it is given an order. All stubs may wake there,
+  // none may write.
+  uint32_t bells[kBells];
 };
+static_assert(sizeof(Policy) <= 0x1000);
 
 }  // namespace usk::trap

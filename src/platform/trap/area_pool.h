@@ -1,6 +1,7 @@
 // The memory file that the kernel process and all stubs share: one policy page and the thread
 // areas. A stub process maps only the blocks of areas that are its own.
 #pragma once
+#include <atomic>
 #include <optional>
 #include <span>
 #include <vector>
@@ -34,6 +35,10 @@ class AreaPool {
   std::span<std::byte> thunk(uint32_t number) {
     return {base_ + USK_FILE_THUNKS + size_t(number) * USK_THUNK_SIZE, USK_THUNK_SIZE};
   }
+  // Of the thread whose area it is: it has an order, which it might not have seen when it looked
+  // last before it sleeps.
+  void ring(uint32_t index) { std::atomic_ref(bell(index)).fetch_add(1); }
+  uint32_t& bell(uint32_t index) { return policy().bells[index % trap::kBells]; }
   trap::Policy& policy() { return *reinterpret_cast<trap::Policy*>(base_); }
   int fd() const { return file_.get(); }
   static uint64_t file_offset(uint32_t block) {

@@ -35,6 +35,7 @@ Result<TrapPlatform::Copy> TrapPlatform::prepare_copy(TrapThread& by) {
   c.thread->expect(
       {SYS_mmap, {at, USK_BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0, offset}});
   c.thread->expect({SYS_prctl, {PR_SET_PDEATHSIG, SIGKILL}});  // Is not inherited.
+  c.thread->inherit_tsc(by);
   c.thread->set_rseq(by.rseq());
   c.fork = {trap::kCmdFork, {kForkFlags, at, offset}};
   expected_children_.push_back(c.thread.get());
@@ -71,6 +72,7 @@ Result<NewSpace> TrapPlatform::copy_space(TrapThread& by) {
   Copy c = TRY(prepare_copy(by));
   // What others of the space were promised is to be in the copy.
   TRY(by.trap_space()->settle(&by));
+  TRY(by.trap_space()->settle_copies(0, kGuestEnd, &by));
   auto pid = by.call(c.fork);
   return finish_copy(by, std::move(c), pid);
 }
@@ -121,6 +123,7 @@ Result<std::unique_ptr<TrapThread>> TrapPlatform::take_idle_thread(TrapThread& p
   if (!idle) return std::unique_ptr<TrapThread>();
   auto thread = std::make_unique<TrapThread>(*this, space, *idle);
   TRY(thread->copy_fpu(parent));
+  TRY(thread->allow_tsc(parent.has_tsc()));
   if (!CPU_EQUAL(&idle->affinity, &parent.affinity())) {
     TRY(thread->set_affinity(parent.affinity()));
   }
@@ -138,6 +141,7 @@ Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
   }
   const uint32_t slot = TRY(space->take_slot(parent));
   auto thread = std::make_unique<TrapThread>(*this, space, slot, space->index_of(slot));
+  thread->inherit_tsc(parent);
   const uint64_t area = thread->area_address();
   const auto tid =
       parent.call({trap::kCmdClone, {kThreadFlags, area, area + offsetof(trap::Area, alive)}});

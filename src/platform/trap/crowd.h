@@ -16,6 +16,8 @@ class Crowd {
   static constexpr int64_t kOftenNs = 50'000;
   // Longer gaps belong to nobody's calls: the guest slept or computed.
   static constexpr int64_t kBreakNs = 1'000'000;
+  // Polling ends after so long without a post: the guest has other use for the processor.
+  static constexpr int64_t kIdleNs = 60'000;
   // Of one measurement while polling: longer than what one thread does while others wait.
   static constexpr int64_t kTrialNs = 1'000'000;
   static constexpr int64_t kCompareEveryNs = 100'000'000;

@@ -8,10 +8,11 @@
 
 namespace usk::platform {
 
-StubFiles::File* StubFiles::find(HostFd& file) {
+StubFiles::File* StubFiles::find(HostFd& file, bool for_all) {
   const auto info = host::stat_at(file, "");
-  if (!info || !S_ISREG(info->stx_mode) || !(info->stx_mode & S_IROTH)) return nullptr;
-  if (info->stx_nlink == 0) return nullptr;  // Nobody's but its owner's.
+  if (!info || !S_ISREG(info->stx_mode)) return nullptr;
+  const bool nobodys = info->stx_nlink == 0 || !(info->stx_mode & S_IROTH);
+  if (nobodys && !for_all) return nullptr;
   const auto device = makedev(info->stx_dev_major, info->stx_dev_minor);
   const auto key = std::pair<uint64_t, uint64_t>(device, info->stx_ino);
   if (auto it = files_.find(key); it != files_.end()) return &it->second;

@@ -20,8 +20,8 @@ class StubFiles {
     // Such mappings have succeeded: the file system permits them.
     bool mappable = false, executable = false;
   };
-  // Null: it is not for everybody, or none is left.
-  File* find(HostFd& file);
+  // Null: it is not for everybody, or none is left. `for_all`: it is, though it has no name.
+  File* find(HostFd& file, bool for_all = false);
   // The stubs have the descriptor.
   void installed(int fd);
 

@@ -51,6 +51,10 @@ uint32_t documented(uint32_t nr, const Args& a) {
                                      FUTEX_WAKE_OP,    FUTEX_CMP_REQUEUE, FUTEX_WAIT_BITSET,
                                      FUTEX_WAKE_BITSET};
       const int op = int(a[1]) & FUTEX_CMD_MASK;
+      if (!(a[1] & FUTEX_PRIVATE_FLAG) && uint32_t(a[1]) != FUTEX_WAIT &&
+          uint32_t(a[1]) != FUTEX_WAKE) {
+        return kTrap;
+      }
       return std::ranges::find(kPlain, op) != kPlain.end() ? kAllow : kTrap;
     }
     case SYS_munmap:

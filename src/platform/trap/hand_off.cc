@@ -6,8 +6,8 @@ namespace usk::platform {
 
 void HandOff::posted(int64_t think_ns) {
   const bool quick = think_ns < kQuickNs;
-  streak_ = quick ? std::min(streak_ + 1, kStreak) : 0;
-  const bool computes = think_ns >= (spreads_ ? kWokenLateNs : kQuickNs);
+  streak_ = quick ? std::min(streak_ + 1, kStreak) : std::max(streak_ - kSetback, 0);
+  const bool computes = think_ns >= (spreads_ ? kWokenLateNs : kComputesNs);
   computes_ = computes ? std::min(computes_ + 2, kComputes) : std::max(computes_ - 1, 0);
   if (computes_ == kComputes) spreads_ = true;
   if (computes_ == 0) spreads_ = false;
@@ -18,12 +18,14 @@ bool HandOff::should_poll(size_t running, int64_t now) const {
 }
 
 void HandOff::stopped(Stop why, int64_t now, uint64_t posts) {
-  streak_ = 0;
   // The guest's doing, which says nothing of what the next attempt will bring.
-  if (why == Stop::kAwait || why == Stop::kEmpty || why == Stop::kSlower) return;
-  // Many posts between two disturbances pay for them.
-  constexpr uint64_t kMany = 4096;
-  const bool disturbed = why == Stop::kShared || why == Stop::kPreempted;
+  if (why == Stop::kAwait || why == Stop::kEmpty) return;
+  streak_ = why == Stop::kIdle && posts >= kWorthwhile ? kStreak - kSetback : 0;
+  if (why == Stop::kSlower) return;
+  // Many posts between two disturbances pay for them, be they others' or the guest's other threads.
+  constexpr uint64_t kMany = 4096, kSome = 256;
+  const bool disturbed =
+      why == Stop::kShared || why == Stop::kPreempted || (why == Stop::kCrowded && posts < kSome);
   if (posts >= (disturbed ? kMany : kWorthwhile)) pause_ /= 4;
   pause_ = std::max(pause_, kShortestPauseNs / 2);
   if (disturbed) {

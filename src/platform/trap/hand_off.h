@@ -13,14 +13,17 @@ namespace usk::platform {
 class HandOff {
  public:
   static constexpr int kStreak = 16;
-  static constexpr int64_t kQuickNs = 30'000;
-  static constexpr int64_t kIdleNs = 50'000;
-  // The same while a thread wakes up: an idle processor takes its time.
-  static constexpr int64_t kWokenIdleNs = 200'000;
+  static constexpr int64_t kQuickNs = 100'000;
+  // What a slower post takes off the streak: a program that starts has many page faults.
+  static constexpr int kSetback = 2;
+  // As long as the host takes for a process to be made, or to end.
+  static constexpr int64_t kIdleNs = 400'000;
+  // A thread that is so long without a call computes.
+  static constexpr int64_t kComputesNs = 30'000;
   // A look that comes so long after the one before: other work had the processor meanwhile.
   static constexpr int64_t kGapNs = 150'000;
   // Polling that met so many posts was worth it.
-  static constexpr uint64_t kWorthwhile = 64;
+  static constexpr uint64_t kWorthwhile = 16;
   // An attempt that met too few costs kIdle at most; one on a processor that others use costs a
   // time slice of theirs.
   static constexpr int64_t kShortestPauseNs = 2'000'000, kLongestIdlePauseNs = 20'000'000,
@@ -44,6 +47,10 @@ class HandOff {
   bool should_poll(size_t running, int64_t now) const;
   // Whether the guest leaves it a processor.
   bool crowded(size_t running) const { return running >= size_t(cpus_); }
+  // How many processors are free beside these threads and the kernel process.
+  size_t left_over(size_t running) const {
+    return size_t(cpus_) > running + 1 ? size_t(cpus_) - running - 1 : 0;
+  }
   // Whether a wake-up is to bring the woken to the waker's processor, with this many threads in the
   // guest: quickest where they take turns, and a whole program on one processor where they compute.
   bool hands_over(size_t running) const { return running <= 1 || !spreads_; }

@@ -22,6 +22,27 @@ TEST(HandOff, PollsAfterAStreakOfQuickPosts) {
   EXPECT_FALSE(h.should_poll(1, kStart));
 }
 
+TEST(HandOff, SlowPostsSetBack) {
+  HandOff h(2);
+  post_quickly(h);
+  h.posted(HandOff::kQuickNs);
+  post_quickly(h, HandOff::kSetback);
+  EXPECT_TRUE(h.should_poll(1, kStart));
+  for (int i = 0; i < 2 * HandOff::kStreak; i++) {
+    h.posted(i % HandOff::kSetback ? 1'000 : HandOff::kQuickNs);
+  }
+  EXPECT_FALSE(h.should_poll(1, kStart));
+}
+
+TEST(HandOff, BeginsAnewSoonerWherePollingPaid) {
+  HandOff h(2);
+  post_quickly(h);
+  h.stopped(Stop::kIdle, kStart, HandOff::kWorthwhile);
+  EXPECT_FALSE(h.should_poll(1, kStart));
+  post_quickly(h, HandOff::kSetback);
+  EXPECT_TRUE(h.should_poll(1, kStart));
+}
+
 TEST(HandOff, NeedsAProcessorThatTheGuestLeaves) {
   HandOff h(2);
   post_quickly(h);
@@ -61,13 +82,25 @@ TEST(HandOff, OthersWorkIsAvoidedForLonger) {
   EXPECT_TRUE(h.should_poll(1, kStart + HandOff::kLongestPauseNs));
 }
 
+TEST(HandOff, ThreadsThatNeedAllProcessorsKeepThem) {
+  HandOff h(2);
+  post_quickly(h);
+  h.stopped(Stop::kCrowded, kStart, 20);
+  post_quickly(h);
+  EXPECT_FALSE(h.should_poll(1, kStart + HandOff::kDisturbedPauseNs - 1));
+  EXPECT_TRUE(h.should_poll(1, kStart + HandOff::kDisturbedPauseNs));
+  HandOff seldom(2);  // It was one for a moment, among many calls.
+  post_quickly(seldom);
+  seldom.stopped(Stop::kCrowded, kStart, 1000);
+  post_quickly(seldom);
+  EXPECT_TRUE(seldom.should_poll(1, kStart));
+}
+
 TEST(HandOff, WhatTheGuestDoesCostsNoPause) {
   HandOff h(2);
   for (Stop why : {Stop::kEmpty, Stop::kAwait}) {
     post_quickly(h);
     h.stopped(why, kStart, 0);
-    EXPECT_FALSE(h.should_poll(1, kStart));
-    post_quickly(h);
     EXPECT_TRUE(h.should_poll(1, kStart));
   }
 }
@@ -75,12 +108,12 @@ TEST(HandOff, WhatTheGuestDoesCostsNoPause) {
 TEST(HandOff, ThreadsThatComputeAreLeftWhereTheyAre) {
   HandOff h(2);
   EXPECT_TRUE(h.hands_over(2));
-  for (int i = 0; i < 8; i++) h.posted(HandOff::kQuickNs);
+  for (int i = 0; i < 8; i++) h.posted(HandOff::kComputesNs);
   EXPECT_FALSE(h.hands_over(2));
   EXPECT_TRUE(h.hands_over(1));  // Alone, it loses nothing.
-  for (int i = 0; i < 100; i++) h.posted(2 * HandOff::kQuickNs);
+  for (int i = 0; i < 100; i++) h.posted(2 * HandOff::kComputesNs);
   EXPECT_FALSE(h.hands_over(2));
-  for (int i = 0; i < 16; i++) h.posted(HandOff::kQuickNs);  // It was woken late.
+  for (int i = 0; i < 16; i++) h.posted(HandOff::kComputesNs);  // It was woken late.
   EXPECT_TRUE(h.hands_over(2));
 }
 

@@ -24,6 +24,16 @@ size_t TrapPlatform::awake() const {
   return size_t(std::ranges::count_if(running_, [](TrapThread* t) { return !t->sleeps(); }));
 }
 
+size_t TrapPlatform::woken() const { return awake() - std::min(awake(), wakes_.size()); }
+
+// For long enough that it is not just one thread that wakes another and sleeps.
+bool TrapPlatform::is_crowded() {
+  constexpr int64_t kLongNs = 600'000;
+  const int64_t now = clock();
+  if (!hand_off_.crowded(woken())) crowded_since_ = now;
+  return now - crowded_since_ > kLongNs;
+}
+
 void TrapPlatform::sort_sleepers() {
   std::erase_if(asleep_, [this](TrapThread* t) {
     const bool wakes = !t->sleeps();
@@ -59,6 +69,7 @@ void TrapPlatform::crowd_together() {
   }
   for (TrapThread* t : running_) (void)keep_off(*t);
   for (TrapThread* t : asleep_) (void)keep_off(*t);
+  for (TrapThread* t : posted_) (void)keep_off(*t);
   crowd_.begin(clock());
 }
 
@@ -94,7 +105,7 @@ bool TrapPlatform::get_apart(TrapThread& t) {
 // The scheduler moves threads, and stubs spin only for a poller on another processor. The guest's
 // threads go before us.
 void TrapPlatform::keep_polling_apart() {
-  if (!crowded_ && hand_off_.crowded(awake())) {
+  if (!crowded_ && is_crowded()) {
     if (!crowd_.should_poll(clock())) return stop_polling(HandOff::Stop::kCrowded);
     crowd_together();
   }
@@ -107,9 +118,10 @@ void TrapPlatform::keep_polling_apart() {
 
 // The end of a command comes soon, and so do the notices ahead of it, which nobody else hears.
 void TrapPlatform::poll_for(TrapThread& t) {
-  constexpr uint64_t kMostUs = 100, kMostCrowdedUs = 1000;
+  constexpr uint64_t kMostUs = 500, kMostCrowdedUs = 1000;
   const uint64_t end = ticks() + (crowded_ ? kMostCrowdedUs : kMostUs) * ticks_per_us();
   while (!t.take_post() && t.state() != TrapThread::State::kLost && ticks() < end) {
+    look_at_wakes();
     if (t.asks() || !expected_children_.empty()) {
       pump(-1, 0);
     } else {
@@ -117,6 +129,19 @@ void TrapPlatform::poll_for(TrapThread& t) {
     }
     if (t.state() == TrapThread::State::kStopped) return;
   }
+}
+
+void TrapPlatform::wake(TrapThread& t, bool at_once) {
+  count.orders_woken++;
+  areas_.ring(t.index());
+  wakes_.add(t.area(), t.index(), clock());
+  count.wakes_by_guest = wakes_.asked();
+  if (at_once || !polling_) wakes_.wake_all();
+}
+
+void TrapPlatform::look_at_wakes() {
+  if (wakes_.empty()) return;
+  wakes_.look(hand_off_.left_over(woken()), clock());
 }
 
 bool TrapPlatform::await(TrapThread& t) {

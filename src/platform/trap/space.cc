@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "host/file_io.h"
 #include "host/process.h"
@@ -41,6 +43,7 @@ TrapSpace::~TrapSpace() {
 void TrapSpace::remove_thread(TrapThread& t) {
   std::erase(threads_, &t);
   if (unsettled_ == &t) unsettled_ = nullptr;
+  remove_copying(t);
 }
 
 // Of a guest that sleeps in a call, too: it would be found out when the call ends, if ever.
@@ -132,9 +135,29 @@ Result<void> TrapSpace::settle(const TrapThread* by) {
   return std::exchange(unsettled_, nullptr)->settle();
 }
 
+void TrapSpace::add_copying(TrapThread& t) {
+  if (std::ranges::find(copying_, &t) == copying_.end()) copying_.push_back(&t);
+}
+
+Result<void> TrapSpace::settle_copies(uint64_t addr, uint64_t length, const TrapThread* by) {
+  const auto in_the_way = [&](TrapThread* t) { return t != by && t->copies_to(addr, length); };
+  for (;;) {
+    const auto it = std::ranges::find_if(copying_, in_the_way);
+    if (it == copying_.end()) return {};
+    TrapThread& t = **it;
+    TRY(t.settle());
+    t.forget_copied_out();
+  }
+}
+
+Result<void> TrapSpace::settle_range(const TrapThread* by, uint64_t addr, uint64_t length) {
+  TRY(settle(by));
+  return settle_copies(addr, length, by);
+}
+
 Result<void> TrapSpace::map(Thread& by, const Mapping& m) {
   if (!in_guest(m.addr, m.length)) return Err(ENOMEM);
-  TRY(settle(&as_trap(by)));
+  TRY(settle_range(&as_trap(by), m.addr, m.length));
   code_changes(m.addr, m.length);
   StubCall c{SYS_mmap, {m.addr, m.length, uint64_t(m.prot), uint64_t(m.flags) | MAP_FIXED}};
   // Only a large one may be too much for the host, and is to be told so.
@@ -151,7 +174,8 @@ Result<void> TrapSpace::map(Thread& by, const Mapping& m) {
 
 // The first mapping of a file says whether the host permits it; later ones need not be waited for.
 Result<void> TrapSpace::map_file(TrapThread& by, const Mapping& m, StubCall c, bool may_wait) {
-  auto* everybodys = m.flags & MAP_PRIVATE && !m.own_file ? platform_.files().find(*m.fd) : nullptr;
+  auto* everybodys =
+      m.flags & MAP_PRIVATE && !m.own_file ? platform_.files().find(*m.fd, m.for_all) : nullptr;
   const bool executes = m.prot & PROT_EXEC;
   c.args[5] = m.offset;
   if (may_wait && everybodys && everybodys->installed && everybodys->mappable &&
@@ -169,14 +193,14 @@ Result<void> TrapSpace::map_file(TrapThread& by, const Mapping& m, StubCall c, b
 
 Result<void> TrapSpace::unmap(Thread& by, uint64_t addr, uint64_t length) {
   if (!in_guest(addr, length)) return Err(EINVAL);
-  TRY(settle(&as_trap(by)));
+  TRY(settle_range(&as_trap(by), addr, length));
   code_changes(addr, length);
   return as_trap(by).call_later({SYS_munmap, {addr, length}});
 }
 
 Result<void> TrapSpace::protect(Thread& by, uint64_t addr, uint64_t length, int prot) {
   if (!in_guest(addr, length)) return Err(EINVAL);
-  TRY(settle(&as_trap(by)));
+  TRY(settle_range(&as_trap(by), addr, length));
   if (prot & PROT_WRITE) unpatch(addr, length);  // It may write there without our knowing.
   return as_trap(by).call_later({SYS_mprotect, {addr, length, uint64_t(prot)}});
 }
@@ -184,7 +208,8 @@ Result<void> TrapSpace::protect(Thread& by, uint64_t addr, uint64_t length, int 
 Result<void> TrapSpace::move(Thread& by, uint64_t from, uint64_t length, uint64_t to,
                              uint64_t new_length, int flags) {
   if (!in_guest(from, length) || !in_guest(to, new_length)) return Err(EINVAL);
-  TRY(settle(&as_trap(by)));
+  TRY(settle_range(&as_trap(by), from, length));
+  TRY(settle_copies(to, new_length, &as_trap(by)));
   unpatch(from, length);
   code_changes(to, new_length);
   TRY(as_trap(by).call({SYS_mremap, {from, length, new_length, uint64_t(flags), to}}));
@@ -193,7 +218,7 @@ Result<void> TrapSpace::move(Thread& by, uint64_t from, uint64_t length, uint64_
 
 Result<void> TrapSpace::advise(Thread& by, uint64_t addr, uint64_t length, int advice) {
   if (!in_guest(addr, length)) return Err(EINVAL);
-  TRY(settle(&as_trap(by)));
+  TRY(settle_range(&as_trap(by), addr, length));
   const StubCall c{SYS_madvise, {addr, length, uint64_t(advice)}};
   // The area map has checked all that the host would.
   const bool large = advice == MADV_HUGEPAGE && platform_.host_has_huge_pages;
@@ -205,13 +230,13 @@ Result<void> TrapSpace::advise(Thread& by, uint64_t addr, uint64_t length, int a
 
 Result<void> TrapSpace::sync(Thread& by, uint64_t addr, uint64_t length, int flags) {
   if (!in_guest(addr, length)) return Err(EINVAL);
-  TRY(settle(&as_trap(by)));
+  TRY(settle_range(&as_trap(by), addr, length));
   TRY(as_trap(by).call({SYS_msync, {addr, length, uint64_t(flags)}}));
   return {};
 }
 
 Result<size_t> TrapSpace::read(uint64_t addr, std::span<std::byte> dst) {
-  TRY(settle(nullptr));
+  TRY(settle_range(nullptr, addr, dst.size()));
   auto n = process_read(pid_, addr, TRY(within_guest(addr, dst)));
   platform_.count.in_by_host++, platform_.count.in_by_host_bytes += n.value_or(0);
   if (n) patches_->hide(addr, dst.first(*n));
@@ -219,7 +244,7 @@ Result<size_t> TrapSpace::read(uint64_t addr, std::span<std::byte> dst) {
 }
 
 Result<size_t> TrapSpace::write(uint64_t addr, std::span<const std::byte> src) {
-  TRY(settle(nullptr));
+  TRY(settle_range(nullptr, addr, src.size()));
   unpatch(addr, src.size());
   auto n = process_write(pid_, addr, TRY(within_guest(addr, src)));
   platform_.count.out_by_host++, platform_.count.out_by_host_bytes += n.value_or(0);
@@ -233,7 +258,7 @@ Result<int> TrapSpace::memory_fd() {
 }
 
 Result<size_t> TrapSpace::read_forced(uint64_t addr, std::span<std::byte> dst) {
-  TRY(settle(nullptr));
+  TRY(settle_range(nullptr, addr, dst.size()));
   auto n = host::pread(TRY(memory_fd()), TRY(within_guest(addr, dst)), addr);
   if (!n || *n == 0) return Err(EFAULT);
   patches_->hide(addr, dst.first(*n));
@@ -241,7 +266,7 @@ Result<size_t> TrapSpace::read_forced(uint64_t addr, std::span<std::byte> dst) {
 }
 
 Result<size_t> TrapSpace::write_forced(uint64_t addr, std::span<const std::byte> src) {
-  TRY(settle(nullptr));
+  TRY(settle_range(nullptr, addr, src.size()));
   unpatch(addr, src.size());
   auto n = host::pwrite(TRY(memory_fd()), TRY(within_guest(addr, src)), addr);
   if (!n || *n == 0) return Err(EFAULT);
@@ -251,7 +276,7 @@ Result<size_t> TrapSpace::write_forced(uint64_t addr, std::span<const std::byte>
 Result<uint32_t> TrapSpace::compare_exchange(Thread& by, uint64_t addr, uint32_t expected,
                                              uint32_t desired) {
   if (!in_guest(addr, sizeof(uint32_t))) return Err(EFAULT);
-  TRY(settle(&as_trap(by)));
+  TRY(settle_range(&as_trap(by), addr, sizeof(uint32_t)));
   return uint32_t(TRY(as_trap(by).call({trap::kCmdCompareExchange, {addr, expected, desired}})));
 }
 
@@ -269,6 +294,8 @@ Result<void> TrapSpace::barrier(Thread& by, int command) {
 Result<void> TrapSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
                                       uint32_t signature) {
   if (!in_guest(addr, length)) return Err(EFAULT);
+  // The area may lie in memory that another was to map.
+  TRY(settle_range(&as_trap(by), addr, length));
   const StubCall c{SYS_rseq, {addr, length, uint64_t(flags), signature}};
   constexpr int kUnregister = 1;
   constexpr uint32_t kUsual = 32;  // A length that no host refuses, if it has the call at all.
@@ -283,12 +310,12 @@ Result<void> TrapSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length
 }
 
 Result<void> TrapSpace::residency(uint64_t addr, std::span<uint8_t> pages) {
-  TRY(settle(nullptr));
+  TRY(settle_range(nullptr, addr, pages.size() * kPageSize));
   return pagemap_.residency(pid_, addr, pages);
 }
 
 Result<Space::PageRun> TrapSpace::next_pages(uint64_t start, uint64_t end, Pages which) {
-  TRY(settle(nullptr));
+  TRY(settle_range(nullptr, start, end - start));
   const auto run = TRY(pagemap_.next(pid_, start, end, which == Pages::kOwn));
   return PageRun{run.start, run.end};
 }

@@ -47,14 +47,24 @@ class TrapSpace final : public Space {
   void set_pid(pid_t pid) { pid_ = pid; }
   bool lost() const { return lost_; }
   const std::vector<TrapThread*>& threads() const { return threads_; }
-  void add_thread(TrapThread& t) { threads_.push_back(&t); }
+  void add_thread(TrapThread& t) {
+    threads_made_++;
+    threads_.push_back(&t);
+  }
+  bool has_had_more_threads() const { return threads_made_ > 1; }
   void remove_thread(TrapThread& t);
   // Every thread of it is lost: the process has ended.
   void lose();
-  // Commands of one thread are made before those of another are given, and before memory is read.
+  // Commands that change mappings are made before another thread is given any, or goes on, and
+  // before memory is read.
   Result<void> settle(const TrapThread* by);
-  // The thread whose commands may not have been made yet.
+  // The thread whose commands of that kind may not have been made yet.
   void set_unsettled(TrapThread* t) { unsettled_ = t; }
+  // What calls have left to their threads to copy out is there before anybody else touches that
+  // memory on behalf of the guest. Its other threads may look before: the calls have not returned.
+  Result<void> settle_copies(uint64_t addr, uint64_t length, const TrapThread* by);
+  void add_copying(TrapThread& t);
+  void remove_copying(TrapThread& t) { std::erase(copying_, &t); }
   // Kills the process, whose guest cannot be trusted to go on.
   void kill(const char* why);
 
@@ -88,6 +98,8 @@ class TrapSpace final : public Space {
  private:
   Result<void> map_file(TrapThread& by, const Mapping& m, StubCall c, bool may_wait);
   Result<int> memory_fd();
+  // For commands on that memory.
+  Result<void> settle_range(const TrapThread* by, uint64_t addr, uint64_t length);
   // Puts the original code back: somebody is about to change or move it.
   void unpatch(uint64_t addr, uint64_t length);
   // Asks all of these to stop and waits for it. False: the process is lost.
@@ -106,7 +118,9 @@ class TrapSpace final : public Space {
   // Who makes calls with private futexes: once it is the kernel process, it stays.
   enum class Futexes { kUndecided, kOwn, kKernel } futexes_ = Futexes::kUndecided;
   std::vector<TrapThread*> threads_;
+  uint64_t threads_made_ = 0;
   TrapThread* unsettled_ = nullptr;
+  std::vector<TrapThread*> copying_;  // Have something to copy out.
   std::vector<IdleThread> idle_;
   std::vector<uint32_t> free_slots_;  // Their last thread may still be ending.
   uint32_t next_slot_ = 0;

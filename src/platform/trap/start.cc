@@ -34,7 +34,7 @@ constexpr uint32_t kAllowed[] = {SYS_rt_sigreturn, SYS_sched_yield, SYS_sigaltst
                                  SYS_rseq,         SYS_exit,        SYS_exit_group};
 constexpr uint32_t kAsked[] = {USK_NR_NOTIFY,  SYS_clone, SYS_mremap, SYS_msync,
                                SYS_membarrier, SYS_close, SYS_prctl};
-static_assert(kGuestEnd == USK_BLOB_BASE);
+static_assert(kGuestEndOfLinux == USK_BLOB_BASE);
 
 constexpr uint64_t kFsgsbase = 2;  // AT_HWCAP2: fs and gs bases may be written by user code.
 // A stub waits this long for a polling kernel process before it sleeps.
@@ -49,7 +49,7 @@ StubFilter trap_stub_filter() {
   return {trap_filter({.code = USK_BLOB_BASE,
                        .code_end = USK_BLOB_END,
                        .guest_start = kGuestStart,
-                       .guest_end = kGuestEnd,
+                       .guest_end = kGuestEndOfLinux,
                        .files = USK_STUB_FILES,
                        .files_end = USK_STUB_FILES_END,
                        .areas = USK_AREAS,
@@ -59,6 +59,7 @@ StubFilter trap_stub_filter() {
 }
 
 OrFailure<std::unique_ptr<Platform>> TrapPlatform::make() {
+  if (kGuestEnd != kGuestEndOfLinux) return fail("this host's addresses end too early");
   if (!(host::auxiliary(AT_HWCAP2) & kFsgsbase)) {
     return fail("the processor or the host's kernel lacks FSGSBASE instructions");
   }

@@ -1,6 +1,7 @@
 #include "platform/trap/thread.h"
 
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -44,6 +45,7 @@ std::optional<StubCall> asked_call(const StubCall& c) {
     case SYS_mremap:
     case SYS_msync:
     case SYS_membarrier:
+    case SYS_prctl:
     case SYS_close: return c;
     default: return std::nullopt;
   }
@@ -104,7 +106,7 @@ TrapThread::~TrapThread() {
 
 // Another guest thread may have the host thread.
 bool TrapThread::become_idle() {
-  if (!queued_.empty() || rseq_.addr || !tid_ || watches_) return false;
+  if (!queued_.empty() || rseq_.addr || !tid_ || watches_ || !has_tsc_) return false;
   park();
   return space_->keep_idle({.slot = slot_,
                             .tid = tid_,
@@ -114,7 +116,10 @@ bool TrapThread::become_idle() {
                             .affinity = affinity_});
 }
 
-void TrapThread::park() { std::atomic_ref(area().parked).store(1); }
+void TrapThread::park() {
+  if (!notice_) platform_.parks(*this);
+  std::atomic_ref(area().parked).store(1);
+}
 
 void TrapThread::set_rseq(const trap::Rseq& r) { rseq_ = area().rseq = r; }
 
@@ -142,6 +147,7 @@ bool TrapThread::take_post() {
   if (fresh_ && asks()) space_->kill("it does not arrange to die with the kernel process");
   expected_.clear();
   result_.reset();
+  if (!copied_out_.empty()) forget_copied_out();
   const bool call = kind == Post::kSyscall || kind == Post::kPatched;
   in_call_ = call || kind == Post::kWaited;
   copied_length_ = buffer_used_ = 0;
@@ -162,7 +168,8 @@ bool TrapThread::take_post() {
   const uint64_t sleeps = own_sleeps();
   const bool slept = std::exchange(sleeps_, sleeps) != sleeps;
   const int64_t think_ns = host::ticks_to_ns(host::ticks() - ordered_at_);
-  platform_.took_post(*this, slept ? std::nullopt : std::optional(think_ns), area().cpu,
+  const bool says_nothing = slept || awaited_ || fresh_;
+  platform_.took_post(*this, says_nothing ? std::nullopt : std::optional(think_ns), area().cpu,
                       notice_ != 0);
   return true;
 }
@@ -336,8 +343,7 @@ void TrapThread::order(Order o) {
     platform_.choose_hand_over();
     answer_notice();
   } else if (std::atomic_ref(a.waiting).load()) {
-    platform_.count.orders_woken++;
-    host::wake_word(a.order);
+    platform_.wake(*this, /*at_once=*/o == Order::kCommands);
   } else {
     platform_.count.orders_spun++;
   }
@@ -453,7 +459,12 @@ void TrapThread::set_debug_status(uint64_t value) {
 }
 
 uint64_t TrapThread::cpu_time_ns() {
-  if (state_ != State::kLost) last_cpu_time_ = host::thread_cpu_time(tid_).value_or(0);
+  if (state_ != State::kLost) {
+    const bool alone = !space_->has_had_more_threads();
+    const auto ns = alone ? host::process_cpu_time(space_->pid()) : host::thread_cpu_time(tid_);
+    // The two are not read at the same moment of a time slice: it never goes back.
+    last_cpu_time_ = std::max(last_cpu_time_, ns.value_or(0));
+  }
   return last_cpu_time_ - std::min(last_cpu_time_, cpu_time_before_);
 }
 
@@ -461,6 +472,23 @@ Result<void> TrapThread::set_affinity(const cpu_set_t& cpus) {
   affinity_ = cpus;
   kept_off_ = false;
   return confine(cpus);
+}
+
+void TrapThread::inherit_tsc(const TrapThread& by) {
+  has_tsc_ = by.has_tsc_;
+  area().no_tsc = !has_tsc_;
+}
+
+Result<void> TrapThread::allow_tsc(bool allowed) {
+  if (allowed == has_tsc_) return {};
+  // The stub is not to read it while it may not.
+  std::atomic_ref no_tsc(area().no_tsc);
+  no_tsc.store(1);
+  auto set = call({SYS_prctl, {PR_SET_TSC, uint64_t(allowed ? PR_TSC_ENABLE : PR_TSC_SIGSEGV)}});
+  if (set) has_tsc_ = allowed;
+  no_tsc.store(!has_tsc_);
+  TRY(set);
+  return {};
 }
 
 Result<void> TrapThread::confine(const cpu_set_t& cpus) {
@@ -560,6 +588,26 @@ Result<void> TrapThread::call_later(const StubCall& c) {
   return {};
 }
 
+Result<void> TrapThread::copy_later(const StubCall& c, uint64_t length) {
+  if (state_ == State::kLost) return Err(ESRCH);
+  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
+  queued_.push_back(c);
+  copied_out_.push_back({c.args[0], length});
+  space_->add_copying(*this);
+  return {};
+}
+
+bool TrapThread::copies_to(uint64_t addr, uint64_t length) const {
+  return std::ranges::any_of(copied_out_, [&](const Range& r) {
+    return r.addr - addr < length || addr - r.addr < r.length;
+  });
+}
+
+void TrapThread::forget_copied_out() {
+  copied_out_.clear();
+  space_->remove_copying(*this);
+}
+
 Result<void> TrapThread::settle() {
   if (state_ == State::kLost) return {};
   if (!queued_.empty()) {
@@ -596,8 +644,9 @@ Result<size_t> TrapThread::write_memory(uint64_t addr, std::span<const std::byte
     TRY(settle());
   }
   TRY(space_->settle(this));
+  TRY(space_->settle_copies(addr, src.size(), this));
   memcpy(platform_.areas().buffer(index_).data() + buffer_used_, src.data(), src.size());
-  TRY(call_later({trap::kCmdCopyOut, {addr, src.size(), buffer_used_}}));
+  TRY(copy_later({trap::kCmdCopyOut, {addr, src.size(), buffer_used_}}, src.size()));
   buffer_used_ += (src.size() + 15) & ~uint64_t(15);
   platform_.count.out_with_answer++, platform_.count.out_with_answer_bytes += src.size();
   return src.size();
@@ -621,7 +670,7 @@ Result<void> TrapThread::set_fpu_state(std::span<const std::byte> state) {
 bool TrapThread::save_frame_fpu(uint64_t addr) {
   const uint64_t size = xstate_size() + 4;
   if (addr >= kGuestEnd - size || space_->patches()->touches(addr, size)) return false;
-  return call_later({trap::kCmdSaveFrameFpu, {addr}}).has_value();
+  return copy_later({trap::kCmdSaveFrameFpu, {addr}}, size).has_value();
 }
 
 bool TrapThread::load_frame_fpu(uint64_t addr) {

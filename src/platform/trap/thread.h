@@ -62,6 +62,10 @@ class TrapThread final : public Thread {
   void wait_futex(uint64_t addr, uint32_t value, uint32_t bitset, Deadline until) override;
   std::optional<Trap> sleeps_in() override;
   uint64_t own_sleeps() override;
+  Result<void> allow_tsc(bool allowed) override;
+  // As the host does when one makes the other.
+  bool has_tsc() const { return has_tsc_; }
+  void inherit_tsc(const TrapThread& by);
   uint64_t cpu_time_ns() override;
   Result<void> set_affinity(const cpu_set_t& cpus) override;
   const cpu_set_t& affinity() const { return affinity_; }
@@ -95,6 +99,9 @@ class TrapThread final : public Thread {
   // rseq(2) of the host, which keeps the area up to date until the guest thread ends.
   void set_rseq(const trap::Rseq& r);
   const trap::Rseq& rseq() const { return rseq_; }
+  // Whether it has yet to copy something of a call's results to there.
+  bool copies_to(uint64_t addr, uint64_t length) const;
+  void forget_copied_out();
   // Until everything that was queued or is under way has been made.
   Result<void> settle();
 
@@ -150,6 +157,8 @@ class TrapThread final : public Thread {
   bool cannot_run();
   bool become_idle();
   void count_call();
+  // As call_later(), of a call that only writes to that memory.
+  Result<void> copy_later(const StubCall& c, uint64_t length);
   void write_commands();
   void fetch_regs();
   std::optional<Trap> into_patched_site(int signal);
@@ -181,11 +190,16 @@ class TrapThread final : public Thread {
   bool awaited_ = false;
   bool frame_faulted_ = false;  // A command for a signal frame met a fault: to be reported.
   bool watches_ = false;        // Debug registers are set.
-  bool stepped_ = false;        // The trap flag is not the guest's own.
-  bool regs_valid_ = false;     // regs_ holds the guest's registers; they go back with the order.
+  bool has_tsc_ = true;
+  bool stepped_ = false;     // The trap flag is not the guest's own.
+  bool regs_valid_ = false;  // regs_ holds the guest's registers; they go back with the order.
   // What the stub copied into its buffer with the post, and how much of the buffer is in use.
   uint64_t copied_ = 0, copied_length_ = 0, buffer_used_ = 0;
   std::vector<StubCall> queued_;
+  struct Range {
+    uint64_t addr, length;
+  };
+  std::vector<Range> copied_out_;  // By commands that may not have been made yet.
   std::deque<StubCall> expected_;  // Calls under way that the stub asks for.
   trap::Rseq rseq_;
   bool rseq_forgotten_ = false;  // With the post of exit(2).

@@ -14,6 +14,7 @@
 #include "host/machine.h"
 #include "host/poll.h"
 #include "host/process.h"
+#include "host/shared_memory.h"
 #include "platform/trap/counting.h"
 
 namespace usk::platform {
@@ -26,13 +27,20 @@ namespace {
 constexpr int64_t kLookEveryNs = 50'000;
 // The same of notices while no post comes.
 constexpr int64_t kHearEveryNs = 20'000;
+// How long it looks for what is about to come.
+constexpr uint64_t kWaitUs = 50;
+// After so long without a post it looks whether it is in the guest's way.
+constexpr int64_t kBesideNs = 50'000;
 // How often kicked threads are looked after while others keep us busy.
 constexpr int64_t kLookAfterNs = 20'000'000;
 
 }  // namespace
 
 TrapPlatform::TrapPlatform(AreaPool areas)
-    : areas_(std::move(areas)), thunks_(areas_), hand_off_(host::machine().cpus) {
+    : areas_(std::move(areas)),
+      thunks_(areas_),
+      wakes_([this](uint32_t index) { host::wake_word(areas_.bell(index)); }),
+      hand_off_(host::machine().cpus) {
   processors_ = host::own_affinity();
 }
 
@@ -51,6 +59,7 @@ void TrapPlatform::remove_thread(TrapThread& t) {
   if (auto it = by_tid_.find(t.tid()); it != by_tid_.end() && it->second == &t) by_tid_.erase(it);
   std::erase(posted_, &t);
   left_guest(t);
+  wakes_.forget(t.area());
   std::erase_if(kicked_, [&](const Kicked& k) { return k.thread == &t; });
   std::erase(expected_children_, &t);
   if (beside_ == &t) beside_ = nullptr;
@@ -208,6 +217,7 @@ bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
   for (const Kicked& k : kicked_) deadline_ns = std::min(deadline_ns, k.patience.until());
   if (expected_children_.empty()) deadline_ns = std::min(deadline_ns, strays_.next());
   if (deadline_ns && wants_spare_ && !spare_) prepare_spare();
+  if (deadline_ns) wakes_.wake_all();  // Nobody looks after them meanwhile.
   const int fds[] = {listener_.fd(), children_, fd};
   const unsigned ready = wait_for_any(fds, deadline_ns);
   count_wake(count, ready, deadline_ns != 0);
@@ -233,9 +243,15 @@ bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condit
   }
   // Notices are answered meanwhile: an order may have come before its stub had slept.
   Patience patience(t.tid() ? t.tid() : t.claimed_tid());
+  const uint64_t spins_until = ticks() + kWaitUs * ticks_per_us();
   while (!condition()) {
     if (t.state() == TrapThread::State::kLost) return false;
     constexpr int64_t kSoonNs = 20'000;
+    if (!noticed && polling_ && ticks() < spins_until) {
+      look_at_wakes();
+      __builtin_ia32_pause();
+      continue;
+    }
     pump(-1, noticed ? patience.until() : monotonic_now() + kSoonNs);
     if (!patience.is_over(quiet_)) continue;
     t.trap_space()->kill("its stub does not obey");
@@ -267,6 +283,7 @@ void TrapPlatform::start_polling(bool crowded) {
   polling_ = true;
   polled_ = 0;
   moves_ = 0;
+  crowded_since_ = clock();
   beside_ = nullptr;
   trap::Policy& p = areas_.policy();
   p.polling_cpu = current_cpu();
@@ -285,26 +302,54 @@ void TrapPlatform::stop_polling(HandOff::Stop why) {
   }
   let_run_anywhere();
   hand_off_.stopped(why, monotonic_now(), polled_);
+  wakes_.wake_all();
   take_posts();
+}
+
+// No post has come for a while. False: polling has ended.
+bool TrapPlatform::goes_on_idle(Idle& idle, uint64_t now) {
+  // Some did not see us poll in time.
+  if (ticks_to_ns(now - looked_ticks_) > kHearEveryNs) {
+    if (wants_spare_ && !spare_) prepare_spare();
+    pump(-1, 0);
+    if (!posted_.empty()) return true;
+  }
+  const int64_t waited = ticks_to_ns(now - idle.since);
+  const bool wanted = crowded_ && hand_off_.crowded(woken());
+  const bool too_long = waited > (wanted ? Crowd::kIdleNs : HandOff::kIdleNs);
+  // Perhaps the guest waits for the very processor that is polled on.
+  if (too_long || (!idle.looked_beside && waited > kBesideNs)) {
+    idle.looked_beside = true;
+    TrapThread* const waits = beside_guest();
+    if (waits && get_apart(*waits)) {
+      idle = {.since = ticks()};
+      return true;
+    }
+    if (waits || too_long) {
+      stop_polling(waits ? HandOff::Stop::kShared : HandOff::Stop::kIdle);
+      return false;
+    }
+  }
+  if (!running_.empty()) return true;
+  stop_polling(HandOff::Stop::kEmpty);
+  return false;
 }
 
 bool TrapPlatform::spin(int64_t deadline_ns) {
   if (polling_) keep_polling_apart();
   if (!polling_) {
     if (!posted_.empty()) return true;
-    const bool crowded = crowd_.should_poll(clock());
+    const bool crowded = hand_off_.crowded(awake()) && crowd_.should_poll(clock());
     if (!crowded && !hand_off_.should_poll(awake(), looked_at_)) return false;
     start_polling(crowded);
     if (!polling_) return !posted_.empty();
     if (!posted_.empty()) return true;
   }
-  uint64_t begin = ticks();
-  const bool woken = std::exchange(orders_spun_, count.orders_spun) == count.orders_spun;
-  const uint64_t idle =
-      (woken || crowded_ ? HandOff::kWokenIdleNs : HandOff::kIdleNs) / 1000 * ticks_per_us();
+  Idle idle{.since = ticks()};
   const uint64_t gap = HandOff::kGapNs / 1000 * ticks_per_us();
-  uint64_t last = begin;
+  uint64_t last = idle.since;
   for (unsigned i = 0;; i++) {
+    look_at_wakes();
     const size_t taken = take_posts();
     polled_ += taken;
     const uint64_t now = ticks(), since = now - std::exchange(last, now);
@@ -316,29 +361,21 @@ bool TrapPlatform::spin(int64_t deadline_ns) {
       stop_polling(HandOff::Stop::kSlower);
       return !posted_.empty();
     }
-    if (taken) return true;
+    if (taken) {
+      wakes_.posted(ticks_to_ns(now));
+      return true;
+    }
     __builtin_ia32_pause();
     if (i % 16 != 15) continue;
-    // Some did not see us poll in time.
-    if (crowded_ && ticks_to_ns(now - looked_ticks_) > kHearEveryNs) {
-      pump(-1, 0);
-      if (!posted_.empty()) return true;
-    }
-    // Perhaps the guest waits for the very processor that is polled on.
-    const bool idles = now - begin > idle;
-    TrapThread* const waits = idles ? beside_guest() : nullptr;
-    if (waits && get_apart(*waits)) {
-      begin = last = ticks();
-    } else if (idles || running_.empty()) {
-      stop_polling(running_.empty() ? HandOff::Stop::kEmpty : HandOff::Stop::kIdle);
-      return !posted_.empty();
-    }
+    if (!goes_on_idle(idle, now) || !posted_.empty()) return !posted_.empty();
+    last = ticks();
     if (deadline_ns != INT64_MAX && monotonic_now() >= deadline_ns) return true;
   }
 }
 
 bool TrapPlatform::poll(int fd, Deadline until, const OnTrap& on_trap) {
   bool readable = false;
+  look_at_wakes();
   if (posted_.empty() && !spin(until.ns)) {
     readable = pump(fd, until.ns);
   } else if (ticks_to_ns(ticks() - looked_ticks_) > kLookEveryNs) {

@@ -20,6 +20,7 @@
 #include "platform/trap/space.h"
 #include "platform/trap/strays.h"
 #include "platform/trap/thread.h"
+#include "platform/trap/wakes.h"
 
 namespace usk::platform {
 
@@ -56,6 +57,7 @@ class TrapPlatform final : public Platform {
   void entered_guest(TrapThread& t) {
     running_.push_back(&t);
     if (crowded_) (void)keep_off(t);
+    wakes_.ordered(t.area());
   }
   void left_guest(TrapThread& t) {
     std::erase(running_, &t);
@@ -70,6 +72,14 @@ class TrapPlatform final : public Platform {
     if (think_ns) hand_off_.posted(*think_ns);
     if (noticed) crowd_.notified(host::ticks_to_ns(host::ticks()));
     beside_ = cpu == host::current_cpu() ? &t : nullptr;
+  }
+  // The thread has an order, and sleeps; where that matters less, somebody else may wake it soon.
+  void wake(TrapThread& t, bool at_once);
+  // The thread is about to sleep.
+  void parks(TrapThread& t) {
+    if (!polling_) return;
+    wakes_.parks(t.area(), clock());
+    count.wakes_by_guest = wakes_.asked();
   }
   // A thread is about to be woken.
   void choose_hand_over();
@@ -120,14 +130,24 @@ class TrapPlatform final : public Platform {
   bool pump(int fd, int64_t deadline_ns);
   // Polls for posts while that pays. True: there is one.
   bool spin(int64_t deadline_ns);
+  struct Idle {
+    uint64_t since;  // In host ticks.
+    bool looked_beside = false;
+  };
+  bool goes_on_idle(Idle& idle, uint64_t now);
   void start_polling(bool crowded);
   // The guest goes on with a processor less.
   void crowd_together();
   void stop_polling(HandOff::Stop why);
   void keep_polling_apart();
   void poll_for(TrapThread& t);
+  void look_at_wakes();
   // How many threads run guest code, for all that they say.
   size_t awake() const;
+  // Those of them that were woken.
+  size_t woken() const;
+  // Whether the guest has had a thread for each processor for a while.
+  bool is_crowded();
   // Tells who of them sleeps, whose posts then come with a notification.
   void sort_sleepers();
   TrapThread* beside_guest();
@@ -169,13 +189,14 @@ class TrapPlatform final : public Platform {
   std::vector<Kicked> kicked_;
   std::vector<TrapThread*> running_;  // May post ...
   std::vector<TrapThread*> asleep_;   // ... and so may these, but will tell.
+  Wakes wakes_;
   HandOff hand_off_;
   Crowd crowd_;
-  bool crowded_ = false;      // It polls although the guest could use the processor.
-  uint64_t orders_spun_ = 0;  // At the last spin().
-  bool hands_over_ = true;    // What the listener was told.
-  bool quiet_ = false;        // The last pump() met nothing.
+  bool crowded_ = false;    // It polls although the guest could use the processor.
+  bool hands_over_ = true;  // What the listener was told.
+  bool quiet_ = false;      // The last pump() met nothing.
   bool polling_ = false;
+  int64_t crowded_since_ = 0;           // As clock() has it: when it was not, last.
   uint64_t polled_ = 0;                 // Posts taken since polling began ...
   uint64_t moves_ = 0;                  // ... and how often it left the guest's processor.
   TrapThread* beside_ = nullptr;        // The last post came from the processor it was taken on.

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/check.h"
@@ -14,6 +15,9 @@ namespace {
 
 // The fastest: the sandbox waits for it.
 constexpr int kLevel = 1;
+// Writing one is a step of the kernel's loop, and reading one what a page waits for.
+constexpr size_t kWritten = 256 << 10;
+static_assert(kWritten <= kFrameSize);
 constexpr uint32_t kSkippableMagic = 0x184D2A5E, kTableMagic = 0x8F92EAB1;
 constexpr size_t kHeaderSize = 8, kEntrySize = 8, kFooterSize = 9;
 
@@ -34,19 +38,19 @@ std::unexpected<Failure> bad() { return fail("not what was compressed"); }
 FrameWriter::FrameWriter(Sink sink)
     : sink_(std::move(sink)),
       context_(ZSTD_createCCtx()),
-      compressed_(ZSTD_compressBound(kFrameSize)) {
+      compressed_(ZSTD_compressBound(kWritten)) {
   CHECK(context_);
-  plain_.reserve(kFrameSize);
+  plain_.reserve(kWritten);
 }
 
 FrameWriter::~FrameWriter() { ZSTD_freeCCtx(context_); }
 
 OrFailure<void> FrameWriter::append(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const auto piece = bytes.first(std::min(bytes.size(), kFrameSize - plain_.size()));
+    const auto piece = bytes.first(std::min(bytes.size(), kWritten - plain_.size()));
     plain_.insert(plain_.end(), piece.begin(), piece.end());
     bytes = bytes.subspan(piece.size());
-    if (plain_.size() == kFrameSize) TRY(write_frame());
+    if (plain_.size() == kWritten) TRY(write_frame());
   }
   return {};
 }
@@ -110,12 +114,17 @@ OrFailure<void> FrameReader::read_table(uint64_t size, uint64_t plain_size) {
     const uint32_t compressed = get32(table, kHeaderSize + kEntrySize * i);
     const uint32_t contents = get32(table, kHeaderSize + kEntrySize * i + 4);
     if (compressed > begin - at || contents == 0 || contents > kFrameSize) return bad();
-    frames_.push_back({at, compressed, contents});
+    frames_.push_back({at, plain, compressed, contents});
     at += compressed;
     plain += contents;
   }
   if (at != begin || plain != plain_size) return bad();
   return {};
+}
+
+size_t FrameReader::frame_at(uint64_t offset) const {
+  const auto behind = std::ranges::upper_bound(frames_, offset, {}, &Frame::start);
+  return size_t(behind - frames_.begin()) - 1;
 }
 
 OrFailure<std::span<const std::byte>> FrameReader::read(size_t i) {

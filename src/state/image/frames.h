@@ -14,7 +14,7 @@ struct ZSTD_CCtx_s;
 
 namespace usk::state {
 
-constexpr size_t kFrameSize = 1 << 20;
+constexpr size_t kFrameSize = 1 << 20;  // Of contents, at most.
 
 class FrameWriter {
  public:
@@ -43,12 +43,15 @@ class FrameReader {
   // `size` is that of the file, `plain_size` what it is to hold.
   static OrFailure<FrameReader> open(Ref<HostFd> file, uint64_t size, uint64_t plain_size);
   size_t count() const { return frames_.size(); }
+  // The frame that holds what lies at `offset` of the contents, and where those of a frame begin.
+  size_t frame_at(uint64_t offset) const;
+  uint64_t start_of(size_t i) const { return frames_[i].start; }
   // The contents of frame `i`, until the next call.
   OrFailure<std::span<const std::byte>> read(size_t i);
 
  private:
   struct Frame {
-    uint64_t at;
+    uint64_t at, start;  // Of what is in the file; of its contents.
     uint32_t compressed, plain;
   };
   explicit FrameReader(Ref<HostFd> file) : file_(std::move(file)) {}

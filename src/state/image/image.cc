@@ -283,16 +283,40 @@ PartWriter::PartWriter(std::string name, Ref<HostFd> file, bool compressed)
 }
 
 OrFailure<void> PartWriter::append(std::span<const std::byte> bytes) {
+  if (notes_ && !base_) note(bytes);
   size_ += bytes.size();
   if (!base_) return put(bytes);
   while (!bytes.empty()) {
-    const auto page = bytes.first(std::min(bytes.size(), kPageSize));
-    bytes = bytes.subspan(page.size());
-    const auto found = page.size() == kPageSize ? base_->find(page) : std::nullopt;
-    map_.add(page.size(), found.has_value(), found.value_or(plain_size_));
-    if (!found) TRY(put(page));
+    // Of pages that are new as many at a time as there are.
+    size_t fresh = 0;
+    std::optional<uint64_t> found;
+    while (fresh < bytes.size()) {
+      const auto page = bytes.subspan(fresh, std::min(bytes.size() - fresh, kPageSize));
+      if (page.size() == kPageSize) found = base_->find(page);
+      if (found) break;
+      fresh += page.size();
+    }
+    map_.add(fresh, false, plain_size_);
+    if (fresh > 0) TRY(put(bytes.first(fresh)));
+    bytes = bytes.subspan(fresh);
+    if (notes_) notes_->fresh += fresh;
+    if (!found) return {};
+    map_.add(kPageSize, true, *found);
+    bytes = bytes.subspan(kPageSize);
+    if (notes_) notes_->found += kPageSize;
   }
   return {};
+}
+
+void PartWriter::expect(uint64_t size) {
+  if (notes_ && !base_) notes_->pages.reserve(size / kPageSize);
+}
+
+void PartWriter::note(std::span<const std::byte> bytes) {
+  notes_->fresh += bytes.size();
+  for (size_t i = 0; i + kPageSize <= bytes.size(); i += kPageSize) {
+    notes_->pages.add(PageIndex::hash(bytes.subspan(i, kPageSize)), size_ + i);
+  }
 }
 
 OrFailure<void> PartWriter::put(std::span<const std::byte> bytes) {
@@ -336,6 +360,10 @@ OrFailure<void> PartWriter::skip(uint64_t length) {
   return {};
 }
 
+void PartWriter::leave_out(uint64_t length) {
+  size_ += length, plain_size_ += length, file_size_ += length;
+}
+
 Part PartWriter::part() const {
   return {.name = name_,
           .size = file_size_,
@@ -343,18 +371,6 @@ Part PartWriter::part() const {
           .compressed = compressed_,
           .plain_size = plain_size_,
           .map = base_ ? kPagesMap : ""};
-}
-
-OrFailure<void> PartWriter::append_from(const HostFd& from, uint64_t offset, uint64_t length) {
-  std::vector<std::byte> buffer(std::min<uint64_t>(length, 256 << 10));
-  while (length > 0) {
-    const auto piece = std::span(buffer).first(std::min<uint64_t>(buffer.size(), length));
-    TRY(read_all(from, piece, offset, part_text(name_)));
-    TRY(append(piece));
-    offset += piece.size();
-    length -= piece.size();
-  }
-  return {};
 }
 
 }  // namespace usk::state

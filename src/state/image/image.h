@@ -15,6 +15,7 @@
 #include "state/image/frames.h"
 #include "state/image/manifest.h"
 #include "state/image/page_map.h"
+#include "state/image/part_reader.h"
 
 namespace usk::state {
 
@@ -35,6 +36,8 @@ class Image {
   // What a part holds, for reading piece by piece or mapping: its file, or a memory file if it is
   // compressed or refers to another image. Its checksum was not compared.
   OrFailure<Ref<HostFd>> file(std::string_view part) const;
+  // The same piece by piece, unpacked when it is read.
+  OrFailure<std::unique_ptr<PartReader>> reader(std::string_view part) const;
   // How many bytes that are; 0 without such a part.
   OrFailure<uint64_t> length(std::string_view part) const;
   // Reads a part, or all with the images that it refers to, to compare checksums.
@@ -69,7 +72,9 @@ struct ImageForm {
   bool compressed = false;
   std::optional<Base> base;
   bool files_hashed = false;  // Files of the host are to be known by what is in them (HostHashes).
-  Ref<HostFd> base_pages;     // PageIndex::of() its kPagesPart.
+  Ref<HostFd> base_pages;     // PageIndex::of() its kPagesPart, or ...
+  std::shared_ptr<const ImageNotes> base_notes;  // ... the notes that were taken of it.
+  std::shared_ptr<ImageNotes> notes;             // To be taken of this one; perhaps null.
 };
 // The part whose pages may be in a base, and the one that says which are.
 constexpr const char* kPagesPart = "memory";
@@ -82,14 +87,20 @@ class PartWriter {
   OrFailure<void> append(std::string_view bytes);
   // So many bytes are zero, and take no room.
   OrFailure<void> skip(uint64_t length);
-  // What [offset, offset + length) of a host file holds.
-  OrFailure<void> append_from(const HostFd& from, uint64_t offset, uint64_t length);
   // Of what was appended.
   uint64_t size() const { return size_; }
+  // Up to so many bytes will be.
+  void expect(uint64_t size);
+  // Of an image that is neither compressed nor refers to another: so many bytes come next, which
+  // the caller writes to file() by itself, whenever it likes. The part's checksum knows nothing of
+  // them.
+  void leave_out(uint64_t length);
+  const Ref<HostFd>& file() const { return file_; }
 
  private:
   friend class ImageWriter;
   PartWriter(std::string name, Ref<HostFd> file, bool compressed);
+  void note(std::span<const std::byte> bytes);
   // What its file is to hold, and the bytes themselves.
   OrFailure<void> put(std::span<const std::byte> bytes);
   OrFailure<void> write(std::span<const std::byte> bytes);
@@ -104,6 +115,7 @@ class PartWriter {
   Checksum checksum_;
   std::unique_ptr<FrameWriter> frames_;  // Null: not compressed, or finished.
   const PageIndex* base_ = nullptr;      // Null: refers to no other image.
+  ImageNotes* notes_ = nullptr;          // Null: nobody takes any.
   PageMap map_;
 };
 
@@ -124,6 +136,8 @@ class ImageWriter {
   OrFailure<void> set_form(ImageForm form);
   const ImageForm& form() const { return form_; }
   OrFailure<void> place(bool sync = true);
+  // What place() would bring to the disk before it puts the image in its place.
+  std::vector<Ref<HostFd>> unsynced() const;
   ~ImageWriter();
   ImageWriter(ImageWriter&&) noexcept = default;
 
@@ -146,7 +160,7 @@ class ImageWriter {
   std::optional<Files> into_;
   Files made_;
   ImageForm form_;
-  std::unique_ptr<PageIndex> base_pages_;
+  std::shared_ptr<const PageIndex> base_pages_;
   std::vector<std::unique_ptr<PartWriter>> parts_;
 };
 

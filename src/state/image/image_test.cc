@@ -231,6 +231,59 @@ TEST_F(FormTest, PagesOfTheBaseAreReferredTo) {
   }
 }
 
+// As usk restore reads memory: pieces in any order.
+TEST_F(FormTest, PiecesAreThoseOfTheWhole) {
+  const std::string first = pages(0, 600), second = pages(300, 600) + pages(5, 3);
+  for (const bool compressed : {false, true}) {
+    auto one = save("one", first, {.compressed = compressed});
+    ASSERT_TRUE(one);
+    auto two = save("two", second, from("one", *one, !compressed));
+    ASSERT_TRUE(two) << two.error().message;
+    auto image = Image::open(dir_ / "two");
+    ASSERT_TRUE(image);
+    auto reader = image->reader(kPagesPart);
+    ASSERT_TRUE(reader) << reader.error().message;
+    ASSERT_EQ((*reader)->size(), second.size());
+    for (uint64_t at = second.size() / 2, i = 0; i < 200; i++) {
+      at = (at + 7919 * 131) % second.size();
+      std::string piece(std::min<size_t>(i * 1500, second.size() - at), '?');
+      ASSERT_TRUE((*reader)->read(at, std::as_writable_bytes(std::span(piece))));
+      ASSERT_EQ(piece, second.substr(at, piece.size())) << at;
+    }
+    std::byte more[2];
+    EXPECT_FALSE((*reader)->read(second.size() - 1, more));
+  }
+}
+
+TEST_F(FormTest, NotesServeAsABase) {
+  auto notes = std::make_shared<ImageNotes>();
+  auto one = save("one", pages(0, 600), {.notes = notes});
+  ASSERT_TRUE(one);
+  EXPECT_EQ(notes->checksum, Image::open(dir_ / "one")->manifest().checksum);
+  EXPECT_EQ(notes->fresh, 600 * kPageSize);
+  auto of_two = std::make_shared<ImageNotes>();
+  auto two = save("two", pages(300, 400),
+                  {.base = Base{"one", notes->checksum}, .base_notes = notes, .notes = of_two});
+  ASSERT_TRUE(two) << two.error().message;
+  EXPECT_EQ(of_two->found, 300 * kPageSize);
+  EXPECT_EQ(of_two->fresh, 100 * kPageSize);
+  EXPECT_TRUE(Image::open(dir_ / "two")->verify());
+  EXPECT_EQ(memory_of(*Image::open(dir_ / "two")), pages(300, 400));
+}
+
+TEST(PageIndex, Grows) {
+  PageIndex index;
+  constexpr uint64_t kPages = 10'000;
+  const auto hash = [](uint64_t i) { return PageIndex::Hash{i * 64, i}; };  // Alike, for the table.
+  std::vector<std::byte> page(kPageSize);
+  EXPECT_FALSE(index.find(page));
+  for (uint64_t i = 0; i < kPages; i++) index.add(hash(i), i * kPageSize);
+  EXPECT_FALSE(index.find(page));
+  index.add(PageIndex::hash(page), 0);
+  index.add(PageIndex::hash(page), kPageSize);  // The first one stays.
+  EXPECT_EQ(index.find(page), 0u);
+}
+
 TEST_F(FormTest, AMissingOrChangedBaseIsToldOf) {
   auto one = save("one", pages(0, 10), {});
   auto two = save("two", pages(0, 12), from("one", *one));

@@ -32,6 +32,7 @@ OrFailure<bool> may_replace(const HostFd& parent, const std::string& name) {
 void remove_image(const HostFd& parent, const std::string& name) {
   auto dir = host::open_beneath(parent, name, O_RDONLY | O_DIRECTORY);
   if (!dir) return;
+  (void)host::unlink_at(**dir, "manifest", 0);  // Now it is none, whatever comes between.
   if (auto entries = host::read_dir(**dir)) {
     for (const host::HostDirEntry& entry : *entries) (void)host::unlink_at(**dir, entry.name, 0);
   }
@@ -119,19 +120,32 @@ OrFailure<void> ImageWriter::place(bool sync) {
   return put_in_place(sync);
 }
 
+std::vector<Ref<HostFd>> ImageWriter::unsynced() const {
+  std::vector<Ref<HostFd>> files;
+  for (const auto& [name, file] : made_) files.push_back(file);
+  if (dir_) files.push_back(dir_);
+  return files;
+}
+
 OrFailure<PartWriter*> ImageWriter::begin(std::string name) {
   if (!is_part_name(name)) return fail(name + ": not a name for a part");
   Ref<HostFd> file = TRY(make_file(name));
   parts_.emplace_back(new PartWriter(std::move(name), std::move(file), form_.compressed));
   PartWriter& part = *parts_.back();
-  if (base_pages_ && part.name_ == kPagesPart) part.base_ = base_pages_.get();
+  if (part.name_ == kPagesPart) {
+    part.base_ = base_pages_.get();
+    part.notes_ = form_.notes.get();
+  }
   return &part;
 }
 
 OrFailure<void> ImageWriter::set_form(ImageForm form) {
   form_ = std::move(form);
-  if (form_.base) {
-    base_pages_ = std::make_unique<PageIndex>(TRY(PageIndex::read(*form_.base_pages)));
+  if (!form_.base) return {};
+  if (form_.base_notes) {
+    base_pages_ = {form_.base_notes, &form_.base_notes->pages};
+  } else {
+    base_pages_ = std::make_shared<const PageIndex>(TRY(PageIndex::read(*form_.base_pages)));
   }
   return {};
 }
@@ -166,7 +180,9 @@ OrFailure<Image> ImageWriter::finish(Manifest manifest, bool sync) {
       return cannot("image part " + part->name_, done.error());
     }
   }
-  if (dir_ || into_) TRY(put_manifest(manifest.to_text(), sync));
+  const std::string text = manifest.to_text();
+  if (form_.notes) form_.notes->checksum = TRY(Manifest::parse(text)).checksum;
+  if (dir_ || into_) TRY(put_manifest(text, sync));
   if (dir_) TRY(place(sync));
   image.manifest_ = std::move(manifest);
   return image;

@@ -4,6 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
+#include <utility>
+
 #include "host/file.h"
 #include "host/file_io.h"
 #include "state/cbor.h"
@@ -117,7 +121,7 @@ OrFailure<PageIndex> PageIndex::read(const HostFd& hashes) {
                    for (size_t i = 0; i + sizeof(Hash) <= piece.size(); i += sizeof(Hash)) {
                      Hash h;
                      memcpy(&h, piece.data() + i, sizeof h);
-                     index.places_.try_emplace(h, place);
+                     index.add(h, place);
                      place += kPageSize;
                    }
                    return {};
@@ -126,9 +130,34 @@ OrFailure<PageIndex> PageIndex::read(const HostFd& hashes) {
 }
 
 std::optional<uint64_t> PageIndex::find(std::span<const std::byte> page) const {
-  const auto it = places_.find(hash(page));
-  if (it == places_.end()) return std::nullopt;
-  return it->second;
+  if (slots_.empty()) return std::nullopt;
+  const Slot& slot = slots_[slot_of(hash(page))];
+  if (slot.next == 0) return std::nullopt;
+  return slot.next - kPageSize;
+}
+
+size_t PageIndex::slot_of(const Hash& page) const {
+  const size_t mask = slots_.size() - 1;
+  size_t at = page.low & mask;
+  while (slots_[at].next != 0 && slots_[at].page != page) at = (at + 1) & mask;
+  return at;
+}
+
+void PageIndex::reserve(uint64_t pages) {
+  const size_t wanted = std::bit_ceil(std::max<uint64_t>(pages + pages / 2 + 1, 64));
+  if (wanted <= slots_.size()) return;
+  const auto old = std::exchange(slots_, std::vector<Slot>(wanted));
+  for (const Slot& slot : old) {
+    if (slot.next != 0) slots_[slot_of(slot.page)] = slot;
+  }
+}
+
+void PageIndex::add(const Hash& page, uint64_t place) {
+  if (slots_.empty() || taken_ > slots_.size() / 3 * 2) reserve(slots_.size());
+  Slot& slot = slots_[slot_of(page)];
+  if (slot.next != 0) return;
+  slot = {page, place + kPageSize};
+  taken_++;
 }
 
 }  // namespace usk::state

@@ -6,7 +6,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/failure.h"
@@ -55,11 +54,26 @@ class PageIndex {
   // Where there is such a page.
   std::optional<uint64_t> find(std::span<const std::byte> page) const;
 
+  // One that grows with an image: room for so many pages, so that adding them takes no time.
+  void reserve(uint64_t pages);
+  void add(const Hash& page, uint64_t place);
+
  private:
-  struct Hasher {
-    size_t operator()(const Hash& h) const { return h.low; }
+  struct Slot {
+    Hash page;
+    uint64_t next;  // The place behind it; 0: free.
   };
-  std::unordered_map<Hash, uint64_t, Hasher> places_;
+  // Where it is, or belongs.
+  size_t slot_of(const Hash& page) const;
+  std::vector<Slot> slots_;  // As many as a power of two, at most two thirds of them taken.
+  size_t taken_ = 0;
+};
+
+// What one learns of an image while it is written.
+struct ImageNotes {
+  std::string checksum;           // Of its manifest.
+  uint64_t fresh = 0, found = 0;  // Bytes of pages that it has itself; that it only refers to.
+  PageIndex pages;                // Of an image that refers to no other.
 };
 
 }  // namespace usk::state

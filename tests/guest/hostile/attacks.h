@@ -86,6 +86,7 @@ void lies_about_waits();
 void false_sleepers();
 void words_that_stubs_sleep_on();
 void forged_waits();
+void bells_of_others();
 
 // protocol.cc: guest code that speaks for its stub.
 void stray_child();

@@ -152,3 +152,53 @@ void forged_waits() {
     });
   }
 }
+
+namespace {
+
+// Forgets at once whom it was asked to wake.
+void* bad_waker(void* area) {
+  for (;;) __atomic_store_n(&static_cast<Area*>(area)->to_wake, 0, __ATOMIC_SEQ_CST);
+}
+
+[[noreturn]] void disturb_bells(uint64_t gadget) {
+  Area* const own = own_area();
+  pthread_t t;
+  if (own) pthread_create(&t, nullptr, bad_waker, own);
+  for (unsigned i = 0;; i++) {
+    const auto* bell = &reinterpret_cast<Policy*>(USK_POLICY)->bells[random_word() % kBells];
+    const long at = long(bell), to = long(&g_word);
+    through_blob(gadget, SYS_futex, at, FUTEX_WAKE, 1);
+    through_blob(gadget, SYS_futex, at, FUTEX_REQUEUE, 0, 100, to);
+    through_blob(gadget, SYS_futex, at, FUTEX_CMP_REQUEUE, 0, 100, to, long(*bell));
+    through_blob(gadget, SYS_futex, to, FUTEX_WAKE_OP, 0, 100, at, 0);
+    getppid();
+    if (i % 8 == 0) usleep(1);  // It parks, and is asked.
+  }
+}
+
+void never_woken(int) { escaped("a bell let its sleeper down", SYS_futex, 0); }
+
+}  // namespace
+
+// Where the threads of all stubs wait: nobody can be moved from there, or kept asleep.
+void bells_of_others() {
+  const uint64_t gadget = syscall_gadget();
+  int there[2], back[2];
+  if (!gadget || pipe(there) || pipe(back)) _exit(0);
+  const pid_t attacker = fork();
+  if (attacker == 0) disturb_bells(gadget);
+  const pid_t echo = fork();
+  char c = 0;
+  if (echo == 0) {
+    while (read(there[0], &c, 1) == 1 && write(back[1], &c, 1) == 1) {
+    }
+    _exit(0);
+  }
+  signal(SIGALRM, never_woken);
+  for (int i = 0; i < 5000; i++) {
+    alarm(1);
+    if (write(there[1], &c, 1) != 1 || read(back[0], &c, 1) != 1) break;
+  }
+  kill(attacker, SIGKILL);
+  kill(echo, SIGKILL);
+}

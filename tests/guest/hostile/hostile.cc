@@ -126,6 +126,7 @@ const Attack kAttacks[] = {
     {"false sleepers", false_sleepers, 5},
     {"words that stubs sleep on", words_that_stubs_sleep_on, 5},
     {"forged waits", forged_waits, 5},
+    {"bells of others", bells_of_others, 5},
     {"stray child", stray_child, 2},
     {"silent child", silent_child, 3},
     {"child that outlives", child_that_outlives, 2},

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +52,61 @@ int open_strictly(const string& path, int flags, uint64_t resolve = 0) {
 }
 
 string self_fd(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+struct Inet {
+  sockaddr_storage bytes{};
+  socklen_t size = 0;
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&bytes); }
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&bytes); }
+};
+
+Inet loopback4(uint16_t port = 0) {
+  Inet a;
+  auto& in = reinterpret_cast<sockaddr_in&>(a.bytes);
+  in.sin_family = AF_INET;
+  in.sin_port = htons(port);
+  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  a.size = sizeof in;
+  return a;
+}
+
+Inet loopback6() {
+  Inet a;
+  auto& in = reinterpret_cast<sockaddr_in6&>(a.bytes);
+  in.sin6_family = AF_INET6;
+  in.sin6_addr = in6addr_loopback;
+  a.size = sizeof in;
+  return a;
+}
+
+// The descriptor, or -1.
+int bound_inet(int type, const Inet& where) {
+  const int fd = socket(where.bytes.ss_family, type, 0);
+  return bind(fd, where.get(), where.size) ? -1 : fd;
+}
+
+int connect_tcp(bool accepts) {
+  Inet where = loopback4();
+  const int server = bound_inet(SOCK_STREAM, where), client = socket(AF_INET, SOCK_STREAM, 0);
+  if (server < 0 || listen(server, 1)) return -1;
+  getsockname(server, where.get(), &where.size);
+  if (connect(client, where.get(), where.size)) return -1;
+  return accepts ? accept(server, nullptr, nullptr) : 0;
+}
+
+int send_udp(bool by_message) {
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  Inet to = loopback4(9);
+  if (!by_message) return int(sendto(fd, "x", 1, 0, to.get(), to.size));
+  char byte = 'x';
+  iovec part = {&byte, 1};
+  msghdr m{};
+  m.msg_name = to.get();
+  m.msg_namelen = to.size;
+  m.msg_iov = &part;
+  m.msg_iovlen = 1;
+  return int(sendmsg(fd, &m, 0));
+}
 
 // Runs `body` in a child that ends with what it left in errno.
 template <class F>
@@ -279,6 +335,27 @@ const Way kWays[] = {
     {"send_descriptor", "!net/bind,!sendfd", [](const Place&) { return pass_descriptor(false); }},
     {"receive_descriptor", "!net/bind,!sendfd,!recvfd",
      [](const Place&) { return pass_descriptor(true); }},
+    {"bind_tcp", "#net/bind", [](const Place&) { return bound_inet(SOCK_STREAM, loopback4()); }},
+    {"bind_tcp6", "#net/bind", [](const Place&) { return bound_inet(SOCK_STREAM, loopback6()); }},
+    {"bind_udp", "#net/bind", [](const Place&) { return bound_inet(SOCK_DGRAM, loopback4()); }},
+    {"connect_tcp", "#net/bind,#net/connect", [](const Place&) { return connect_tcp(false); }},
+    {"accept_tcp", "#net/bind,#net/connect,#net/accept",
+     [](const Place&) { return connect_tcp(true); }},
+    {"connect_udp", "#net/connect",
+     [](const Place&) {
+       const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+       const Inet to = loopback4(9);
+       return connect(fd, to.get(), to.size);
+     }},
+    {"sendto_udp", "#net/connect", [](const Place&) { return send_udp(false); }},
+    {"sendmsg_udp", "#net/connect", [](const Place&) { return send_udp(true); }},
+    {"sendto_udp_mapped", "#net/connect",
+     [](const Place&) {
+       const int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+       const Inet to = loopback4(9);
+       return int(sendto(fd, "x", 1, 0, to.get(), to.size));
+     }},
+    {"netlink", "#net/link", [](const Place&) { return socket(AF_NETLINK, SOCK_RAW, 0); }},
     {"memfd", "!create", [](const Place&) { return memfd_create("way", 0); }},
     {"eventfd", "!create", [](const Place&) { return eventfd(0, 0); }},
     {"pipe", "!create",

@@ -1,5 +1,6 @@
 # needs: gdb gdbserver gcc
 # programs: steps threads
+# saved: no, each packet of the protocol is a wait
 # The debugger and its server, over a pipe.
 . ./session.sh
 debug --args ./steps word <<'GDB'

@@ -1,6 +1,7 @@
 # needs: gdb gdbserver gcc python3
 # programs: steps
 # limit: 60
+# saved: no, each piece of what is typed is a wait
 # The debugger and its server at two terminals, between which somebody carries what they say.
 . ./session.sh
 cat >carry.py <<'PYTHON'

@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   for (long i = 0; i < 3; i++) pthread_create(&threads[i], NULL, worker, (void*)i);
   pthread_barrier_wait(&started);
   pthread_barrier_wait(&done);
+  usleep(100 * 1000);  // Whoever came last is through with waking the others.
   checkpoint();
   if (staying) {
     char byte;

@@ -1,5 +1,6 @@
 // The code of a stub process: posts what the guest asks for, waits for the answer, obeys orders.
 // Freestanding: no library, no data of its own, general registers only. See README.md.
+#include <limits.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -48,7 +49,7 @@ long call(long nr, A... args) {
 
 const volatile Policy& policy() { return *reinterpret_cast<const volatile Policy*>(USK_POLICY); }
 
-uint32_t load(const uint32_t& word) { return __atomic_load_n(&word, __ATOMIC_ACQUIRE); }
+uint32_t load(const volatile uint32_t& word) { return __atomic_load_n(&word, __ATOMIC_ACQUIRE); }
 
 std::byte* buffer(Area* a) { return reinterpret_cast<std::byte*>(a) + USK_AREA_BUFFER; }
 
@@ -79,7 +80,7 @@ uint64_t gs_base() {
 
 // Spins while the kernel process polls on another CPU. True: the answer is there.
 bool spin(Area* a, uint32_t cpu) {
-  if (!policy().polling || policy().polling_cpu == cpu) return false;
+  if (!policy().polling || policy().polling_cpu == cpu || load(a->no_tsc)) return false;
   const uint64_t end = cycles() + policy().spin_cycles;
   do {
     for (int i = 0; i < 16; i++) {
@@ -88,6 +89,31 @@ bool spin(Area* a, uint32_t cpu) {
     }
   } while (!load(a->parked) && cycles() < end);
   return load(a->order);
+}
+
+long at_bell(uint32_t bell, long operation, uint32_t value) {
+  return call(SYS_futex, &policy().bells[bell % kBells], operation, value, 0);
+}
+
+// Wakes whom the kernel process has asked it to wake: it has an order.
+void wake_other(Area* a) {
+  if (!load(a->to_wake)) return;
+  const uint32_t bell = __atomic_exchange_n(&a->to_wake, 0, __ATOMIC_SEQ_CST);
+  if (bell) at_bell(bell - 1, FUTEX_WAKE, INT_MAX);
+}
+
+// Until there is an order, or something else came; not if `unseen`, and the post still is.
+void sleep(Area* a, bool unseen) {
+  __atomic_exchange_n(&a->waiting, 1, __ATOMIC_SEQ_CST);
+  wake_other(a);
+  const uint32_t bell = a->index, rung = load(policy().bells[bell % kBells]);
+  if (!load(a->order) && (!unseen || !load(a->post))) at_bell(bell, FUTEX_WAIT, rung);
+  a->waiting = 0;
+}
+
+// Tells the kernel process of a post. Where nobody listens any more it has ended, and so does this.
+void notify(Area* a) {
+  if (call(USK_NR_NOTIFY, a->index) == -38) call(SYS_exit_group, 125);
 }
 
 // Hands the thread to the kernel process until it has answered. A post that is still there was not
@@ -102,14 +128,14 @@ void post(Area* a, Post kind) {
   while (!load(a->order)) {
     const bool unseen = load(a->unwatched) || !policy().polling;
     if (load(a->post) && unseen) {
-      // Nobody listens any more: the kernel process has ended, before this one could be told.
-      if (call(USK_NR_NOTIFY, a->index) == -38) call(SYS_exit_group, 125);
+      notify(a);
     } else if (!spin(a, cpu)) {
-      __atomic_exchange_n(&a->waiting, 1, __ATOMIC_SEQ_CST);
-      if (!load(a->post) || !unseen) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
-      a->waiting = 0;
+      // The kernel process may have ended, polling, before a new child asked to end with it.
+      if (load(a->post) && kind == Post::kReady) notify(a);
+      sleep(a, unseen);
     }
   }
+  wake_other(a);
 }
 
 long compare_exchange(Area*, const Command* c) {
@@ -512,9 +538,7 @@ void zygote(Area* a) {
   // address space and installs the filter.
   __atomic_store_n(&a->post, uint32_t(Post::kReady), __ATOMIC_SEQ_CST);
   call(SYS_futex, &a->post, FUTEX_WAKE, 1);
-  a->waiting = 1;
-  while (!load(a->order)) call(SYS_futex, &a->order, FUTEX_WAIT, 0, 0);
-  a->waiting = 0;
+  while (!load(a->order)) sleep(a, false);
   obey(a);
 }
 

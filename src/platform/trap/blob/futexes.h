@@ -5,7 +5,7 @@
 
 constexpr int64_t kSecondNs = 1'000'000'000;
 constexpr long kInterrupted = -4, kAgain = -11, kNoSuchCall = -38, kCannotTell = -1,
-               kPreempted = -2;
+               kPreempted = -2, kFaulted = -14;
 
 bool is_own_futex(const Area* a) {
   constexpr uint32_t kPlain = 1u << FUTEX_WAIT | 1u << FUTEX_WAKE | 1u << FUTEX_REQUEUE |
@@ -163,7 +163,8 @@ bool make_wait(Area* a) {
   const bool plain = (op & ~uint32_t(FUTEX_PRIVATE_FLAG)) == FUTEX_WAIT;
   Timeout timeout;
   long r = find_timeout(a, timeout);
-  if (r == kCannotTell) return false;
+  // Where a fault is met, the kernel process may know how to mend it.
+  if (r == kCannotTell || r == kFaulted) return false;
   if (r == 0 && spin_for_word(a)) {
     r = kAgain;
   } else if (r == 0) {
@@ -172,6 +173,7 @@ bool make_wait(Area* a) {
     r = sleep_on_futex(a, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | clock,
                        timeout.is_set ? &timeout.until : nullptr, a->args[0], uint32_t(a->args[2]),
                        plain ? FUTEX_BITSET_MATCH_ANY : uint32_t(a->args[5]));
+    if (r == kFaulted) return false;
     if (r == kInterrupted) return tell_deadline(a, timeout), false;
   }
   a->regs.rax = uint64_t(r);
