@@ -231,10 +231,11 @@ OrFailure<void> make_thread(Task& t, Hosts& hosts) {
 // there already, or where the platform makes such calls.
 void settle_futexes(const std::vector<Ref<Task>>& tasks) {
   for (const Ref<Task>& t : tasks) {
-    if (t->cpu && t->futex && t->futex->is_private()) t->mm->space().end_own_futexes();
+    if (!t->cpu || !t->futex || !t->futex->is_private()) continue;
+    t->mm->space().end_own_futexes(platform::Space::Ended::kForNow);
   }
   for (const Ref<Task>& t : tasks) {
-    if (t->cpu) publish_futexes(*t);
+    if (t->cpu) share_futexes(*t);
   }
 }
 

@@ -123,11 +123,16 @@ class Space : public RefCounted {
   virtual uint64_t resident_bytes() = 0;
 
   // Whether its threads make calls with private futexes themselves: all plain ones of
-  // FUTEX_PRIVATE_FLAG, without priority inheritance.
+  // FUTEX_PRIVATE_FLAG, without priority inheritance and without moving sleepers (FUTEX_REQUEUE).
   virtual bool has_own_futexes() const { return false; }
   // No thread does from now on. Those that sleep in one report it, with Trap::begun or as kWaited
   // with -EINTR, before any other trap that comes from now on.
-  virtual void end_own_futexes() {}
+  enum class Ended { kForNow, kForGood };
+  virtual void end_own_futexes(Ended) {}
+  virtual bool ended_own_futexes_for_now() const { return false; }
+  // All threads do again, unless that has ended for good or one that slept is still to be resumed.
+  // `time_page` as in Identity. Nobody is left who waits in the kernel.
+  virtual void begin_own_futexes(uint64_t time_page) { (void)time_page; }
 
   // Whether `addr` is executable private memory that is not writable, which the platform may change
   // for its own ends. Asked while nothing is locked.
