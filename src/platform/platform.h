@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "base/wait.h"
 #include "host/host_fd.h"
+#include "host/pagemap.h"
 
 namespace usk::platform {
 
@@ -113,13 +114,12 @@ class Space : public RefCounted {
   // One byte per page from `addr` on: bit 0 says it is resident (mincore(2)); pagemap bits of
   // the host for smaps.
   virtual Result<void> residency(uint64_t addr, std::span<uint8_t> pages) = 0;
-  // The first pages of [start, end) that are there (kOwn: and were written to, of private memory).
-  // An empty run: none before where it stands, and the rest was not looked at yet.
+  // The first pages of [start, end) that are there (kOwn: and were written to, of private memory),
+  // as at most `most` runs, in order. What is behind `looked_to` was not looked at yet.
   enum class Pages { kThere, kOwn };
-  struct PageRun {
-    uint64_t start = 0, end = 0;
-  };
-  virtual Result<PageRun> next_pages(uint64_t start, uint64_t end, Pages which) = 0;
+  using PageRun = host::PageRun;
+  using FoundPages = host::FoundPages;
+  virtual Result<FoundPages> find_pages(uint64_t start, uint64_t end, Pages which, size_t most) = 0;
   virtual uint64_t resident_bytes() = 0;
 
   // Whether its threads make calls with private futexes themselves: all plain ones of
