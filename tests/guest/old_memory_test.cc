@@ -5,6 +5,10 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "tests/guest/harness.h"
 
 namespace {
@@ -215,6 +219,68 @@ TEST(OldMemory, IsReadAndWrittenByCallsAndOthers) {
   EXPECT_EQ(copy[7], 3);
   EXPECT_TRUE(is_zero(area + kPage, 1));
   EXPECT_TRUE(is_old(area + 2 * kPage, 2, kPages));
+}
+
+// A file of 'f's, mapped privately, of which all but some pages in the middle were written to.
+struct OldFileMemory {
+  OldFileMemory() {
+    file = int(MUST(syscall(SYS_memfd_create, "old", 0)));
+    const std::vector<char> contents(kSize, 'f');
+    MUST(pwrite(file, contents.data(), kSize, 0));
+    area = static_cast<char*>(
+        MUST(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0)));
+    fill(area);
+    sleep_a_little();
+  }
+  bool is_old(const char* at, size_t from, size_t to) const {
+    for (size_t i = from; i < to; i++, at += kPage) {
+      if (*at != (is_hole(i) ? 'f' : char(i + 1)) || at[kPage - 1] != *at) return false;
+    }
+    return true;
+  }
+  static bool is_files(const char* at, size_t pages) {
+    return std::string_view(at, pages * kPage) == std::string(pages * kPage, 'f');
+  }
+  int file;
+  char* area;
+};
+
+TEST(OldMemory, OfAFileIsThere) {
+  OldFileMemory m;
+  EXPECT_TRUE(m.is_old(m.area, 0, kPages));
+  EXPECT_EXITED(run_child([&] { EXPECT_TRUE(m.is_old(m.area, 0, kPages)); }), 0);
+  m.area[3 * kPage] = 'x';
+  MUST(msync(m.area, kSize, MS_SYNC));
+  char byte = 0;
+  MUST(pread(m.file, &byte, 1, 3 * kPage));
+  EXPECT_EQ(byte, 'f');
+}
+
+TEST(OldMemory, OfAFileShowsTheFileWhereItIsGivenBack) {
+  OldFileMemory m;
+  ASSERT_OK(madvise(m.area + 2 * kPage, 10 * kPage, MADV_DONTNEED));
+  EXPECT_TRUE(m.is_old(m.area, 0, 2));
+  EXPECT_TRUE(OldFileMemory::is_files(m.area + 2 * kPage, 10));
+  EXPECT_TRUE(m.is_old(m.area + 12 * kPage, 12, kPages));
+  sleep_a_little();
+  MUST(pwrite(m.file, "g", 1, 4 * kPage));
+  EXPECT_EQ(m.area[4 * kPage], 'g');
+}
+
+TEST(OldMemory, OfAFileMovesAndChangesItsProtection) {
+  OldFileMemory m;
+  ASSERT_OK(mprotect(m.area + 8 * kPage, 4 * kPage, PROT_READ));
+  auto* moved = static_cast<char*>(
+      mremap(m.area + 16 * kPage, 8 * kPage, 16 * kPage, MREMAP_MAYMOVE, nullptr));
+  ASSERT_NE(static_cast<void*>(moved), MAP_FAILED);
+  EXPECT_TRUE(m.is_old(moved, 16, 24));
+  EXPECT_TRUE(OldFileMemory::is_files(moved + 8 * kPage, 8));
+  sleep_a_little();
+  EXPECT_TRUE(m.is_old(moved, 16, 24));
+  EXPECT_TRUE(m.is_old(m.area, 0, 16));
+  ASSERT_OK(madvise(moved, 16 * kPage, MADV_DONTNEED));
+  EXPECT_TRUE(OldFileMemory::is_files(moved, 16));
+  EXPECT_KILLED(run_child([&] { m.area[8 * kPage] = 'x'; }), SIGSEGV);
 }
 
 TEST(OldMemory, IsTheHeapsToo) {

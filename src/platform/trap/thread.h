@@ -46,6 +46,7 @@ class TrapThread final : public Thread {
   void set_result(int64_t value) override;
   Result<std::vector<std::byte>> fpu_state() override;
   Result<void> set_fpu_state(std::span<const std::byte> state) override;
+  Result<void> begin_with_fpu_state(std::span<const std::byte> state) override;
   bool save_frame_fpu(uint64_t addr) override;
   bool load_frame_fpu(uint64_t addr) override;
   bool take_frame_fault() override { return std::exchange(frame_faulted_, false); }
@@ -90,6 +91,8 @@ class TrapThread final : public Thread {
   int64_t start_calls(std::span<const StubCall> calls, int64_t deadline_ns);
   // Makes it before guest code runs on; it cannot fail in a way that the guest should see.
   Result<void> call_later(const StubCall& c);
+  // The same, of a call that no other thread needs to have been made.
+  Result<void> call_before_it_runs(const StubCall& c);
   // Begins a call whose end is waited for later, if at all: await().
   void begin(const StubCall& c);
   // The result of the first command that was given last.
