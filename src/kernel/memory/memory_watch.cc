@@ -9,28 +9,42 @@
 #include "fs/mem/file_data.h"
 #include "host/child_memory.h"
 #include "host/cpu.h"
+#include "host/machine.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
+#include "mm/mapped.h"
 
 namespace usk {
 namespace {
 
 constexpr uint64_t kPage = 4096;
 constexpr int64_t kMs = 1'000'000;
-// How fast programs may touch fresh memory; the host clears some GiB in a second.
-constexpr uint64_t kBytesPerMs = 4 << 20;
-constexpr int64_t kSoonest = 1 * kMs, kLatest = 100 * kMs;
+constexpr int64_t kSoonest = 1 * kMs, kLatest = 10'000 * kMs;
 constexpr int64_t kShareOfTime = 20;
 // A killed process has this long to go before another is killed.
 constexpr int64_t kPatience = 1000 * kMs;
 // What the kernel has for itself does not count.
 constexpr uint64_t kOwnHeap = 32 << 20;
 
+// How fast programs may touch fresh memory; the host clears some GiB in a second.
+uint64_t bytes_per_ms() {
+  static const int cpus = host::machine().cpus;
+  return (uint64_t(4) << 20) * uint64_t(std::max(cpus, 1));
+}
+
 // Whoever guards the terminal is a child, too.
 std::vector<pid_t> stubs() {
   std::vector<pid_t> all = host::children();
   std::erase_if(all, [](pid_t pid) { return host::command_name(pid) == "usk-terminal"; });
   return all;
+}
+
+// Whether all that is mapped, and so much more, would not come near the limit: then nobody need
+// look. It costs nothing. The other half is for what the kernel keeps, which has bounds of its own
+// (base/budget.h).
+bool is_far(uint64_t limit, uint64_t bytes) {
+  const uint64_t near = limit / 2, used = mapped_bytes() + MemQuota::all_pages() * kPage;
+  return used <= near && bytes <= near - used;
 }
 
 // Contents of small files are on the heap, too, and counted as files.
@@ -71,12 +85,12 @@ uint64_t MemoryWatch::estimate() {
 
 bool MemoryWatch::fits(uint64_t bytes) {
   if (bytes > limit_) return false;
-  return estimate() <= limit_ - bytes || measure() <= limit_ - bytes;
+  return is_far(limit_, bytes) || estimate() <= limit_ - bytes || measure() <= limit_ - bytes;
 }
 
 Deadline MemoryWatch::look(bool active) {
   active_ |= active;
-  if (!active_) return {};
+  if (!active_ || is_far(limit_, 0)) return {};
   const int64_t begin = kernel_.time.monotonic();
   if (begin < due_) return {due_};
   active_ = false;
@@ -88,7 +102,7 @@ Deadline MemoryWatch::look(bool active) {
   // due again all the sooner.
   const int64_t cost = host::own_cpu_time_ns() - cpu_before;
   const uint64_t left = limit_ - std::min(used, limit_);
-  const int64_t wait = std::clamp(int64_t(left / kBytesPerMs) * kMs, kSoonest, kLatest);
+  const int64_t wait = std::clamp(int64_t(left / bytes_per_ms()) * kMs, kSoonest, kLatest);
   due_ = kernel_.time.monotonic() + std::max(wait, cost * kShareOfTime);
   // Who is killed runs no more; whether that was enough is looked at all the same.
   active_ = used > limit_;
