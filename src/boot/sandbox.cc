@@ -119,13 +119,13 @@ OrFailure<void> Sandbox::make_kernel() {
   TRY(make_policy());
   TRY(name_host_places(config_));
   const uint64_t memory = memory_limit(config_);
-  TRY(prepare_confinement(config_));
+  auto namespaces = TRY(prepare_confinement(config_));
   TRY(register_self());
   TRY(watch_kernel_process(config_, entry_.get()));
   host::raise_max_open_files();
   images_ = TRY(SelfImages::make(config_));
   TRY(open_trace());
-  TRY(isolate_kernel_process(config_, entry_.get(), images_.get()));
+  TRY(isolate_kernel_process(config_, std::move(namespaces), entry_.get(), images_.get()));
   KernelOptions options;
   options.memory_limit = memory;
   if (config_.old_seccomp_order) options.stop_order = StopOrder::k35;
