@@ -561,6 +561,69 @@ def killed_stub(sandbox):
     return errors if code == 99 else None
 
 
+def stubs_of(kernel):
+    return [pid for pid in descendants(kernel) if has_program(pid)]
+
+
+def ticks_of(pids):
+    """Processor time of all of them, in hundredths of a second."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            total += sum(int(n) for n in file.read().rsplit(")", 1)[1].split()[11:13])
+    return total
+
+
+@case
+def stubs_that_are_stopped_go_on(sandbox):
+    """Somebody on the host stops them (job control, a debugger): they stay so until SIGCONT."""
+    for platform in ("trap", "ptrace"):
+        process = sandbox.start("python3", "-c", "import os\nprint('runs', flush=True)\n"
+                                "while True: os.getppid()", flags=[f"--platform={platform}"])
+        first_line(process)
+        kernel = kernel_of(process)
+        stubs = stubs_of(kernel)
+        for _ in range(5):
+            for pid in stubs:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.1)
+            before = ticks_of(stubs)
+            time.sleep(0.3)
+            if ticks_of(stubs) != before:
+                return f"{platform}: they run"
+            for pid in stubs:
+                os.kill(pid, signal.SIGCONT)
+            limit = time.monotonic() + 20
+            while ticks_of(stubs) < before + 3:
+                if time.monotonic() > limit:
+                    return f"{platform}: they do not go on"
+                time.sleep(0.02)
+        os.kill(kernel, signal.SIGKILL)
+        finish(process)
+    return None
+
+
+@case
+def signals_of_the_host_are_not_the_guests(sandbox):
+    """What a user of the host sends to a stub is no signal of the sandbox: ignored, or the stub's end."""
+    program = ("import signal, time\n"
+               "for s in (signal.SIGUSR1, signal.SIGTERM, signal.SIGSEGV): signal.signal(s, lambda *a: print('got', a[0]))\n"
+               "print('ready', flush=True)\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass\nprint('end')")
+    for platform, ends in (("trap", (0, 137)), ("ptrace", (0,))):
+        process = sandbox.start("python3", "-c", program, flags=[f"--platform={platform}"])
+        first_line(process)
+        kernel = kernel_of(process)
+        for sent in (signal.SIGUSR1, signal.SIGTERM, signal.SIGSEGV):
+            for pid in stubs_of(kernel):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, sent)
+            time.sleep(0.1)
+        code, output, errors = finish(process)
+        if code not in ends or "got" in output or (code == 0) != ("end" in output):
+            return f"{platform}: code {code}: {output!r} {errors!r}"
+    return None
+
+
 @case
 def all_stubs_killed(sandbox):
     process = sandbox.start("bash", "-c", "sleep 1000 & sleep 1000 & echo up; wait")

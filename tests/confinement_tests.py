@@ -209,6 +209,9 @@ def namespaces_of_an_ordinary_user(host):
             assert own_namespaces(pid) == {"net", "ipc", "uts", "cgroup", "mnt", "user"}, own_namespaces(pid)
             status = pathlib.Path(f"/proc/{pid}/status").read_text()
             assert re.search(r"^CapEff:\t0+$", status, re.M) and re.search(r"^CapPrm:\t0+$", status, re.M)
+            # Root's file once others cannot look into it: PR_SET_DUMPABLE.
+            owner = os.stat(f"/proc/{pid}/environ").st_uid
+            assert owner == (0 if pid == process.pid else uid), owner
             assert os.listdir(f"/proc/{pid}/root/") == []
             assert len(pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()) == 1
             words = pathlib.Path(f"/proc/{pid}/uid_map").read_text().split()
@@ -377,8 +380,8 @@ def host_calls_are_those_listed(host):
     assert not unused, f"calls.def lists what is not made: {', '.join(unused)}"
 
 
-def spin_in(pid, binary, symbol):
-    """The process computes for ever once it calls this function: two bytes of its code are changed."""
+def change_code(pid, binary, symbol, code):
+    """The first bytes of this function become others."""
     listing = subprocess.run(["nm", "-C", binary], capture_output=True, text=True, check=True).stdout
     offsets = [int(line.split()[0], 16) for line in listing.splitlines()
                if re.search(rf" [tT] {re.escape(symbol)}\(", line)]
@@ -387,13 +390,16 @@ def spin_in(pid, binary, symbol):
     base = min(int(line.split("-")[0], 16) for line in maps if line.endswith(str(binary)))
     with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
         memory.seek(base + offsets[0])
-        memory.write(b"\xeb\xfe")
+        memory.write(code)
+
+
+COMPUTES_FOR_EVER, IS_NO_CODE = b"\xeb\xfe", b"\x0f\x0b"
 
 
 def stuck_sandbox(host, watchdog):
     """One whose kernel process never comes back from getpriority(2)."""
     process = host.sandbox("sleep", "100", flags=["--watchdog", watchdog])
-    spin_in(process.pid, os.path.realpath(host.usk_path), "usk::sys::getpriority")
+    change_code(process.pid, os.path.realpath(host.usk_path), "usk::sys::getpriority", COMPUTES_FOR_EVER)
     host.start("exec", "box", "nice")
     return process
 
@@ -426,6 +432,26 @@ def a_crash_is_a_line_and_a_report(host):
         assert process.returncode == 125 and found, (process.returncode, errors)
         report = pathlib.Path(found[1]).read_text()
         assert "stack:\n" in report and "rip " in report, report
+
+
+@case
+def a_bug_that_a_call_meets_is_reported_with_it(host):
+    """The report says what was being served, and where; nothing of the sandbox is left."""
+    if os.geteuid() != 0:
+        return
+    process = host.sandbox("sleep", "100")
+    host.until(lambda: confined(process.pid))
+    change_code(process.pid, os.path.realpath(host.usk_path), "usk::sys::getpriority", IS_NO_CODE)
+    stubs = abuse_tests.descendants(process.pid)
+    client = host.start("exec", "box", "nice")
+    errors = process.communicate(timeout=20)[1]
+    found = re.fullmatch(r"usk: internal error: \w+ at address 0x\w+ in usk\+0x\w+; the report is in (\S+)\n", errors)
+    assert process.returncode == 125 and found, (process.returncode, errors)
+    report = pathlib.Path(found[1]).read_text()
+    assert "serving task" in report and "call 140" in report and "stack:\n" in report, report
+    host.until(lambda: not any(runs(stub) for stub in stubs))
+    assert client.wait(20) != 0
+    host.until(lambda: host.list() == [])
 
 
 @case

@@ -37,7 +37,7 @@ struct SandboxConfig {
   std::string user;                    // "", "name", "uid" or "uid:gid".
   std::string hostname = "usk";
   uint64_t memory = UINT64_MAX;  // That: most of what the host has. 0: no limit.
-  uint64_t pids = 0;  // 0: no limit but the kernel's own.
+  uint64_t pids = 0;             // 0: no limit but the kernel's own.
   int64_t timeout_ns = 0;
   std::string platform = "auto";
   bool old_seccomp_order = false;  // --seccomp-stop-order=3.5
