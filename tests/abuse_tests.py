@@ -565,6 +565,13 @@ def stubs_of(kernel):
     return [pid for pid in descendants(kernel) if has_program(pid)]
 
 
+def ended_with(process, problem):
+    """Ends a sandbox; the problem."""
+    os.kill(kernel_of(process), signal.SIGKILL)
+    finish(process)
+    return problem
+
+
 def ticks_of(pids):
     """Processor time of all of them, in hundredths of a second."""
     total = 0
@@ -590,16 +597,15 @@ def stubs_that_are_stopped_go_on(sandbox):
             before = ticks_of(stubs)
             time.sleep(0.3)
             if ticks_of(stubs) != before:
-                return f"{platform}: they run"
+                return ended_with(process, f"{platform}: they run")
             for pid in stubs:
                 os.kill(pid, signal.SIGCONT)
             limit = time.monotonic() + 20
             while ticks_of(stubs) < before + 3:
                 if time.monotonic() > limit:
-                    return f"{platform}: they do not go on"
+                    return ended_with(process, f"{platform}: they do not go on")
                 time.sleep(0.02)
-        os.kill(kernel, signal.SIGKILL)
-        finish(process)
+        ended_with(process, None)
     return None
 
 

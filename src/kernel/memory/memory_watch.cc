@@ -10,6 +10,7 @@
 #include "host/child_memory.h"
 #include "host/cpu.h"
 #include "host/machine.h"
+#include "host/poll.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
 #include "mm/mapped.h"
@@ -54,6 +55,20 @@ uint64_t kernel_heap() {
   return all > others ? all - others : 0;
 }
 
+// What was found last, of all children of this process; by the host's clock.
+struct Found {
+  int64_t at = 0;
+  uint64_t bytes = 0;
+};
+Found g_found;
+
+// What can be in use by now: who asks for memory often need not make us look each time.
+uint64_t at_most() {
+  const int64_t since = host::monotonic_now() - g_found.at;
+  if (g_found.at == 0 || since > kLatest) return UINT64_MAX;
+  return g_found.bytes + uint64_t(since / kMs + 1) * bytes_per_ms();
+}
+
 }  // namespace
 
 MemoryWatch::~MemoryWatch() {
@@ -79,13 +94,16 @@ uint64_t MemoryWatch::measure() {
 uint64_t MemoryWatch::estimate() {
   uint64_t quick = MemQuota::all_pages() * kPage + kernel_heap();
   for (const pid_t pid : host::children()) quick += host::resident_of(pid);
-  if (!measured_) return quick;
-  return exact_ + (quick > quick_then_ ? quick - quick_then_ : 0);
+  if (measured_) quick = exact_ + (quick > quick_then_ ? quick - quick_then_ : 0);
+  g_found = {host::monotonic_now(), quick};
+  return quick;
 }
 
 bool MemoryWatch::fits(uint64_t bytes) {
   if (bytes > limit_) return false;
-  return is_far(limit_, bytes) || estimate() <= limit_ - bytes || measure() <= limit_ - bytes;
+  if (is_far(limit_, bytes)) return true;
+  const uint64_t room = limit_ - bytes;
+  return at_most() <= room || estimate() <= room || measure() <= room;
 }
 
 Deadline MemoryWatch::look(bool active) {
