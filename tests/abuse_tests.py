@@ -290,6 +290,68 @@ def greedy_command_is_killed(sandbox):
     return wrong(done, code=128 + signal.SIGKILL)
 
 
+class MemoryGroup:
+    """A cgroup with so much memory, where root may make one."""
+
+    def __init__(self, most):
+        self.path = None
+        for top, limit in (("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")):
+            path = f"{top}/usk-test-{os.getpid()}-{time.monotonic_ns()}"
+            try:
+                os.mkdir(path)
+            except OSError:
+                continue
+            try:
+                with open(f"{path}/{limit}", "w", encoding="ascii") as file:
+                    file.write(str(most))
+            except OSError:
+                os.rmdir(path)
+                continue
+            self.path = path
+
+    def start(self, *command):
+        """Runs it there, beneath leftovers.py, to its end."""
+        enter = f"echo $$ > {self.path}/cgroup.procs && exec \"$@\""
+        return run_limited(["sh", "-c", enter, "sh", sys.executable, HERE / "leftovers.py", *command], 40)
+
+    def kills(self):
+        for name in ("memory.events", "memory.oom_control"):
+            with contextlib.suppress(OSError), open(f"{self.path}/{name}", encoding="ascii") as file:
+                return int(re.search(r"^oom_kill (\d+)$", file.read(), re.M)[1])
+        return 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                if self.path:
+                    os.rmdir(self.path)
+                return
+            time.sleep(0.05)
+
+
+@case
+def memory_has_a_limit_by_default(sandbox):
+    """Three quarters of what there is: who touches more is killed by Usk, and nothing else by the host."""
+    with MemoryGroup(600 << 20) as group:
+        if not group.path:
+            return None
+        greedy = TOUCH + """
+print(next(line.split()[1] for line in open('/proc/meminfo')))
+print(end(child(lambda: touch(2000))), end(child(lambda: touch(20))))
+"""
+        done = group.start(sandbox.usk, "run", "--", "python3", "-c", greedy)
+        problem = wrong(done, f"{600 * 1024 // 4 * 3}\n-9 0")
+        if problem or group.kills():
+            return problem or "the host had to kill"
+        total = "print(next(line.split()[1] for line in open('/proc/meminfo')))"
+        done = group.start(sandbox.usk, "run", "--memory", "unlimited", "--", "python3", "-c", total)
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return wrong(done, next(file).split()[1])
+
+
 @case
 def shared_pages_count_once(sandbox):
     """Twenty processes that share 30 MiB use little more than that."""
@@ -353,6 +415,16 @@ def cost_of_idling(process):
 def idle_sandbox_costs_nothing(sandbox):
     process = sandbox.start("python3", "-c", "import time; a = b'x' * (20 << 20); "
                             "print(1, flush=True); time.sleep(100)", flags=["--memory", "64M"])
+    first_line(process)
+    return cost_of_idling(process)
+
+
+@case
+def sleeping_threads_cost_nothing(sandbox):
+    """They wait for each other without the kernel process, which does not look after their memory."""
+    process = sandbox.start("python3", "-c", "import threading, time\nlock = threading.Lock(); lock.acquire()\n"
+                            "for i in range(4): threading.Thread(target=lock.acquire, daemon=True).start()\n"
+                            "print(1, flush=True); lock.acquire()")
     first_line(process)
     return cost_of_idling(process)
 
@@ -487,6 +559,75 @@ def killed_stub(sandbox):
     if code is None:
         return "hangs after a stub was killed"
     return errors if code == 99 else None
+
+
+def stubs_of(kernel):
+    return [pid for pid in descendants(kernel) if has_program(pid)]
+
+
+def ended_with(process, problem):
+    """Ends a sandbox; the problem."""
+    os.kill(kernel_of(process), signal.SIGKILL)
+    finish(process)
+    return problem
+
+
+def ticks_of(pids):
+    """Processor time of all of them, in hundredths of a second."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            total += sum(int(n) for n in file.read().rsplit(")", 1)[1].split()[11:13])
+    return total
+
+
+@case
+def stubs_that_are_stopped_go_on(sandbox):
+    """Somebody on the host stops them (job control, a debugger): they stay so until SIGCONT."""
+    for platform in ("trap", "ptrace"):
+        process = sandbox.start("python3", "-c", "import os\nprint('runs', flush=True)\n"
+                                "while True: os.getppid()", flags=[f"--platform={platform}"])
+        first_line(process)
+        kernel = kernel_of(process)
+        stubs = stubs_of(kernel)
+        for _ in range(5):
+            for pid in stubs:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.1)
+            before = ticks_of(stubs)
+            time.sleep(0.3)
+            if ticks_of(stubs) != before:
+                return ended_with(process, f"{platform}: they run")
+            for pid in stubs:
+                os.kill(pid, signal.SIGCONT)
+            limit = time.monotonic() + 20
+            while ticks_of(stubs) < before + 3:
+                if time.monotonic() > limit:
+                    return ended_with(process, f"{platform}: they do not go on")
+                time.sleep(0.02)
+        ended_with(process, None)
+    return None
+
+
+@case
+def signals_of_the_host_are_not_the_guests(sandbox):
+    """What a user of the host sends to a stub is no signal of the sandbox: ignored, or the stub's end."""
+    program = ("import signal, time\n"
+               "for s in (signal.SIGUSR1, signal.SIGTERM, signal.SIGSEGV): signal.signal(s, lambda *a: print('got', a[0]))\n"
+               "print('ready', flush=True)\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass\nprint('end')")
+    for platform, ends in (("trap", (0, 137)), ("ptrace", (0,))):
+        process = sandbox.start("python3", "-c", program, flags=[f"--platform={platform}"])
+        first_line(process)
+        kernel = kernel_of(process)
+        for sent in (signal.SIGUSR1, signal.SIGTERM, signal.SIGSEGV):
+            for pid in stubs_of(kernel):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, sent)
+            time.sleep(0.1)
+        code, output, errors = finish(process)
+        if code not in ends or "got" in output or (code == 0) != ("end" in output):
+            return f"{platform}: code {code}: {output!r} {errors!r}"
+    return None
 
 
 @case

@@ -71,36 +71,64 @@ def refuses_without_landlock(host):
     host.refused("run", "--unsafe-without=nothing", "--", "true", saying="--unsafe-without")
 
 
-# The situations that a host may be, as prefixes of a command; each must do.
+DENY = [sys.executable, str(HERE / "deny.py")]
+ORDINARY = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
+BOTH = "namespaces,user-namespace"
+ROOT_USER, NOBODY = "0", "65534"
+# What a container's usual profile refuses: unshare, setns, mount, umount2, pivot_root, fsopen, and clone
+# with flags of namespaces.
+CONTAINER_PROFILE = "272,308,165,166,155,430,56&0x7e020000"
+# The situations that a host may be: prefixes of a command, what has to be done without there, and whose
+# the files of the host's root seem to be: nobody's to those who are not root.
 SITUATIONS = {
-    "ordinary_user": ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
-    "root_without_capabilities": ["setpriv", "--bounding-set=-all", "--inh-caps=-all"],
-    "user_namespace": ["unshare", "--user", "--map-root-user", "--mount"],
-    "container": ["bwrap", "--dev-bind", "/", "/", "--proc", "/proc", "--unshare-all"],
-    # unshare, clone3 and mount are refused.
-    "no_namespaces": [sys.executable, str(HERE / "deny.py"), "165,272,435"],
+    "ordinary_user": (ORDINARY, "", NOBODY),
+    # Whom the host shows in place of unknown users.
+    "nobody": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "", NOBODY),
+    "root_without_capabilities": (["setpriv", "--bounding-set=-all", "--inh-caps=-all"], BOTH, ROOT_USER),
+    # A user namespace can be made, and gives no rights: as AppArmor has it.
+    "ordinary_user_restricted": ([*ORDINARY, *DENY, "272,308"], "namespaces", NOBODY),
+    "no_user_namespaces": ([sys.executable, str(HERE / "no_user_namespaces.py")], "namespaces", NOBODY),
+    "user_namespace": (["unshare", "--user", "--map-root-user", "--mount"], "", ROOT_USER),
+    "container_of_a_user": ([*ORDINARY, "unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork",
+                             "--mount-proc", "--net", "--ipc", "--uts", "--cgroup"], "", NOBODY),
+    "container": (["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--net", "--ipc", "--uts",
+                   "--cgroup", "setpriv", "--bounding-set=-sys_admin,-sys_ptrace,-sys_module",
+                   *DENY, CONTAINER_PROFILE], BOTH, ROOT_USER),
+    # unshare, setns, clone3 and mount are refused, and clone for namespaces.
+    "no_namespaces": ([*DENY, "165,272,308,435,56&0x7e020000"], BOTH, ROOT_USER),
 }
+SEES = "ls /etc/passwd && ls /home && echo written > /etc/x && cat /etc/x && stat -c %u /etc/passwd /etc/x"
 
 
-def add_situation(name, prefix):
+def add_situation(name, prefix, missing, owner):
+    """What is there is kept; what is not is named, and has to be done without by name."""
     def test(host):
-        if not shutil.which(prefix[0]) or (os.geteuid() != 0 and prefix[0] == "setpriv"):
+        if not shutil.which(prefix[0]) or os.geteuid() != 0:
             return None
         # A place of its own for running sandboxes, and no working directory that it may not see.
         environment = {k: v for k, v in host.environment.items() if k != "XDG_RUNTIME_DIR"}
+
+        def run(*words):
+            return subprocess.run([*prefix, host.usk_path, *words], env=environment, cwd="/", timeout=30,
+                                  capture_output=True, text=True, check=False)
+        without = [f"--unsafe-without={missing}"] if missing else []
         for platform in ("trap", "ptrace"):
-            done = subprocess.run(
-                [*prefix, host.usk_path, "run", f"--platform={platform}", "--cwd", "/", "--", "sh", "-c",
-                 "ls /etc/passwd && ls /home && echo written > /etc/x && cat /etc/x"],
-                env=environment, cwd="/", capture_output=True, text=True, timeout=30)
-            assert (done.returncode, done.stdout) == (0, "/etc/passwd\nwritten\n"), done
+            done = run("run", f"--platform={platform}", *without, "--cwd", "/", "--", "sh", "-c", SEES)
+            assert (done.returncode, done.stdout) == (0, f"/etc/passwd\nwritten\n{owner}\n0\n"), done
+        if missing:
+            done = run("run", "--cwd", "/", "--", "true")
+            assert done.returncode == 125 and done.stderr.count("\n") == 1, done
+            assert f"--unsafe-without={missing} " in done.stderr, done
+        found = json.loads(run("doctor", "--json").stdout)
+        lost = [f["name"] for f in found if f["promised"] and not f["holds"]]
+        assert ",".join(lost) == missing, lost
         return None
     test.__name__ = name
     CASES[name] = test
 
 
-for situation, words in SITUATIONS.items():
-    add_situation(situation, words)
+for situation, (words, lost_layers, owner_seen) in SITUATIONS.items():
+    add_situation(situation, words, lost_layers, owner_seen)
 
 
 @case
@@ -121,7 +149,21 @@ def inside_itself(host):
     assert third[0] == "third\n", third
 
 
-NAMESPACES = {"namespaces": ("ipc", "uts", "cgroup", "mnt"), "user-namespace": ("user",)}
+NAMESPACES = {"namespaces": ("net", "ipc", "uts", "cgroup", "mnt"), "user-namespace": ("user",)}
+
+
+def own_namespaces(pid):
+    """Those that are not ours."""
+    return {name for names in NAMESPACES.values() for name in names
+            if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}")}
+
+
+def first_child(pid):
+    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+
+
+def confined(pid):
+    return re.search(r"^Seccomp:\t2$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
 
 
 @case
@@ -133,15 +175,11 @@ def namespaces_and_an_empty_root(host):
     for number, without in enumerate(layers):
         process = host.sandbox("sleep", "100", name=f"box{number}",
                                flags=[f"--unsafe-without={layer}" for layer in without])
-        host.until(lambda: re.search(r"^Seccomp:\t2$", pathlib.Path(
-            f"/proc/{process.pid}/status").read_text(), re.M))
-        stub = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+        host.until(lambda: confined(process.pid))
         empty = "namespaces" not in without
-        for pid in (process.pid, stub):
-            for layer, names in NAMESPACES.items():
-                for name in names:
-                    own = os.readlink(f"/proc/{pid}/ns/{name}")
-                    assert (own != os.readlink(f"/proc/self/ns/{name}")) == (layer not in without), name
+        for pid in (process.pid, first_child(process.pid)):
+            wanted = {name for layer, names in NAMESPACES.items() if layer not in without for name in names}
+            assert own_namespaces(pid) == wanted, (without, own_namespaces(pid))
             assert (os.listdir(f"/proc/{pid}/root/") == []) == empty
             mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
             assert (len(mounts) == 1) == empty, mounts
@@ -154,21 +192,56 @@ def namespaces_and_an_empty_root(host):
 
 
 @case
-def a_host_without_one_of_the_namespaces(host):
-    """User namespaces, and mounts, that the host does not allow: the others are there, and it runs."""
+def namespaces_of_an_ordinary_user(host):
+    """All of them, with his own id alone; and no capability is left of those that they gave him."""
     if os.geteuid() != 0:
         return
-    # pivot_root is refused; setns.
-    for call, kept, left in (("155", [], ["mnt", "user"]), ("308", ["user"], ["mnt", "ipc"])):
+    environment = {k: v for k, v in host.environment.items() if k != "XDG_RUNTIME_DIR"}
+    for uid, inside in ((1000, 1000), (65534, 65533)):
         process = subprocess.Popen(
-            [sys.executable, str(HERE / "deny.py"), call, host.usk_path, "run", "--", "sh", "-c",
-             "echo runs; sleep 100"], env=host.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, text=True)
+            ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", host.usk_path, "run",
+             "--cwd", "/", "--", "sh", "-c", "echo runs; sleep 100"], env=environment, cwd="/",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         host.started.append(process)
         assert process.stdout.readline() == "runs\n"
-        for name in kept + left:
-            own = os.readlink(f"/proc/{process.pid}/ns/{name}")
-            assert (own != os.readlink(f"/proc/self/ns/{name}")) == (name in left), (call, name)
+        stub = first_child(process.pid)
+        for pid in (process.pid, stub):
+            assert own_namespaces(pid) == {"net", "ipc", "uts", "cgroup", "mnt", "user"}, own_namespaces(pid)
+            status = pathlib.Path(f"/proc/{pid}/status").read_text()
+            assert re.search(r"^CapEff:\t0+$", status, re.M) and re.search(r"^CapPrm:\t0+$", status, re.M)
+            # Root's file once others cannot look into it: PR_SET_DUMPABLE.
+            owner = os.stat(f"/proc/{pid}/environ").st_uid
+            assert owner == (0 if pid == process.pid else uid), owner
+            assert os.listdir(f"/proc/{pid}/root/") == []
+            assert len(pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()) == 1
+            words = pathlib.Path(f"/proc/{pid}/uid_map").read_text().split()
+            assert words == [str(inside), str(uid), "1"], words
+            devices = pathlib.Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]
+            assert [line.split(":")[0].strip() for line in devices] == ["lo"], devices
+        process.kill()
+        host.until(lambda: not runs(stub))
+
+
+@case
+def a_host_without_one_of_the_namespaces(host):
+    """What it cannot be without is named; a root that cannot be changed by pivot_root is by chroot."""
+    if os.geteuid() != 0:
+        return
+    others = {"net", "ipc", "uts", "cgroup", "mnt"}
+    # pivot_root is refused; clone for a user namespace.
+    for call, flags, wanted in (("155", [], others | {"user"}),
+                                ("56&0x10000000", ["--unsafe-without=user-namespace"], others)):
+        command = [*DENY, call, host.usk_path, "run"]
+        if flags:
+            done = subprocess.run([*command, "--", "true"], env=host.environment, capture_output=True, text=True,
+                                  timeout=20, check=False)
+            assert done.returncode == 125 and f"{flags[0]} " in done.stderr, done
+        process = subprocess.Popen(
+            [*command, *flags, "--", "sh", "-c", "echo runs; sleep 100"], env=host.environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        host.started.append(process)
+        assert process.stdout.readline() == "runs\n"
+        assert own_namespaces(process.pid) == wanted, (call, own_namespaces(process.pid))
         assert os.listdir(f"/proc/{process.pid}/root/") == []
         process.kill()
 
@@ -307,8 +380,8 @@ def host_calls_are_those_listed(host):
     assert not unused, f"calls.def lists what is not made: {', '.join(unused)}"
 
 
-def spin_in(pid, binary, symbol):
-    """The process computes for ever once it calls this function: two bytes of its code are changed."""
+def change_code(pid, binary, symbol, code):
+    """The first bytes of this function become others."""
     listing = subprocess.run(["nm", "-C", binary], capture_output=True, text=True, check=True).stdout
     offsets = [int(line.split()[0], 16) for line in listing.splitlines()
                if re.search(rf" [tT] {re.escape(symbol)}\(", line)]
@@ -317,13 +390,16 @@ def spin_in(pid, binary, symbol):
     base = min(int(line.split("-")[0], 16) for line in maps if line.endswith(str(binary)))
     with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
         memory.seek(base + offsets[0])
-        memory.write(b"\xeb\xfe")
+        memory.write(code)
+
+
+COMPUTES_FOR_EVER, IS_NO_CODE = b"\xeb\xfe", b"\x0f\x0b"
 
 
 def stuck_sandbox(host, watchdog):
     """One whose kernel process never comes back from getpriority(2)."""
     process = host.sandbox("sleep", "100", flags=["--watchdog", watchdog])
-    spin_in(process.pid, os.path.realpath(host.usk_path), "usk::sys::getpriority")
+    change_code(process.pid, os.path.realpath(host.usk_path), "usk::sys::getpriority", COMPUTES_FOR_EVER)
     host.start("exec", "box", "nice")
     return process
 
@@ -343,8 +419,7 @@ def a_crash_is_a_line_and_a_report(host):
     """A bug of the kernel process: no stub is left, one line says where the report is."""
     for sent in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT):
         process = host.sandbox("sh", "-c", "sleep 100 & sleep 100", name=f"box{int(sent)}")
-        host.until(lambda: re.search(r"^Seccomp:\t2$", pathlib.Path(
-            f"/proc/{process.pid}/status").read_text(), re.M))
+        host.until(lambda: confined(process.pid))
         stubs = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         begin = time.monotonic()
         process.send_signal(sent)
@@ -357,6 +432,26 @@ def a_crash_is_a_line_and_a_report(host):
         assert process.returncode == 125 and found, (process.returncode, errors)
         report = pathlib.Path(found[1]).read_text()
         assert "stack:\n" in report and "rip " in report, report
+
+
+@case
+def a_bug_that_a_call_meets_is_reported_with_it(host):
+    """The report says what was being served, and where; nothing of the sandbox is left."""
+    if os.geteuid() != 0:
+        return
+    process = host.sandbox("sleep", "100")
+    host.until(lambda: confined(process.pid))
+    change_code(process.pid, os.path.realpath(host.usk_path), "usk::sys::getpriority", IS_NO_CODE)
+    stubs = abuse_tests.descendants(process.pid)
+    client = host.start("exec", "box", "nice")
+    errors = process.communicate(timeout=20)[1]
+    found = re.fullmatch(r"usk: internal error: \w+ at address 0x\w+ in usk\+0x\w+; the report is in (\S+)\n", errors)
+    assert process.returncode == 125 and found, (process.returncode, errors)
+    report = pathlib.Path(found[1]).read_text()
+    assert "serving task" in report and "call 140" in report and "stack:\n" in report, report
+    host.until(lambda: not any(runs(stub) for stub in stubs))
+    assert client.wait(20) != 0
+    host.until(lambda: host.list() == [])
 
 
 @case

@@ -36,6 +36,7 @@ import history_tests  # noqa: E402
 import hostile_tests  # noqa: E402
 import kill_tests  # noqa: E402
 import kselftest_tests  # noqa: E402
+import lacking  # noqa: E402
 import load_tests  # noqa: E402
 import old_image_tests  # noqa: E402
 import policy_tests  # noqa: E402
@@ -145,6 +146,9 @@ def main(argv):
     for name, value in SANITIZERS.items():
         os.environ.setdefault(name, value)
     build = pathlib.Path(options.build).resolve()
+    if layers := lacking.missing_layers(build):
+        print(f"this host does not give {', '.join(layers)} (usk doctor): sandboxes do without")
+        build = lacking.build_without(build, layers)
     jobs = [job for job in all_jobs(options, build) if selected(job[0], job[1], options.names)]
     if options.list:
         for group, name, _ in jobs:

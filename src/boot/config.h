@@ -36,8 +36,8 @@ struct SandboxConfig {
   std::vector<std::string> given_env;  // --env, before all.
   std::string user;                    // "", "name", "uid" or "uid:gid".
   std::string hostname = "usk";
-  uint64_t memory = UINT64_MAX;
-  uint64_t pids = 0;  // 0: no limit but the kernel's own.
+  uint64_t memory = UINT64_MAX;  // That: most of what the host has. 0: no limit.
+  uint64_t pids = 0;             // 0: no limit but the kernel's own.
   int64_t timeout_ns = 0;
   std::string platform = "auto";
   bool old_seccomp_order = false;  // --seccomp-stop-order=3.5

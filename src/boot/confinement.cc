@@ -28,8 +28,8 @@ namespace {
 constexpr Layer kLayers[] = {
     {"seccomp", "calls of the host that a running sandbox does not need"},
     {"landlock", "files that are none of the sandbox's, and other processes"},
-    {"namespaces", "absolute paths, the host's mounts, its names and IPC objects"},
-    {"user-namespace", "what privileges allow with the system, not with files"},
+    {"namespaces", "the host's network, mounts, absolute paths, names and IPC objects"},
+    {"user-namespace", "what root's privileges allow with the system, not with files"},
 };
 
 bool is_on(const SandboxConfig& c, const char* layer) {
@@ -61,6 +61,35 @@ OrFailure<void> drop_privileges(const SandboxConfig& config) {
     done = host::keep_capabilities({}, false);
   }
   if (!done) return cannot("the privileges cannot be dropped", done.error());
+  return {};
+}
+
+// Root's is a layer of its own; without privileges it is only the way to the other namespaces.
+bool wants_user_namespace(const SandboxConfig& config) {
+  const bool root = host::effective_uid() == 0;
+  return is_on(config, "user-namespace") && (root || is_on(config, "namespaces"));
+}
+
+std::unexpected<Failure> lacks(const std::string& layers, Errno error) {
+  return fail(
+      fmt::format("this host does not give the kernel process {0} ({1}): that takes {2}; "
+                  "--unsafe-without={0} runs without",
+                  layers, strerror(int(error)), host::how_to_get_namespaces()));
+}
+
+// What cannot be had is named all at once.
+OrFailure<void> leave_namespaces(const SandboxConfig& config,
+                                 std::unique_ptr<host::NewNamespaces> made) {
+  Result<void> entered = Err(EPERM), user;
+  if (made) entered = made->enter();
+  made.reset();
+  if (is_on(config, "user-namespace") && host::effective_uid() == 0) user = entered;
+  if (is_on(config, "namespaces")) {
+    if (!entered) entered = host::enter_namespaces();
+    if (entered) entered = host::empty_root();
+    if (!entered) return lacks(user ? "namespaces" : "namespaces,user-namespace", entered.error());
+  }
+  if (!user) return lacks("user-namespace", user.error());
   return {};
 }
 
@@ -98,8 +127,8 @@ Result<void> restrict_files(const SandboxConfig& config, const Registration* ent
 
 std::span<const Layer> layers() { return kLayers; }
 
-OrFailure<void> prepare_confinement(const SandboxConfig& config) {
-  if (!config.confined) return {};
+OrFailure<std::unique_ptr<host::NewNamespaces>> prepare_confinement(const SandboxConfig& config) {
+  if (!config.confined) return nullptr;
   if (!config.host_calls_file.empty()) {
     auto fd = host::open_log(config.host_calls_file);
     if (!fd) return cannot(config.host_calls_file.c_str(), fd.error());
@@ -114,31 +143,26 @@ OrFailure<void> prepare_confinement(const SandboxConfig& config) {
   (void)host::null_device();
   (void)host::effective_uid();
   (void)host::current_directory();
-  if (!config.root.empty()) load_image_libraries(config.root);
-  return {};
-}
-
-// Only root can: an ordinary user's namespaces would change who owns the files that guests see.
-static void leave_namespaces(const SandboxConfig& config) {
-  if (is_on(config, "user-namespace")) {
-    auto entered = host::enter_user_namespace();
-    if (!entered) LOG_INFO("the user namespace is kept: {}", strerror(int(entered.error())));
+  std::unique_ptr<host::NewNamespaces> namespaces;
+  if (wants_user_namespace(config)) {
+    const bool all = is_on(config, "namespaces");
+    auto begun = host::NewNamespaces::begin(all ? host::Separate::kAll : host::Separate::kUser);
+    if (begun) namespaces = std::move(*begun);  // What is missing is said later.
   }
-  if (!is_on(config, "namespaces")) return;
-  auto left = host::enter_namespaces();
-  if (left) left = host::empty_root();
-  if (!left) LOG_INFO("the host's namespaces and root are kept: {}", strerror(int(left.error())));
+  if (!config.root.empty()) load_image_libraries(config.root);
+  return namespaces;
 }
 
-OrFailure<void> isolate_kernel_process(const SandboxConfig& config, const Registration* entry,
-                                       const SelfImages* images) {
+OrFailure<void> isolate_kernel_process(const SandboxConfig& config,
+                                       std::unique_ptr<host::NewNamespaces> namespaces,
+                                       const Registration* entry, const SelfImages* images) {
   if (!config.confined) return {};
   host::forget_environment();
   // Root could change the whole system through the host's.
   if (host::effective_uid() == 0 && !host::use_private_proc()) {
     LOG_INFO("/proc is the host's: a private one takes CAP_SYS_ADMIN");
   }
-  if (host::effective_uid() == 0) leave_namespaces(config);
+  TRY(leave_namespaces(config, std::move(namespaces)));
   if (is_on(config, "landlock")) {
     if (host::landlock_version() == 0) {
       return fail(

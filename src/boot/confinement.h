@@ -5,6 +5,7 @@
 #include "boot/config.h"
 #include "boot/self_images.h"
 #include "control/registry.h"
+#include "host/namespaces.h"
 
 namespace usk {
 
@@ -15,12 +16,15 @@ struct Layer {
 };
 std::span<const Layer> layers();
 
-// First of all: what can be had only as long as nothing is given up.
-OrFailure<void> prepare_confinement(const SandboxConfig& config);
+// First of all: what can be had only as long as nothing is given up. Namespaces, where they are
+// wanted and can be had, are under way then.
+OrFailure<std::unique_ptr<host::NewNamespaces>> prepare_confinement(const SandboxConfig& config);
 // Before the first stub, which shares it: files that are none of the sandbox's, other processes and
-// privileges are out of reach. `entry` and `images` may be null.
-OrFailure<void> isolate_kernel_process(const SandboxConfig& config, const Registration* entry,
-                                       const SelfImages* images);
+// privileges are out of reach. `namespaces` are those of prepare_confinement(); `entry` and
+// `images` may be null.
+OrFailure<void> isolate_kernel_process(const SandboxConfig& config,
+                                       std::unique_ptr<host::NewNamespaces> namespaces,
+                                       const Registration* entry, const SelfImages* images);
 // A bug ends the process with a line and a report; a watchdog, if one was asked for, watches it.
 OrFailure<void> watch_kernel_process(const SandboxConfig& config, const Registration* entry);
 // Before anything is read that somebody else made, or any guest code runs: the filter.

@@ -20,6 +20,7 @@
 #include "fs/vfs/special_open.h"
 #include "host/file.h"
 #include "host/file_io.h"
+#include "host/memory_size.h"
 #include "host/open.h"
 #include "host/process.h"
 #include "host/stream.h"
@@ -60,6 +61,12 @@ OrFailure<void> check_host(const std::string& platform) {
   return fail(
       fmt::format("this host has Linux {}.{}; Usk needs 5.13 or newer (or try --platform=ptrace)",
                   release / 1000, release % 1000));
+}
+
+// Unless somebody said how much: the host, and what else it runs, keeps a quarter.
+uint64_t memory_limit(const SandboxConfig& config) {
+  if (config.memory == 0) return UINT64_MAX;
+  return config.memory == UINT64_MAX ? host::memory_to_be_had() / 4 * 3 : config.memory;
 }
 
 }  // namespace
@@ -111,15 +118,16 @@ OrFailure<void> Sandbox::make_kernel() {
   TRY(check_host(config_.platform));
   TRY(make_policy());
   TRY(name_host_places(config_));
-  TRY(prepare_confinement(config_));
+  const uint64_t memory = memory_limit(config_);
+  auto namespaces = TRY(prepare_confinement(config_));
   TRY(register_self());
   TRY(watch_kernel_process(config_, entry_.get()));
   host::raise_max_open_files();
   images_ = TRY(SelfImages::make(config_));
   TRY(open_trace());
-  TRY(isolate_kernel_process(config_, entry_.get(), images_.get()));
+  TRY(isolate_kernel_process(config_, std::move(namespaces), entry_.get(), images_.get()));
   KernelOptions options;
-  options.memory_limit = config_.memory;
+  options.memory_limit = memory;
   if (config_.old_seccomp_order) options.stop_order = StopOrder::k35;
   constexpr uint64_t kMostPids = 32768;
   options.max_tasks = (config_.pids ? config_.pids : kMostPids) + 1;  // Init does not count.

@@ -14,6 +14,7 @@
 #include "host/empty_root.h"
 #include "host/file.h"
 #include "host/landlock.h"
+#include "host/namespaces.h"
 #include "host/process.h"
 #include "host/trial.h"
 
@@ -76,21 +77,34 @@ Finding landlock_version(const char* name, int version, const char* release, con
   return {name, Kind::kBetter, has, what, has ? "" : fmt::format("Linux {} or newer", release)};
 }
 
-Finding namespaces() {
-  const auto tried = host::try_in_child([]() -> std::string {
-    auto left = host::enter_namespaces();
-    if (left) left = host::empty_root();
-    return left ? "" : "root with CAP_SYS_ADMIN and CAP_SYS_CHROOT";
+std::string how_to_get(const std::string& tried, size_t layer) {
+  if (tried.empty()) return "";
+  return fmt::format("{}; it takes {}, or --unsafe-without={}", tried,
+                     host::how_to_get_namespaces(), layers()[layer].name);
+}
+
+// As what runs a sandbox does it (boot/confinement.cc).
+std::string try_namespaces(host::Separate what) {
+  return host::try_in_child([what]() -> std::string {
+    auto made = host::NewNamespaces::begin(what);
+    auto done = made ? (*made)->enter() : Result<void>(Err(made.error()));
+    if (what == host::Separate::kAll) {
+      if (!done) done = host::enter_namespaces();
+      if (done) done = host::empty_root();
+    }
+    return done ? "" : strerror(int(done.error()));
   });
-  return {"namespaces", Kind::kBetter, tried.empty(), layers()[2].keeps, tried};
+}
+
+Finding namespaces() {
+  const auto tried = try_namespaces(host::Separate::kAll);
+  return {"namespaces", Kind::kPromise, tried.empty(), layers()[2].keeps, how_to_get(tried, 2)};
 }
 
 Finding user_namespace() {
-  const auto tried = host::try_in_child([]() -> std::string {
-    const bool root = host::effective_uid() == 0;
-    return root && host::enter_user_namespace() ? "" : "root with CAP_SETUID and CAP_SETGID";
-  });
-  return {"user-namespace", Kind::kBetter, tried.empty(), layers()[3].keeps, tried};
+  const bool root = host::effective_uid() == 0;
+  const auto tried = root ? try_namespaces(host::Separate::kUser) : "";
+  return {"user-namespace", Kind::kPromise, tried.empty(), layers()[3].keeps, how_to_get(tried, 3)};
 }
 
 Finding sealing() {

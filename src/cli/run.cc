@@ -185,11 +185,17 @@ void add_limits(CLI::App* cmd, SandboxConfig& c) {
   cmd->add_option_function<std::string>(
       "--memory",
       [&c](const std::string& v) {
-        if (auto e = parse_size(v, c.memory); !e.empty()) throw CLI::ValidationError("--memory", e);
+        if (v == "unlimited") {
+          c.memory = 0;
+        } else if (auto e = parse_size(v, c.memory); !e.empty()) {
+          throw CLI::ValidationError("--memory", e);
+        } else if (c.memory == 0) {
+          throw CLI::ValidationError("--memory", "give a size such as 64M, or unlimited");
+        }
       },
       "Memory of all processes, of files in memory and of the kernel's objects for them (beyond "
-      "32M) "
-      "together (64M); beyond it the largest process is killed");
+      "32M) together (64M), or unlimited; beyond it the largest process is killed. Three quarters "
+      "of what the host or the cgroup has, unless given");
   cmd->add_option("--pids", c.pids, "Most processes and threads at once (32768)");
   cmd->add_option_function<std::string>(
       "--timeout",

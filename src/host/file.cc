@@ -264,10 +264,15 @@ timespec now_realtime() {
   return t;
 }
 
-uint32_t effective_uid() {
-  static const uint32_t uid = ::geteuid();
+namespace {
+uint32_t& known_uid() {
+  static uint32_t uid = ::geteuid();
   return uid;
 }
+}  // namespace
+
+uint32_t effective_uid() { return known_uid(); }
+void effective_uid_changed() { known_uid() = ::geteuid(); }
 uint32_t effective_gid() { return getegid(); }
 uint32_t real_uid() { return getuid(); }
 uint32_t real_gid() { return getgid(); }

@@ -88,6 +88,7 @@ Result<void> removexattr(const HostFd& fd, const std::string& name);
 // CLOCK_REALTIME, for timestamps of files.
 timespec now_realtime();
 uint32_t effective_uid();
+void effective_uid_changed();  // It is asked for anew: what a user namespace calls it.
 uint32_t effective_gid();
 uint32_t real_uid();
 uint32_t real_gid();

@@ -1,7 +1,10 @@
 #include "mm/address_space.h"
 
+#include <atomic>
+
 #include "fs/vfs/dentry.h"
 #include "fs/vfs/inode.h"
+#include "mm/mapped.h"
 
 namespace usk {
 
@@ -18,6 +21,16 @@ void count(MemoryTotals& t, const Vma& v, bool add) {
   if (v.has(Vma::kGrowsDown)) t.stack += n;
   if ((v.prot & PROT_EXEC) && !(v.prot & PROT_WRITE)) t.exec += n;
   if (v.has(Vma::kLocked)) t.locked += n;
+}
+
+std::atomic<uint64_t> g_mapped{0};
+
+void count_mapped(const Vma& v, bool add) {
+  if (add) {
+    g_mapped += v.length();
+  } else if (!v.has(Vma::kShared)) {
+    g_mapped -= v.length();
+  }
 }
 
 bool mergeable(const Vma& a, const Vma& b) {
@@ -39,6 +52,8 @@ platform::Space::Place place_of(const std::optional<Vma>& area, uint64_t addr) {
 }
 
 }  // namespace
+
+uint64_t mapped_bytes() { return g_mapped; }
 
 Result<Ref<ExecutableHold>> ExecutableHold::take(Ref<File> file) {
   TRY(file->inode().deny_write_access());
@@ -166,6 +181,7 @@ AddressSpace::~AddressSpace() NO_THREAD_SAFETY_ANALYSIS {
   space_->set_code_query(nullptr);
   space_->set_place_query(nullptr);
   for (auto& [start, v] : areas_) {
+    count_mapped(v, false);
     if (v.is_shared_writable()) v.file->count_writable_mapping(-int64_t(v.pages()));
     if (v.is_attachment()) v.file->count_areas(-1);
   }
@@ -173,6 +189,7 @@ AddressSpace::~AddressSpace() NO_THREAD_SAFETY_ANALYSIS {
 
 void AddressSpace::account(const Vma& v, bool add) {
   count(totals_, v, add);
+  count_mapped(v, add);
   if (v.is_shared_writable()) {
     writable_deltas_.emplace_back(v.file, add ? int64_t(v.pages()) : -int64_t(v.pages()));
   }
@@ -280,6 +297,7 @@ Result<Ref<AddressSpace>> AddressSpace::fork(Ref<platform::Space> space, platfor
       Vma v = vma;
       v.flags &= ~Vma::kLocked;  // mlock(2): locks are not inherited.
       count(copy->totals_, v, true);
+      if (!v.has(Vma::kShared)) count_mapped(v, true);  // What is shared is there once.
       if (v.is_shared_writable()) shared.emplace_back(v.file, v.pages());
       if (v.is_attachment()) attached.push_back(v.file);
       copy->areas_.emplace(start, std::move(v));

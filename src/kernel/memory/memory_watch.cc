@@ -9,22 +9,29 @@
 #include "fs/mem/file_data.h"
 #include "host/child_memory.h"
 #include "host/cpu.h"
+#include "host/machine.h"
+#include "host/poll.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
+#include "mm/mapped.h"
 
 namespace usk {
 namespace {
 
 constexpr uint64_t kPage = 4096;
 constexpr int64_t kMs = 1'000'000;
-// How fast programs may touch fresh memory; the host clears some GiB in a second.
-constexpr uint64_t kBytesPerMs = 4 << 20;
-constexpr int64_t kSoonest = 1 * kMs, kLatest = 100 * kMs;
+constexpr int64_t kSoonest = 1 * kMs, kLatest = 10'000 * kMs;
 constexpr int64_t kShareOfTime = 20;
 // A killed process has this long to go before another is killed.
 constexpr int64_t kPatience = 1000 * kMs;
 // What the kernel has for itself does not count.
 constexpr uint64_t kOwnHeap = 32 << 20;
+
+// How fast programs may touch fresh memory; the host clears some GiB in a second.
+uint64_t bytes_per_ms() {
+  static const int cpus = host::machine().cpus;
+  return (uint64_t(4) << 20) * uint64_t(std::max(cpus, 1));
+}
 
 // Whoever guards the terminal is a child, too.
 std::vector<pid_t> stubs() {
@@ -33,11 +40,33 @@ std::vector<pid_t> stubs() {
   return all;
 }
 
+// Whether all that is mapped, and so much more, would not come near the limit: then nobody need
+// look. It costs nothing. The other half is for what the kernel keeps, which has bounds of its own
+// (base/budget.h).
+bool is_far(uint64_t limit, uint64_t bytes) {
+  const uint64_t near = limit / 2, used = mapped_bytes() + MemQuota::all_pages() * kPage;
+  return used <= near && bytes <= near - used;
+}
+
 // Contents of small files are on the heap, too, and counted as files.
 uint64_t kernel_heap() {
   const uint64_t all = host::own_anonymous();
   const uint64_t others = kOwnHeap + FileData::heap_in_use();
   return all > others ? all - others : 0;
+}
+
+// What was found last, of all children of this process; by the host's clock.
+struct Found {
+  int64_t at = 0;
+  uint64_t bytes = 0;
+};
+Found g_found;
+
+// What can be in use by now: who asks for memory often need not make us look each time.
+uint64_t at_most() {
+  const int64_t since = host::monotonic_now() - g_found.at;
+  if (g_found.at == 0 || since > kLatest) return UINT64_MAX;
+  return g_found.bytes + uint64_t(since / kMs + 1) * bytes_per_ms();
 }
 
 }  // namespace
@@ -65,18 +94,21 @@ uint64_t MemoryWatch::measure() {
 uint64_t MemoryWatch::estimate() {
   uint64_t quick = MemQuota::all_pages() * kPage + kernel_heap();
   for (const pid_t pid : host::children()) quick += host::resident_of(pid);
-  if (!measured_) return quick;
-  return exact_ + (quick > quick_then_ ? quick - quick_then_ : 0);
+  if (measured_) quick = exact_ + (quick > quick_then_ ? quick - quick_then_ : 0);
+  g_found = {host::monotonic_now(), quick};
+  return quick;
 }
 
 bool MemoryWatch::fits(uint64_t bytes) {
   if (bytes > limit_) return false;
-  return estimate() <= limit_ - bytes || measure() <= limit_ - bytes;
+  if (is_far(limit_, bytes)) return true;
+  const uint64_t room = limit_ - bytes;
+  return at_most() <= room || estimate() <= room || measure() <= room;
 }
 
 Deadline MemoryWatch::look(bool active) {
   active_ |= active;
-  if (!active_) return {};
+  if (!active_ || is_far(limit_, 0)) return {};
   const int64_t begin = kernel_.time.monotonic();
   if (begin < due_) return {due_};
   active_ = false;
@@ -88,7 +120,7 @@ Deadline MemoryWatch::look(bool active) {
   // due again all the sooner.
   const int64_t cost = host::own_cpu_time_ns() - cpu_before;
   const uint64_t left = limit_ - std::min(used, limit_);
-  const int64_t wait = std::clamp(int64_t(left / kBytesPerMs) * kMs, kSoonest, kLatest);
+  const int64_t wait = std::clamp(int64_t(left / bytes_per_ms()) * kMs, kSoonest, kLatest);
   due_ = kernel_.time.monotonic() + std::max(wait, cost * kShareOfTime);
   // Who is killed runs no more; whether that was enough is looked at all the same.
   active_ = used > limit_;

@@ -61,6 +61,14 @@ Result<void> PtraceThread::set_fpu_state(std::span<const std::byte> state) {
   return trace_set_xstate(tid_, state);
 }
 
+namespace {
+int resume_request(CallStop call_stop, Thread::Mode mode) {
+  const bool step = mode == Thread::Mode::kStep;
+  if (call_stop == CallStop::kSysemu) return step ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU;
+  return step ? PTRACE_SINGLESTEP : PTRACE_CONT;
+}
+}  // namespace
+
 void PtraceThread::resume(Mode mode) {
   mode_ = mode;
   // Its death was met while it ran stub code.
@@ -78,11 +86,8 @@ void PtraceThread::resume(Mode mode) {
   regs_valid_ = regs_dirty_ = false;
   running_ = true;
   platform_.entered_guest(*this);
-  const bool step = mode == Mode::kStep;
-  const int request = platform_.call_stop() == CallStop::kSysemu
-                          ? (step ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU)
-                          : (step ? PTRACE_SINGLESTEP : PTRACE_CONT);
-  (void)trace_resume(request, tid_);  // Of a dying thread it fails; poll() reports the end.
+  // Of a dying thread it fails; poll() reports the end.
+  (void)trace_resume(resume_request(platform_.call_stop(), mode), tid_);
 }
 
 void PtraceThread::interrupt() { (void)trace_interrupt(tid_); }
@@ -176,7 +181,14 @@ std::optional<Trap> PtraceThread::classify_signal(int signal) {
   if (!info) return Trap{.kind = Trap::Kind::kInterrupted};
   if (info->si_code <= 0) {  // Sent by somebody on the host: not the guest's business.
     platform_.count.stop_foreign_signal++;
-    resume(mode_);
+    if (signal != SIGSTOP) {
+      resume(mode_);
+      return std::nullopt;
+    }
+    // He may stop what runs on his machine: the group-stop comes next.
+    running_ = true;
+    platform_.entered_guest(*this);
+    (void)trace_resume(resume_request(platform_.call_stop(), mode_), tid_, SIGSTOP);
     return std::nullopt;
   }
   if (signal == SIGSYS) return classify_filtered_call(*info);
