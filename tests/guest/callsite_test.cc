@@ -179,7 +179,7 @@ TEST(CallSite, SignalsMeetTheProgramOnly) {
 // --- Threads: sites become hot while others run through them.
 void* hammer(void* good) {
   const long parent = getppid();
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < rounds(3000); ++i) {
     if (site_compare(SYS_getppid) != parent || site_number(0) != parent)
       *static_cast<bool*>(good) = false;
     if (compare_at_cmp(3) != 3) *static_cast<bool*>(good) = false;
@@ -206,11 +206,12 @@ TEST(CallSite, BlockedReadersGoOn) {
     return reinterpret_cast<void*>(sum);
   };
   pthread_create(&reader, nullptr, body, reinterpret_cast<void*>(long{ends[0]}));
-  for (int i = 0; i < 1000; ++i) EXPECT_EQ(write(ends[1], "\1", 1), 1);
+  const int bytes = rounds(1000);
+  for (int i = 0; i < bytes; ++i) EXPECT_EQ(write(ends[1], "\1", 1), 1);
   close(ends[1]);
   void* sum;
   pthread_join(reader, &sum);
-  EXPECT_EQ(reinterpret_cast<long>(sum), 1000);
+  EXPECT_EQ(reinterpret_cast<long>(sum), bytes);
 }
 
 // --- Code that is written anew.
