@@ -176,3 +176,29 @@ def an_image_is_small(host):
         host.usk("checkpoint", "box", "-o", str(image))
         size = sum(p.stat().st_size for p in image.iterdir())
         assert size <= 300 << 10, size
+
+
+ZEROS = """
+import time
+keep = bytearray({} << 20)
+for i in range(0, len(keep), 4096): keep[i] = 0
+print("up", flush=True)
+while True: time.sleep(0.05)
+"""
+
+
+@case
+def zeros_take_no_room(host):
+    """Nor does a hole of a file."""
+    sizes = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, megabytes in (("small", 0), ("large", 64)):
+            image = pathlib.Path(scratch, name)
+            process = host.start("run", "--name", name, "--tmpfs", "/tmp", "--", "sh", "-c",
+                                 f"truncate -s {megabytes}M /tmp/hole; exec python3 -c '{ZEROS.format(megabytes)}'")
+            assert process.stdout.readline() == "up\n", process.stderr.read()
+            host.usk("checkpoint", name, "-o", str(image))
+            host.usk("checkpoint", "verify", str(image))
+            sizes.append(sum(p.stat().st_blocks for p in image.iterdir()) // 2)
+        assert sizes[1] < sizes[0] + 1024, sizes
+        assert (image / "memory").stat().st_size > 64 << 20

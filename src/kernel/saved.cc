@@ -20,7 +20,10 @@ namespace {
 struct SavedMemory {
   Ref<AddressSpace> mm;
   std::vector<PageRun> runs;
-  USK_FIELDS(mm, runs)
+  // Its threads make no calls with private futexes themselves (any more), and who has seen to that
+  // is to find it so: else it would begin anew each time.
+  bool futexes_here = false;
+  USK_FIELDS(mm, runs, futexes_here)
 };
 
 std::string reason(const char* what, Errno e) {
@@ -228,8 +231,11 @@ OrFailure<void> make_thread(Task& t, Hosts& hosts) {
 }
 
 // Each space has one place where its threads wait with private futexes: the kernel, where one waits
-// there already, or where the platform makes such calls.
-void settle_futexes(const std::vector<Ref<Task>>& tasks) {
+// there already or is about to meet those that wait, or where the platform makes such calls.
+void settle_futexes(const std::vector<SavedMemory>& memory, const std::vector<Ref<Task>>& tasks) {
+  for (const SavedMemory& saved : memory) {
+    if (saved.futexes_here) saved.mm->space().end_own_futexes();
+  }
   for (const Ref<Task>& t : tasks) {
     if (t->cpu && t->futex && t->futex->is_private()) t->mm->space().end_own_futexes();
   }
@@ -286,13 +292,13 @@ OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer
   const Spaces lost = TRY(take_processors(tasks));
   for (const Ref<AddressSpace>& mm : spaces_of(tasks)) {
     if (lost.contains(mm.get())) {
-      memory.push_back({mm, {}});
+      memory.push_back({mm, {}, false});
       continue;
     }
     MemorySnapshot snapshot = TRY(MemorySnapshot::take(mm, at));
     leave_out_rseq(tasks, mm, snapshot);
     at = snapshot.end();
-    memory.push_back({mm, snapshot.runs()});
+    memory.push_back({mm, snapshot.runs(), !mm->space().has_own_futexes()});
     platform::Thread* by = runs_on ? thread_of(tasks, mm) : nullptr;
     if (by) TRY(snapshot.detach(kernel.platform(), *by));
     snapshots.push_back(std::move(snapshot));
@@ -323,7 +329,7 @@ OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, const Sav
     TRY(hosts.make(saved));
   }
   for (const Ref<Task>& t : tasks) TRY(make_thread(*t, hosts));
-  settle_futexes(tasks);
+  settle_futexes(memory, tasks);
   kernel.time.begin_at(now);  // Nobody inside has seen how long that took.
   for (bool waiting : {true, false}) {
     for (const Ref<Task>& t : tasks) {

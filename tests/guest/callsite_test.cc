@@ -47,7 +47,7 @@ using namespace guest;
 constexpr int kHot = 300;
 
 void make_hot() {
-  for (int i = 0; i < kHot; ++i) {
+  for (int i = 0; i < rounds(kHot); ++i) {
     site_number(0);
     site_compare(SYS_getppid);
   }
@@ -55,7 +55,7 @@ void make_hot() {
 
 TEST(CallSite, HotSitesAnswerAlike) {
   const long parent = getppid();
-  for (int i = 0; i < kHot; ++i) {
+  for (int i = 0; i < rounds(kHot); ++i) {
     ASSERT_EQ(site_number(0), parent);
     ASSERT_EQ(site_compare(SYS_getppid), parent);
   }
@@ -98,7 +98,7 @@ TEST(CallSite, ForkedChildrenGoOn) {
     const pid_t child = fork();
     if (child == 0) {
       bool good = compare_at_cmp(5) == 5;
-      for (int j = 0; j < kHot; ++j) {
+      for (int j = 0; j < rounds(kHot); ++j) {
         good = good && site_compare(SYS_getppid) == me && site_number(0) == me;
       }
       _exit(good ? 0 : 1);
