@@ -20,11 +20,11 @@ namespace {
 struct SavedMemory {
   Ref<AddressSpace> mm;
   std::vector<PageRun> runs;
-  // Its threads make no calls with private futexes themselves (any more), and who has seen to that
-  // is to find it so: else it would begin anew each time.
-  bool futexes_here = false;
-  USK_FIELDS(mm, runs, futexes_here)
+  USK_FIELDS(mm, runs)
 };
+
+// A root: spaces whose private futexes are the kernel's for good.
+constexpr const char* kFutexesHere = "futexes here";
 
 std::string reason(const char* what, Errno e) {
   return fmt::format("{}: {}", what, strerror(int(e)));
@@ -232,15 +232,17 @@ OrFailure<void> make_thread(Task& t, Hosts& hosts) {
 
 // Each space has one place where its threads wait with private futexes: the kernel, where one waits
 // there already or is about to meet those that wait, or where the platform makes such calls.
-void settle_futexes(const std::vector<SavedMemory>& memory, const std::vector<Ref<Task>>& tasks) {
-  for (const SavedMemory& saved : memory) {
-    if (saved.futexes_here) saved.mm->space().end_own_futexes();
+void settle_futexes(const Spaces& here, const std::vector<Ref<Task>>& tasks) {
+  for (const Ref<Task>& t : tasks) {
+    if (!t->cpu || !here.contains(t->mm.get())) continue;
+    t->mm->space().end_own_futexes(platform::Space::Ended::kForGood);
   }
   for (const Ref<Task>& t : tasks) {
-    if (t->cpu && t->futex && t->futex->is_private()) t->mm->space().end_own_futexes();
+    if (!t->cpu || !t->futex || !t->futex->is_private()) continue;
+    t->mm->space().end_own_futexes(platform::Space::Ended::kForNow);
   }
   for (const Ref<Task>& t : tasks) {
-    if (t->cpu) publish_futexes(*t);
+    if (t->cpu) share_futexes(*t);
   }
 }
 
@@ -285,30 +287,41 @@ void pause_tasks(Kernel& kernel) {
 OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer& to,
                                                    bool runs_on) {
   const std::vector<Ref<Task>> tasks = tasks_in_order(kernel);
-  std::vector<SavedMemory> memory;
   std::vector<MemorySnapshot> snapshots;
-  uint64_t at = 0;
   const DropProcessors drop(tasks);
   const Spaces lost = TRY(take_processors(tasks));
+  // Who has seen to that is to find it so: else it would begin anew each time.
+  std::vector<Ref<AddressSpace>> futexes_here;
   for (const Ref<AddressSpace>& mm : spaces_of(tasks)) {
+    MemorySnapshot& snapshot = snapshots.emplace_back(mm);
     if (lost.contains(mm.get())) {
-      memory.push_back({mm, {}, false});
+      snapshot.forget();
       continue;
     }
-    MemorySnapshot snapshot = TRY(MemorySnapshot::take(mm, at));
     leave_out_rseq(tasks, mm, snapshot);
-    at = snapshot.end();
-    memory.push_back({mm, snapshot.runs(), !mm->space().has_own_futexes()});
+    if (mm->space().ended_own_futexes_for_good()) futexes_here.push_back(mm);
     platform::Thread* by = runs_on ? thread_of(tasks, mm) : nullptr;
     if (by) TRY(snapshot.detach(kernel.platform(), *by));
-    snapshots.push_back(std::move(snapshot));
   }
   futexes().number();
   to.root("tasks", tasks);
-  to.root("memory", memory);
   to.root("kernel", kernel);
+  to.root(kFutexesHere, futexes_here);
   to.root("numbers given", IdCounter::all());
   return snapshots;
+}
+
+OrFailure<void> save_memory(std::span<MemorySnapshot> snapshots, state::Writer& to) {
+  std::vector<SavedMemory> memory;
+  uint64_t at = 0;
+  for (MemorySnapshot& s : snapshots) {
+    TRY(s.find_pages(at));
+    at = s.end();
+    memory.push_back({s.mm(), s.runs()});
+  }
+  to.root("memory", memory);
+  for (MemorySnapshot& s : snapshots) s.let_go();
+  return {};
 }
 
 void prepare_to_load(Kernel& kernel, state::Loader& from) { from.services().add(&kernel); }
@@ -321,6 +334,8 @@ OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, const Sav
   std::map<std::string, uint64_t> given;
   TRY(from.root("numbers given", given));
   IdCounter::raise_all(given);
+  std::vector<Ref<AddressSpace>> futexes_here;
+  if (from.has_root(kFutexesHere)) TRY(from.root(kFutexesHere, futexes_here));
   const Timekeeper::Moment now = kernel.time.moment();
   TRY(from.finish());
   Hosts hosts(kernel, pages);
@@ -329,7 +344,9 @@ OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, const Sav
     TRY(hosts.make(saved));
   }
   for (const Ref<Task>& t : tasks) TRY(make_thread(*t, hosts));
-  settle_futexes(memory, tasks);
+  Spaces here;
+  for (const Ref<AddressSpace>& mm : futexes_here) here.insert(mm.get());
+  settle_futexes(here, tasks);
   kernel.time.begin_at(now);  // Nobody inside has seen how long that took.
   for (bool waiting : {true, false}) {
     for (const Ref<Task>& t : tasks) {
