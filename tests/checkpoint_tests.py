@@ -2,6 +2,7 @@
 
 Each case has a runtime directory of its own. What a sandbox counts must go on where it was.
 """
+import os
 import pathlib
 import shutil
 import tempfile
@@ -87,19 +88,45 @@ def an_image_runs_on_either_platform(host):
 def damage_is_refused(host):
     with tempfile.TemporaryDirectory() as scratch:
         image = pathlib.Path(scratch) / "image"
-        started(host)
-        host.usk("checkpoint", "box", "-o", str(image))
-        host.usk("checkpoint", "verify", str(image))
-        for part in ("state", "config", "manifest"):
-            whole = (image / part).read_bytes()
-            damaged = bytearray(whole)
-            damaged[len(damaged) // 2] ^= 1
-            for bytes_ in (bytes(damaged), whole[:-2]):
-                (image / part).write_bytes(bytes_)
-                _, errors = host.usk("restore", str(image), code=125)
-                assert errors.count("\n") == 1 and part in errors, errors
-            (image / part).write_bytes(whole)
-        host.usk("checkpoint", "verify", str(image))
+        process = host.start("run", "--name", "box", "--tmpfs", "/tmp", "--", "sh", "-c",
+                             "seq 100000 >/tmp/numbers; echo up; while :; do sleep 0.05; done")
+        assert process.stdout.readline() == "up\n"
+        for flags in ((), ("--compress", "zstd")):
+            host.usk("checkpoint", "box", "-o", str(image), "--leave-running", *flags)
+            host.usk("checkpoint", "verify", str(image))
+            for part in ("state", "config", "manifest", "memory", "contents", "contents-table"):
+                whole = (image / part).read_bytes()
+                damaged = bytearray(whole)
+                damaged[len(damaged) // 2] ^= 1
+                for bytes_ in (bytes(damaged), whole[:-2]):
+                    (image / part).write_bytes(bytes_)
+                    _, errors = host.usk("restore", str(image), code=125)
+                    assert errors.count("\n") == 1 and part in errors, errors
+                (image / part).write_bytes(whole)
+            host.usk("checkpoint", "verify", str(image))
+            shutil.rmtree(image)
+
+
+@case
+def damage_of_a_large_image_is_met_behind_it(host):
+    """To compare all checksums first would take longer than to run on: --verify says so."""
+    with tempfile.TemporaryDirectory() as scratch:
+        script = "import os, time\nkeep = os.urandom(32 << 20)\nprint('up', flush=True)\nwhile True: time.sleep(0.05)"
+        process = host.start("run", "--name", "box", "--", "python3", "-c", script)
+        assert process.stdout.readline() == "up\n"
+        first, second = pathlib.Path(scratch, "first"), pathlib.Path(scratch, "second")
+        host.usk("checkpoint", "box", "-o", str(first), "--leave-running")
+        host.usk("checkpoint", "box", "-o", str(second), "--incremental-from", str(first))
+        part = first / "memory"
+        with open(part, "r+b") as file:
+            file.seek(part.stat().st_size // 2)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 1]))
+        for image in (first, second):
+            host.refused("restore", "--verify", str(image), saying="image part memory: wrong checksum")
+            broken = host.run("restore", str(image))
+            assert broken.returncode == 137 and "image part memory: wrong checksum" in broken.stderr, broken
 
 
 @case
@@ -149,3 +176,29 @@ def an_image_is_small(host):
         host.usk("checkpoint", "box", "-o", str(image))
         size = sum(p.stat().st_size for p in image.iterdir())
         assert size <= 300 << 10, size
+
+
+ZEROS = """
+import time
+keep = bytearray({} << 20)
+for i in range(0, len(keep), 4096): keep[i] = 0
+print("up", flush=True)
+while True: time.sleep(0.05)
+"""
+
+
+@case
+def zeros_take_no_room(host):
+    """Nor does a hole of a file."""
+    sizes = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, megabytes in (("small", 0), ("large", 64)):
+            image = pathlib.Path(scratch, name)
+            process = host.start("run", "--name", name, "--tmpfs", "/tmp", "--", "sh", "-c",
+                                 f"truncate -s {megabytes}M /tmp/hole; exec python3 -c '{ZEROS.format(megabytes)}'")
+            assert process.stdout.readline() == "up\n", process.stderr.read()
+            host.usk("checkpoint", name, "-o", str(image))
+            host.usk("checkpoint", "verify", str(image))
+            sizes.append(sum(p.stat().st_blocks for p in image.iterdir()) // 2)
+        assert sizes[1] < sizes[0] + 1024, sizes
+        assert (image / "memory").stat().st_size > 64 << 20

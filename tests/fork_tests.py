@@ -99,6 +99,24 @@ def many_copies_share_their_memory(host):
     assert all_copies < one * 1.6, (one, all_copies)
 
 
+PROCESSORS = """
+while :; do
+  read role </proc/usk/checkpoint
+  case $role in *forked) cat /sys/devices/system/cpu/online; exit;; esac
+  sleep 0.05
+done
+"""
+
+
+@case
+def each_copy_sees_all_processors(host):
+    """They are forks of one command, and share its descriptors' offsets."""
+    host.sandbox("sh", "-c", PROCESSORS)
+    output, _ = host.usk("fork", "box", "-n", "3", "--name", "copy")
+    wanted = pathlib.Path("/sys/devices/system/cpu/online").read_text()
+    assert output == wanted * 3, output
+
+
 # Touches all of 128 MB, from the end, once a signal comes.
 CHECKER = """
 import signal

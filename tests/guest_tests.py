@@ -14,17 +14,21 @@ from paths import HERE
 
 # ptrace-4.7: on a host kernel that claims to be older than 4.8, whose order of stops is another.
 # trap-3.5: with the other order of stops inside, of the programs that are about it.
-# *-saved: saved, ended and restored in another process whenever a call waits; on the other platform
+# call-saved: saved, ended and restored at each call.
+# The other *-saved: saved, ended and restored in another process whenever a call waits; on the other platform
 # each time.
 SAVED = {"trap-saved": ("trap", "every-block"),
          "ptrace-saved": ("ptrace", "every-block"),
-         "other-saved": ("trap", "every-block,alternate")}
+         "other-saved": ("trap", "every-block,alternate"),
+         "call-saved": ("trap", "every-syscall")}
 PLATFORMS = ["native", "ptrace", "ptrace-4.7", "trap", "trap-3.5", *SAVED]
 OLD_ORDER_PROGRAMS = ["seccomp_filter", "seccomp_notify", "seccomp_order", "syscall_dispatch"]
 # A platform is the same for most of what a checkpoint consists of: these have what differs.
 SAVED_ON_PTRACE = ["clone", "exec", "fault", "fork", "futex", "mmap", "pipe", "ptrace",
                    "ptrace_event", "restart", "run_state", "seccomp_trace", "sigframe", "signal", "thread",
                    "timer"]
+# They take seconds; `./dev test --autosave=every-syscall guest` does the same with all.
+SAVED_AT_EACH_CALL = {"eventfd": "*", "futex_pi": "RequeuePi.*", "memfd": "*", "run_state": "*", "signalfd": "*"}
 LIMIT_SECONDS = 120
 SAVED_LIMIT_SECONDS = 300
 
@@ -79,6 +83,8 @@ def jobs(build, options):
 
 
 def is_saved(name, platform):
+    if platform == "call-saved":
+        return name in SAVED_AT_EACH_CALL
     return platform == "trap-saved" or name in SAVED_ON_PTRACE
 
 
@@ -95,16 +101,23 @@ def run(program, platform, build, options, known):
         return Outcome(failed=1, notes=[f"{program} was not built"])
     environment = dict(os.environ, LC_ALL="C")
     limit = SAVED_LIMIT_SECONDS if platform in SAVED else LIMIT_SECONDS
-    done = run_limited([*command(platform, build, program), "-f", options.filter], limit,
+    # What makes calls thousands of times would be saved as often.
+    plan = SAVED[platform][1] if platform in SAVED else autosave.current()
+    few = ["--few-rounds"] if plan == "every-syscall" else []
+    cases = options.filter
+    if platform == "call-saved" and cases == "*":
+        cases = SAVED_AT_EACH_CALL[program.name.removesuffix("_test")]
+    done = run_limited([*command(platform, build, program), "-f", cases, *few], limit,
                        env=environment)
     outcome = Outcome(seconds=done.seconds)
+    judged = "call-saved" if autosave.PLAN and platform != "native" else platform
     details = []
     for line in done.output.splitlines():
         match = re.match(r"(ok|FAIL|skip) ([\w]+\.[\w]+)(.*)", line)
         if not match:
             details.append(line)
             continue
-        count_case(outcome, platform, match, details, known, options.verbose)
+        count_case(outcome, judged, match, details, known, options.verbose)
         details = []
     if not re.search(r"^\d+ passed, \d+ failed, \d+ skipped$", done.output, re.M):
         outcome.failed += 1

@@ -33,12 +33,14 @@ OrFailure<SandboxConfig> read_config(const state::Image& image);
 
 // How a sandbox is to run on.
 struct RestoreRequest {
-  std::string dir;                     // The image ...
-  std::optional<state::Image> forked;  // ... or this one, of a sandbox that runs on.
-  Ref<PageSource> arriving;            // Of its memory, if it is not all there.
-  bool allow_changed = false;          // Files of the host may have other contents than they had.
+  std::string dir;                    // The image ...
+  std::optional<state::Image> image;  // ... or this one, in memory, ...
+  bool forked = false;                // ... of a sandbox that runs on.
+  Ref<PageSource> arriving;           // Of its memory, if it is not all there.
+  bool allow_changed = false;         // Files of the host may have other contents than they had.
   bool frozen_clock = false;  // CLOCK_REALTIME goes on from where it was; else it is the present.
   bool paused = false;        // It stands still until usk resume.
+  bool verify = false;        // All of the image is read and compared first.
 };
 
 // What takes the place of the descriptors that the saved sandbox had been given.

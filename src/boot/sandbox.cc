@@ -93,8 +93,7 @@ Sandbox::~Sandbox() {
 
 OrFailure<std::unique_ptr<Sandbox>> Sandbox::restore(const SandboxConfig& config,
                                                      const RestoreRequest& request) {
-  const state::Image image =
-      request.forked ? *request.forked : TRY(state::Image::open(request.dir));
+  const state::Image image = request.image ? *request.image : TRY(state::Image::open(request.dir));
   SandboxConfig c = TRY(read_config(image));
   c.name = config.name;
   c.platform = config.platform;
@@ -155,6 +154,7 @@ OrFailure<void> Sandbox::plan_autosave() {
 }
 
 OrFailure<void> Sandbox::assemble_from(const state::Image& image, const RestoreRequest& request) {
+  TRY(begin_check(image, request));
   TRY(make_kernel());
   TRY(confine_kernel_process(config_));
   const auto role = request.forked ? Origin::Role::kForked : Origin::Role::kRestored;
@@ -190,7 +190,7 @@ OrFailure<void> Sandbox::assemble_from(const state::Image& image, const RestoreR
   main_ = state.main;
   kernel_->time.stand_at_realtime(image.manifest().realtime_ns);
   start_policy();
-  unpack_behind();
+  read_image_behind();
   TRY(start_images());
   host::forget_start();
   if (request.paused && entry_) TRY(entry_->set_status("paused"));
@@ -218,22 +218,45 @@ OrFailure<void> Sandbox::start_images() {
   });
 }
 
-void Sandbox::unpack_behind() {
-  if (!unpacking_) return;
-  kernel_->background = [this] {
-    const auto more = unpacking_->step();
-    if (more && *more) return true;
-    if (!more) {
-      LOG_ERROR("{}; the sandbox is killed", more.error().message);
-      kernel_->kill_all();
-    }
+// What takes a moment is compared before anything runs.
+OrFailure<void> Sandbox::begin_check(const state::Image& image, const RestoreRequest& request) {
+  constexpr uint64_t kSmall = 8 << 20;
+  if (request.image) return {};  // Nobody else had it.
+  checking_.emplace();
+  for (const char* part : {kMemoryPart, state::kContentsPart}) image.check(part, *checking_);
+  if (!request.verify && checking_->left() > kSmall) return {};
+  if (request.verify) TRY(image.verify());
+  TRY(checking_->step(UINT64_MAX));
+  checking_.reset();
+  return {};
+}
+
+OrFailure<bool> Sandbox::read_more() {
+  constexpr uint64_t kAtOnce = 256 << 10;
+  if (checking_) {
+    if (!TRY(checking_->step(kAtOnce))) checking_.reset();
+  } else if (!TRY(unpacking_->step())) {
     unpacking_ = nullptr;
+  }
+  return checking_ || unpacking_;
+}
+
+void Sandbox::read_image_behind() {
+  if (!checking_ && !unpacking_) return;
+  kernel_->background = [this] {
+    const auto more = read_more();
+    if (more) return *more;
+    LOG_ERROR("{}; the sandbox is killed", more.error().message);
+    kernel_->kill_all();
+    checking_.reset();
+    unpacking_ = nullptr;
+    damaged_ = true;
     return false;
   };
 }
 
-void Sandbox::finish_unpacking() {
-  if (unpacking_) kernel_->finish_background();
+void Sandbox::finish_image() {
+  if (checking_ || unpacking_) kernel_->finish_background();
 }
 
 // The guest's console goes on at the terminal that this command was started at, or is hung up.
@@ -398,6 +421,7 @@ OrFailure<ExecStarted> Sandbox::exec(ExecRequest request) {
 
 // A sandbox that nobody named may do without: where no directory can be had, it only runs.
 OrFailure<void> Sandbox::register_self() {
+  if (!config_.autosave_plan.empty()) return {};  // Its next process would be another entry.
   auto entry = Registration::make(config_.name, config_.command);
   if (entry) {
     entry_ = std::move(*entry);
@@ -431,6 +455,7 @@ OrFailure<void> Sandbox::start_control() {
 
 OrFailure<std::unique_ptr<ImageJob>> Sandbox::begin_image(state::ImageWriter image,
                                                           ImageJob::Then then) {
+  if (damaged_) return fail("the image that it runs on from is damaged");
   config_.saved_policy = enforcer_ ? TRY(save_policy(*enforcer_, config_)) : "";
   const SandboxState state{main_, root_.root, root_.creds, root_.mounts,
                            terminal_ ? terminal_->tty() : Ref<Tty>()};
@@ -454,7 +479,7 @@ OrFailure<void> Sandbox::checkpoint(CheckpointRequest request) {
 
 std::unique_ptr<CheckpointJob> Sandbox::begin_checkpoint(
     CheckpointRequest request, std::function<void(OrFailure<void>)> done) {
-  finish_unpacking();
+  finish_image();
   if (kernel_->background) {
     done(fail("the sandbox is being saved already"));
     return nullptr;
@@ -480,7 +505,7 @@ std::unique_ptr<CheckpointJob> Sandbox::begin_checkpoint(
 
 bool Sandbox::autosave() {
   if (!autosave_ || !autosave_->is_due()) return false;
-  finish_unpacking();
+  finish_image();
   auto saved = checkpoint({.files = given_files(config_.autosave_files)});
   if (saved) return exit_code_ = kSavedExit, true;
   LOG_ERROR("{}", saved.error().message);
@@ -519,8 +544,8 @@ int Sandbox::run() {
     }
   }
   kernel_->run(ended);
-  if (unpacking_) kernel_->background = nullptr;  // Nobody waits for the rest.
-  kernel_->finish_background();                   // Copies may wait for their memory.
+  if (checking_ || unpacking_) kernel_->background = nullptr;  // Nobody waits for the rest.
+  kernel_->finish_background();                                // Copies may wait for their memory.
   if (images_) images_->finish();
   images_.reset();
   if (exit_code_ && terminal_) terminal_->leave();

@@ -49,9 +49,12 @@ class Sandbox {
   // --autosave, --checkpoints.
   OrFailure<void> start_images();
   OrFailure<void> plan_autosave();
-  // Memory of the image that is not unpacked yet: behind all else, or now.
-  void unpack_behind();
-  void finish_unpacking();
+  // What of the image was not compared yet, and memory that is not unpacked: behind all else, or
+  // now.
+  OrFailure<void> begin_check(const state::Image& image, const RestoreRequest& request);
+  void read_image_behind();
+  OrFailure<bool> read_more();
+  void finish_image();
   // Whether the sandbox was saved, or could not be.
   bool autosave();
   OrFailure<void> load_root();
@@ -86,6 +89,8 @@ class Sandbox {
   std::unique_ptr<SelfImages> images_;
   std::optional<AutosavePlan> autosave_;
   Ref<UnpackedPages> unpacking_;  // Null: all memory is there.
+  std::optional<state::ImageCheck> checking_;
+  bool damaged_ = false;          // What it was restored from.
   bool has_begun_ = true;         // Not so: it was restored, and has not run since.
   std::function<void()> begins_;  // What is due before it runs on.
   int exit_code_ = 0;             // Not 0: a checkpoint was its end.

@@ -7,6 +7,6 @@ namespace usk {
 
 // Runs `usk` with these arguments, and then each image that a run has left behind, until one ends
 // by itself: its exit code. `plan` is what stands behind --test-autosave.
-int run_with_autosave(std::vector<std::string> arguments, const std::string& plan);
+int run_with_autosave(const std::vector<std::string>& arguments, const std::string& plan);
 
 }  // namespace usk

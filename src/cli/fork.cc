@@ -36,9 +36,10 @@ OrFailure<void> take_image(ControlClient& client, RestoreRequest& request) {
       {{"op", "checkpoint"}, {"parts", kImageParts}, {"leave_running", true}, {"board", true}},
       fds));
   TRY(client.receive());
-  request.forked = TRY(state::Image::of(files));
+  request.image = TRY(state::Image::of(files));
+  request.forked = true;
   request.arriving = make_ref<ArrivingPages>(make_ref<HostFd>(std::move(*board)),
-                                             TRY(request.forked->length(kMemoryPart)), client.fd());
+                                             TRY(request.image->length(kMemoryPart)), client.fd());
   return {};
 }
 

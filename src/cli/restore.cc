@@ -3,6 +3,7 @@
 #include "boot/sandbox.h"
 #include "cli/commands.h"
 #include "cli/copies.h"
+#include "host/file_io.h"
 #include "state/image/image.h"
 
 namespace usk {
@@ -12,7 +13,21 @@ struct Asked {
   RestoreRequest request;
   SandboxConfig config;
   int copies = 1;
+  std::vector<int> files;  // Descriptors of an image in memory, for tests.
 };
+
+// What was inherited is closed later.
+OrFailure<void> take_image(Asked& a) {
+  if (a.files.empty()) return {};
+  std::vector<int> own;
+  for (const int fd : a.files) {
+    auto copy = host::duplicate(fd);
+    if (!copy) return fail("--test-autosave-image: not a descriptor");
+    own.push_back(copy->release());
+  }
+  a.request.image = TRY(state::Image::of(given_files(own)));
+  return {};
+}
 
 OrFailure<int> restore_several(const Asked& a) {
   if (!a.config.autosave.dir.empty() || !a.config.asked.dir.empty()) {
@@ -22,10 +37,11 @@ OrFailure<int> restore_several(const Asked& a) {
   return run_copies(a.copies, a.config, a.request);
 }
 
-int restore(const Asked& a) {
+int restore(Asked& a) {
   if (a.config.verbose) {
     set_log_level(a.config.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
   }
+  if (auto taken = take_image(a); !taken) return report(taken.error());
   if (a.copies == 1) return run_copy(a.config, a.request);
   const auto code = restore_several(a);
   return code ? *code : report(code.error());
@@ -48,6 +64,8 @@ void add_restore_command(CLI::App& app, Action& chosen) {
   cmd->add_option("--platform", asked->config.platform, "auto, trap or ptrace");
   cmd->add_flag("--allow-changed", asked->request.allow_changed,
                 "Files of the host may have changed since");
+  cmd->add_flag("--verify", asked->request.verify,
+                "Compare all checksums before anything runs, not behind it");
   cmd->add_flag("--paused", asked->request.paused, "It stands still until usk resume");
   cmd->add_option_function<std::string>(
          "--clock", [asked](const std::string& v) { asked->request.frozen_clock = v == "frozen"; },
@@ -58,6 +76,7 @@ void add_restore_command(CLI::App& app, Action& chosen) {
   cmd->add_option("--unsafe-without", asked->config.unsafe_without, "As of usk run")
       ->delimiter(',');
   cmd->add_flag("-v,--verbose", asked->config.verbose, "Say what Usk does; twice for more");
+  cmd->add_option("--test-autosave-image", asked->files, "For tests")->group("");
   add_autosave_flags(cmd, asked->config);
   cmd->final_callback([asked, &chosen] { chosen = [asked] { return restore(*asked); }; });
 }

@@ -73,11 +73,12 @@ Proc& proc() {
   return proc;
 }
 
+// Wherever its offset is: processes that were forked share that.
 std::string read_all(int fd, size_t most) {
   std::string text;
   std::array<std::byte, 4096> part;
   while (text.size() < most) {
-    auto n = read(fd, part);
+    auto n = pread(fd, part, text.size());
     if (!n || *n == 0) break;
     text.append(reinterpret_cast<const char*>(part.data()), *n);
   }

@@ -23,6 +23,9 @@ struct SavedMemory {
   USK_FIELDS(mm, runs)
 };
 
+// A root: spaces whose private futexes are the kernel's for good.
+constexpr const char* kFutexesHere = "futexes here";
+
 std::string reason(const char* what, Errno e) {
   return fmt::format("{}: {}", what, strerror(int(e)));
 }
@@ -228,8 +231,12 @@ OrFailure<void> make_thread(Task& t, Hosts& hosts) {
 }
 
 // Each space has one place where its threads wait with private futexes: the kernel, where one waits
-// there already, or where the platform makes such calls.
-void settle_futexes(const std::vector<Ref<Task>>& tasks) {
+// there already or is about to meet those that wait, or where the platform makes such calls.
+void settle_futexes(const Spaces& here, const std::vector<Ref<Task>>& tasks) {
+  for (const Ref<Task>& t : tasks) {
+    if (!t->cpu || !here.contains(t->mm.get())) continue;
+    t->mm->space().end_own_futexes(platform::Space::Ended::kForGood);
+  }
   for (const Ref<Task>& t : tasks) {
     if (!t->cpu || !t->futex || !t->futex->is_private()) continue;
     t->mm->space().end_own_futexes(platform::Space::Ended::kForNow);
@@ -277,12 +284,20 @@ void pause_tasks(Kernel& kernel) {
   }
 }
 
+static bool futexes_ended(const platform::Space& space) {
+  return !space.has_own_futexes() && !space.ended_own_futexes_for_now();
+}
+
 OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer& to,
                                                    bool runs_on) {
   const std::vector<Ref<Task>> tasks = tasks_in_order(kernel);
   std::vector<MemorySnapshot> snapshots;
   const DropProcessors drop(tasks);
   const Spaces lost = TRY(take_processors(tasks));
+  // Who has seen to that is to find it so: else it would begin anew each time. The other platform
+  // makes none of these calls anyway.
+  const bool makes_futex_calls = std::string_view(kernel.platform().name()) == "trap";
+  std::vector<Ref<AddressSpace>> futexes_here;
   for (const Ref<AddressSpace>& mm : spaces_of(tasks)) {
     MemorySnapshot& snapshot = snapshots.emplace_back(mm);
     if (lost.contains(mm.get())) {
@@ -290,12 +305,14 @@ OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer
       continue;
     }
     leave_out_rseq(tasks, mm, snapshot);
+    if (makes_futex_calls && futexes_ended(mm->space())) futexes_here.push_back(mm);
     platform::Thread* by = runs_on ? thread_of(tasks, mm) : nullptr;
     if (by) TRY(snapshot.detach(kernel.platform(), *by));
   }
   futexes().number();
   to.root("tasks", tasks);
   to.root("kernel", kernel);
+  to.root(kFutexesHere, futexes_here);
   to.root("numbers given", IdCounter::all());
   return snapshots;
 }
@@ -323,6 +340,8 @@ OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, const Sav
   std::map<std::string, uint64_t> given;
   TRY(from.root("numbers given", given));
   IdCounter::raise_all(given);
+  std::vector<Ref<AddressSpace>> futexes_here;
+  if (from.has_root(kFutexesHere)) TRY(from.root(kFutexesHere, futexes_here));
   const Timekeeper::Moment now = kernel.time.moment();
   TRY(from.finish());
   Hosts hosts(kernel, pages);
@@ -332,7 +351,9 @@ OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, const Sav
     TRY(hosts.make(saved));
   }
   for (const Ref<Task>& t : tasks) TRY(make_thread(*t, hosts));
-  settle_futexes(tasks);
+  Spaces here;
+  for (const Ref<AddressSpace>& mm : futexes_here) here.insert(mm.get());
+  settle_futexes(here, tasks);
   kernel.time.begin_at(now);  // Nobody inside has seen how long that took.
   for (bool waiting : {true, false}) {
     for (const Ref<Task>& t : tasks) {

@@ -47,7 +47,7 @@ using namespace guest;
 constexpr int kHot = 300;
 
 void make_hot() {
-  for (int i = 0; i < kHot; ++i) {
+  for (int i = 0; i < rounds(kHot); ++i) {
     site_number(0);
     site_compare(SYS_getppid);
   }
@@ -55,7 +55,7 @@ void make_hot() {
 
 TEST(CallSite, HotSitesAnswerAlike) {
   const long parent = getppid();
-  for (int i = 0; i < kHot; ++i) {
+  for (int i = 0; i < rounds(kHot); ++i) {
     ASSERT_EQ(site_number(0), parent);
     ASSERT_EQ(site_compare(SYS_getppid), parent);
   }
@@ -98,7 +98,7 @@ TEST(CallSite, ForkedChildrenGoOn) {
     const pid_t child = fork();
     if (child == 0) {
       bool good = compare_at_cmp(5) == 5;
-      for (int j = 0; j < kHot; ++j) {
+      for (int j = 0; j < rounds(kHot); ++j) {
         good = good && site_compare(SYS_getppid) == me && site_number(0) == me;
       }
       _exit(good ? 0 : 1);
@@ -179,7 +179,7 @@ TEST(CallSite, SignalsMeetTheProgramOnly) {
 // --- Threads: sites become hot while others run through them.
 void* hammer(void* good) {
   const long parent = getppid();
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < rounds(3000); ++i) {
     if (site_compare(SYS_getppid) != parent || site_number(0) != parent)
       *static_cast<bool*>(good) = false;
     if (compare_at_cmp(3) != 3) *static_cast<bool*>(good) = false;
@@ -206,11 +206,12 @@ TEST(CallSite, BlockedReadersGoOn) {
     return reinterpret_cast<void*>(sum);
   };
   pthread_create(&reader, nullptr, body, reinterpret_cast<void*>(long{ends[0]}));
-  for (int i = 0; i < 1000; ++i) EXPECT_EQ(write(ends[1], "\1", 1), 1);
+  const int bytes = rounds(1000);
+  for (int i = 0; i < bytes; ++i) EXPECT_EQ(write(ends[1], "\1", 1), 1);
   close(ends[1]);
   void* sum;
   pthread_join(reader, &sum);
-  EXPECT_EQ(reinterpret_cast<long>(sum), 1000);
+  EXPECT_EQ(reinterpret_cast<long>(sum), bytes);
 }
 
 // --- Code that is written anew.

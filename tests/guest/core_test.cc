@@ -462,7 +462,7 @@ TEST(CoreFile, SigkillEndsADump) {
   // Much to write; it may be done before the signal comes, which is as good.
   pid_t pid = fork_child([] {
     set_core_limit(RLIM_INFINITY);
-    const size_t size = 256 << 20;
+    const size_t size = static_cast<size_t>(rounds(256)) << 20;
     char* p = static_cast<char*>(
         MUST(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
     memset(p, 'x', size);

@@ -182,6 +182,9 @@ void become_unprivileged();
 
 // The scratch directory's absolute path.
 std::string scratch();
+// For a loop that makes calls again and again, so that chance has its say: `n`, or few of them
+// where each call takes milliseconds (--few-rounds).
+int rounds(int n);
 std::string read_file(const char* path);
 void write_file(const char* path, std::string_view content);
 // The value of "Name:" in a /proc file of such lines, without surrounding blanks; "" when absent.

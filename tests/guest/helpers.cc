@@ -92,8 +92,14 @@ std::string read_file(const char* path) {
   std::string content;
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return content;
-  char buffer[4096];
-  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) > 0;) content.append(buffer, n);
+  // Of a long one more and more at a time.
+  for (size_t size = 0, room = 4096;; room *= 2) {
+    content.resize(size + room);
+    const ssize_t n = read(fd, content.data() + size, room);
+    if (n > 0) size += static_cast<size_t>(n);
+    content.resize(size);
+    if (n <= 0) break;
+  }
   close(fd);
   return content;
 }

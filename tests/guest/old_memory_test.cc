@@ -85,16 +85,16 @@ TEST(OldMemory, CanBeGivenBack) {
 }
 
 TEST(OldMemory, CanBeGivenBackPageByPage) {
-  constexpr size_t kMany = 12'000;
+  const size_t many = rounds(12'000);
   char* area = static_cast<char*>(MUST(
-      mmap(nullptr, kMany * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
-  memset(area, 'x', kMany * kPage);
+      mmap(nullptr, many * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
+  memset(area, 'x', many * kPage);
   sleep_a_little();
-  for (size_t i = 0; i < kMany; i += 2) {
+  for (size_t i = 0; i < many; i += 2) {
     ASSERT_OK(madvise(area + i * kPage, kPage, MADV_DONTNEED));
   }
   auto is_right = [&] {
-    for (size_t i = 0; i < kMany; i++) {
+    for (size_t i = 0; i < many; i++) {
       if (area[i * kPage] != (i % 2 ? 'x' : 0)) return false;
     }
     return true;

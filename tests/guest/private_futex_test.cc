@@ -403,7 +403,7 @@ TEST(PrivateFutex, ProcShowsASleeper) {
 TEST(PrivateFutex, NoWakeUpIsLostToASignal) {
   handle_signal(SIGUSR1, handler);
   static int returned, interrupted, end;
-  const uint32_t kRounds = 3000;
+  const uint32_t count = rounds(3000);
   Thread waiter([] {
     while (!load(end)) {
       const long r = futex(&g_word, FUTEX_WAIT, 0);
@@ -417,7 +417,7 @@ TEST(PrivateFutex, NoWakeUpIsLostToASignal) {
     }
   });
   int told = 0;
-  for (uint32_t i = 0; i < kRounds; i++) {
+  for (uint32_t i = 0; i < count; i++) {
     told += int(futex(&g_word, FUTEX_WAKE, 1));
     if (i % 7 == 0) sched_yield();
     if (i % 64 == 0) usleep(50);
@@ -463,25 +463,25 @@ void tick(int microseconds) {
 
 void pass_through_channels(int flags) {
   constexpr int kThreads = 3;
-  constexpr uint64_t kValues = 2000;
+  static const uint64_t values = rounds(2000);
   handle_signal(SIGALRM, handler, flags);
   static Channel channels[kThreads + 1];
   tick(700);
   uint64_t sum = 0;
   {
     Thread a([] {
-      for (uint64_t i = 1; i <= kValues; i++) channels[0].put(i);
+      for (uint64_t i = 1; i <= values; i++) channels[0].put(i);
     });
     Thread b([] {
-      for (uint64_t i = 1; i <= kValues; i++) channels[1].put(channels[0].take() + 1);
+      for (uint64_t i = 1; i <= values; i++) channels[1].put(channels[0].take() + 1);
     });
     Thread c([] {
-      for (uint64_t i = 1; i <= kValues; i++) channels[2].put(channels[1].take() + 1);
+      for (uint64_t i = 1; i <= values; i++) channels[2].put(channels[1].take() + 1);
     });
-    for (uint64_t i = 1; i <= kValues; i++) sum += channels[2].take();
+    for (uint64_t i = 1; i <= values; i++) sum += channels[2].take();
   }
   tick(0);
-  EXPECT_EQ(sum, kValues * (kValues + 1) / 2 + 2 * kValues);
+  EXPECT_EQ(sum, values * (values + 1) / 2 + 2 * values);
 }
 
 TEST(PrivateFutex, ChannelsUnderATimerWithSaRestart) { pass_through_channels(SA_RESTART); }
@@ -489,9 +489,10 @@ TEST(PrivateFutex, ChannelsUnderATimer) { pass_through_channels(0); }
 
 // Each thread has the word when it holds its number.
 TEST(PrivateFutex, PingPongAcrossForksAndCalls) {
-  static constexpr uint32_t kThreads = 3, kRounds = 1500;
+  static constexpr uint32_t kThreads = 3;
+  static const uint32_t turns = rounds(1500);
   auto take_turns = [](uint32_t own) {
-    for (uint32_t i = 0; i < kRounds; i++) {
+    for (uint32_t i = 0; i < turns; i++) {
       for (uint32_t v; (v = load(g_word)) % kThreads != own;) futex(&g_word, FUTEX_WAIT, v);
       if (i % 100 == own) EXPECT_EXITED(run_child([] {}), 0);
       if (i % 10 == own) getppid();
@@ -501,7 +502,7 @@ TEST(PrivateFutex, PingPongAcrossForksAndCalls) {
   };
   Thread a([&] { take_turns(0); }), b([&] { take_turns(1); }), c([&] { take_turns(2); });
   a.join(), b.join(), c.join();
-  EXPECT_EQ(g_word, kThreads * kRounds);
+  EXPECT_EQ(g_word, kThreads * turns);
 }
 
 }  // namespace

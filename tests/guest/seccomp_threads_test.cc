@@ -132,12 +132,13 @@ TEST(SeccompThreads, TsyncCannotChangeStrictThreads) {
 // A call that follows TSYNC's return is judged, however busy its thread is with calls that a
 // platform might answer by itself.
 TEST(SeccompThreads, TsyncHoldsAtOnce) {
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < rounds(10); ++round) {
     EXPECT_EXITED(run_child([] {
                     static std::atomic<bool> installed, stop;
                     static std::atomic<int> ready, wrong, judged;
                     auto body = [] {
-                      for (int i = 0; i < 500; ++i) syscall(SYS_getpid), getpid(), getppid();
+                      for (int i = 0; i < rounds(500); ++i)
+                        syscall(SYS_getpid), getpid(), getppid();
                       ++ready;
                       while (!stop) {
                         const bool before = installed.load();
@@ -155,7 +156,7 @@ TEST(SeccompThreads, TsyncHoldsAtOnce) {
                         verdict(SECCOMP_RET_ERRNO | EPERM), verdict(SECCOMP_RET_ALLOW)};
                     ASSERT_EQ(set_filter(filter, SECCOMP_FILTER_FLAG_TSYNC), 0);
                     installed = true;
-                    while (judged < 1000) sched_yield();
+                    while (judged < rounds(1000)) sched_yield();
                     stop = true;
                     a.join(), b.join();
                     EXPECT_EQ(wrong.load(), 0);
@@ -165,7 +166,7 @@ TEST(SeccompThreads, TsyncHoldsAtOnce) {
 }
 
 TEST(SeccompThreads, OwnCallsAreJudgedAtOnce) {
-  for (int i = 0; i < 500; ++i) getpid(), getuid(), sched_yield();
+  for (int i = 0; i < rounds(500); ++i) getpid(), getuid(), sched_yield();
   confine(on_call(SYS_getpid, SECCOMP_RET_ERRNO | EPERM));
   EXPECT_EQ(getpid(), -1);
   confine(on_call(SYS_sched_yield, SECCOMP_RET_ERRNO | EPERM));

@@ -252,7 +252,7 @@ TEST(TcpErrors, OneConnectionOfEachName) {
 TEST(TcpErrors, ThousandsOfConnections) {
   UniqueFd server = listener(AF_INET, 4096);
   const sockaddr_in where = v4(port_of(server));
-  for (int round = 0; round < 1000; ++round) {
+  for (int round = 0; round < rounds(1000); ++round) {
     UniqueFd client = new_socket();
     ASSERT_OK(connect_to(client, where));
     if (round % 2) continue;  // Left for the listener's end.

@@ -13,6 +13,7 @@ struct Checksum::State {
 Checksum::Checksum() : state_(new State) { XXH3_64bits_reset(&state_->xxh); }
 Checksum::~Checksum() = default;
 Checksum::Checksum(Checksum&&) noexcept = default;
+Checksum& Checksum::operator=(Checksum&&) noexcept = default;
 
 void Checksum::add(std::span<const std::byte> bytes) {
   XXH3_64bits_update(&state_->xxh, bytes.data(), bytes.size());

@@ -16,6 +16,7 @@ class Checksum {
   Checksum();
   ~Checksum();
   Checksum(Checksum&&) noexcept;
+  Checksum& operator=(Checksum&&) noexcept;
   void add(std::span<const std::byte> bytes);
   uint64_t value() const;
   static uint64_t of(std::string_view bytes);

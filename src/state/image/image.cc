@@ -248,14 +248,9 @@ OrFailure<std::string> Image::read(std::string_view part) const {
 OrFailure<void> Image::verify(std::string_view part) const {
   const Opened opened = TRY(find(part));
   const Part& listed = opened.part;
-  Checksum checksum;
-  std::vector<std::byte> buffer(std::min<uint64_t>(listed.size, 1 << 20));
-  for (uint64_t at = 0; at < listed.size; at += buffer.size()) {
-    const auto piece = std::span(buffer).first(std::min<uint64_t>(buffer.size(), listed.size - at));
-    TRY(read_all(*opened.file, piece, at, part_text(part)));
-    checksum.add(piece);
-  }
-  if (checksum.value() != listed.checksum) return fail(part_text(part) + ": wrong checksum");
+  ImageCheck check;
+  check.add(part_text(part), listed, opened.file);
+  TRY(check.step(UINT64_MAX));
   if (!listed.map.empty()) TRY(map_of(listed));
   if (!listed.compressed) return {};
   auto frames = FrameReader::open(opened.file, listed.size, listed.plain_size);
@@ -273,6 +268,11 @@ OrFailure<void> Image::verify() const {
   auto whole = base_->verify();
   if (!whole) return fail(fmt::format("{}: {}", manifest_.base->path, whole.error().message));
   return {};
+}
+
+void Image::check(std::string_view part, ImageCheck& with) const {
+  if (const auto own = find(part)) with.add(part_text(part), own->part, own->file);
+  if (base_) base_->check(part, with);
 }
 
 PartWriter::PartWriter(std::string name, Ref<HostFd> file, bool compressed)

@@ -13,6 +13,7 @@
 #include "host/host_fd.h"
 #include "state/image/checksum.h"
 #include "state/image/frames.h"
+#include "state/image/image_check.h"
 #include "state/image/manifest.h"
 #include "state/image/page_map.h"
 #include "state/image/part_reader.h"
@@ -43,6 +44,9 @@ class Image {
   // Reads a part, or all with the images that it refers to, to compare checksums.
   OrFailure<void> verify(std::string_view part) const;
   OrFailure<void> verify() const;
+  // The same for parts with that name, here and in the images that it refers to, but for what their
+  // frames hold: to be done step by step.
+  void check(std::string_view part, ImageCheck& with) const;
 
  private:
   friend class ImageWriter;
