@@ -18,6 +18,7 @@
 #include "host/random.h"
 #include "policy/requests.h"
 #include "policy/rule_book.h"
+#include "policy/rule_files.h"
 
 namespace usk {
 namespace {
