@@ -15,12 +15,12 @@ from sides import USK
 # Tells when it was kept from running for longer than its threads keep each other.
 GUEST = """
 import threading, time
-graphs = [[{"n": i, "text": "x" * 40 + str(i)} for i in range(24_000)] for _ in range(20)]
+graphs = [[{"n": i, "text": "x" * 40 + str(i)} for i in range(15_500)] for _ in range(20)]
 def work(k):
     n = k
     while True:
         n += 1
-        graphs[n % 20][n * 7919 % 24_000]["n"] += 1
+        graphs[n % 20][n * 7919 % 15_500]["n"] += 1
         if n % 50 == 0: time.sleep(0.005)
 for k in range(8): threading.Thread(target=work, args=(k,), daemon=True).start()
 print("ready", flush=True)

@@ -211,6 +211,36 @@ def stats_count_answers_of_the_stub(host):
 
 
 @case
+def stubs_make_futex_calls_again_after_a_tracer(host):
+    script = """
+import ctypes, os
+libc, word, SEIZE, INTERRUPT, CONT, DETACH = ctypes.CDLL(None), ctypes.c_uint32(), 0x4206, 0x4207, 7, 17
+there, back = os.pipe(), os.pipe()
+pid = os.fork()
+if pid == 0:
+    for _ in range(2):
+        os.read(there[0], 1)
+        for _ in range(2000): libc.syscall(202, ctypes.byref(word), 1 | 128, 1)
+        os.write(back[1], b"x")
+    os._exit(0)
+def stop():
+    assert libc.ptrace(INTERRUPT, pid, 0, 0) == 0
+    assert os.WIFSTOPPED(os.waitpid(pid, 0)[1])
+assert libc.ptrace(SEIZE, pid, 0, 0) == 0
+stop()
+libc.ptrace(CONT, pid, 0, 0)
+os.write(there[1], b"x")
+os.read(back[0], 1)
+stop()
+libc.ptrace(DETACH, pid, 0, 0)
+os.write(there[1], b"x")
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    told = run_counted(host, "trap", script)["platform"]["counters"]["traps"]["futexes_in_stub"]
+    assert 1900 < told < 3000, told
+
+
+@case
 def stats_at_the_end_are_a_table(host):
     _, errors = host.usk("run", "--stats", "--", "true")
     assert "hand_off" in errors or "ptrace_stops" in errors, errors

@@ -30,6 +30,8 @@ struct HeldClock {
 
 }  // namespace
 
+ImageJob::ImageJob(state::ImageWriter image) : image_(std::move(image)), state_(kBuild) {}
+
 OrFailure<std::unique_ptr<ImageJob>> ImageJob::begin(Kernel& kernel, const SandboxState& sandbox,
                                                      const SandboxConfig& config,
                                                      uint64_t generation, state::ImageWriter image,
@@ -38,7 +40,7 @@ OrFailure<std::unique_ptr<ImageJob>> ImageJob::begin(Kernel& kernel, const Sandb
   pause_tasks(kernel);
   const HeldClock clock(kernel.time);
   std::unique_ptr<ImageJob> job(new ImageJob(std::move(image)));
-  TRY(job->write_state(kernel, sandbox, config, then));
+  TRY(job->save_state(kernel, sandbox, config, then));
   state::Manifest& m = job->manifest_;
   m.build = kBuild;
   m.platform = kernel.platform().name();
@@ -50,26 +52,29 @@ OrFailure<std::unique_ptr<ImageJob>> ImageJob::begin(Kernel& kernel, const Sandb
   return job;
 }
 
-OrFailure<void> ImageJob::write_state(Kernel& kernel, const SandboxState& sandbox,
-                                      const SandboxConfig& config, Then then) {
-  state::Writer writer(kBuild);
+OrFailure<void> ImageJob::save_state(Kernel& kernel, const SandboxState& sandbox,
+                                     const SandboxConfig& config, Then then) {
   HostHashes hashes;
-  writer.services().add(&contents_);
-  if (image_.form().files_hashed) writer.services().add(&hashes);
-  state::save_singletons(writer);
+  state_.services().add(&contents_);
+  if (image_.form().files_hashed) state_.services().add(&hashes);
+  state::save_singletons(state_);
   memory_ = TRY(image_.begin(kMemoryPart));
-  for (MemorySnapshot& s : TRY(save_kernel(kernel, writer, then != Then::kEnds))) {
-    snapshots_.push_back(std::move(s));
-  }
-  if (!snapshots_.empty()) memory_->expect(snapshots_.back().end());
-  writer.root("sandbox", sandbox);
-  const std::string text = TRY(writer.finish());
-  TRY(image_.add(kStatePart, text));
+  snapshots_ = TRY(save_kernel(kernel, state_, then != Then::kEnds));
+  state_.root("sandbox", sandbox);
   TRY(image_.add(kConfigPart, to_text(config)));
   return contents_.begin(image_, then == Then::kRunsOn);
 }
 
+OrFailure<void> ImageJob::finish_state() {
+  TRY(save_memory(snapshots_, state_));
+  if (!snapshots_.empty()) memory_->expect(snapshots_.back().end());
+  TRY(image_.add(kStatePart, TRY(state_.finish())));
+  state_written_ = true;
+  return {};
+}
+
 OrFailure<void> ImageJob::let_read(Ref<HostFd> board) {
+  TRY(finish_state());
   while (TRY(contents_.write_some(UINT64_MAX))) {
   }
   std::vector<PageRun> runs;
@@ -102,14 +107,18 @@ OrFailure<bool> ImageJob::write_wanted() {
 OrFailure<bool> ImageJob::step() {
   constexpr uint64_t kAtOnce = 256 << 10;
   if (desk_) return write_wanted();
+  if (!state_written_) {
+    TRY(finish_state());
+    return true;
+  }
   if (!contents_written_) {
     contents_written_ = !TRY(contents_.write_some(kAtOnce));
-    return !contents_written_ || !snapshots_.empty();
+    return !contents_written_ || written_ < snapshots_.size();
   }
-  if (snapshots_.empty()) return false;
+  if (written_ == snapshots_.size()) return false;
   MemoryWriter writer(*memory_);
-  if (!TRY(snapshots_.front().write_some(writer, kAtOnce))) snapshots_.pop_front();
-  return !snapshots_.empty();
+  if (!TRY(snapshots_[written_].write_some(writer, kAtOnce))) snapshots_[written_++].end_copy();
+  return written_ < snapshots_.size();
 }
 
 OrFailure<void> ImageJob::finish(bool sync) {

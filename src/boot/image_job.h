@@ -1,7 +1,7 @@
 // Writing an image piece by piece, while the sandbox runs on.
 #pragma once
-#include <deque>
 #include <memory>
+#include <vector>
 
 #include "boot/arrival.h"
 #include "boot/checkpoint.h"
@@ -11,9 +11,9 @@
 
 namespace usk {
 
-// It is paused for as long as begin() takes. What is written then is the state; of the memory of
-// processes a copy is made on the host, and of files in memory what changes is put aside
-// (state/image/contents.h): they follow in step().
+// It is paused for as long as begin() takes. The state is saved then; of the memory of processes a
+// copy is made on the host, and of files in memory what changes is put aside
+// (state/image/contents.h): they are looked at and written in step().
 class ImageJob {
  public:
   // What comes behind begin(): nothing runs before the last step(); the sandbox runs on; it does,
@@ -32,20 +32,25 @@ class ImageJob {
   OrFailure<void> finish(bool sync);
 
  private:
-  explicit ImageJob(state::ImageWriter image) : image_(std::move(image)) {}
-  OrFailure<void> write_state(Kernel& kernel, const SandboxState& sandbox,
-                              const SandboxConfig& config, Then then);
+  explicit ImageJob(state::ImageWriter image);
+  OrFailure<void> save_state(Kernel& kernel, const SandboxState& sandbox,
+                             const SandboxConfig& config, Then then);
+  // With where its memory will lie.
+  OrFailure<void> finish_state();
 
   OrFailure<bool> write_wanted();
 
   state::ImageWriter image_;
+  state::Writer state_;
+  bool state_written_ = false;
   state::ContentsWriter contents_;
   bool contents_written_ = false;
   state::Manifest manifest_;
-  state::PartWriter* memory_ = nullptr;   // Of the image, or ...
-  std::optional<PageDesk> desk_;          // ... with who reads it already: where memory is ...
-  Ref<HostFd> memory_file_;               // ... and what it is written to.
-  std::deque<MemorySnapshot> snapshots_;  // That are still to be written.
+  state::PartWriter* memory_ = nullptr;  // Of the image, or ...
+  std::optional<PageDesk> desk_;         // ... with who reads it already: where memory is ...
+  Ref<HostFd> memory_file_;              // ... and what it is written to.
+  std::vector<MemorySnapshot> snapshots_;
+  size_t written_ = 0;  // So many of them are.
 };
 
 // Has the kernel's loop do it between all else.

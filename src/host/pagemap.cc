@@ -18,7 +18,7 @@ namespace usk::host {
 namespace {
 
 constexpr uint64_t kPage = 4096;
-constexpr size_t kAtOnce = 4096;  // Pages looked at in one call.
+constexpr size_t kAtOnce = 4096;  // Pages found, or looked at, in one call.
 
 // An entry's bits.
 constexpr uint64_t kFileOrShared = 1ull << 61, kSwapped = 1ull << 62, kPresent = 1ull << 63;
@@ -58,46 +58,55 @@ Result<void> Pagemap::residency(pid_t pid, uint64_t addr, std::span<uint8_t> pag
   return {};
 }
 
-Result<PageRun> Pagemap::next(pid_t pid, uint64_t start, uint64_t end, bool own) {
+Result<FoundPages> Pagemap::find(pid_t pid, uint64_t start, uint64_t end, bool own, size_t most) {
   const int from = TRY(fd(pid));
   if (can_scan_) {
-    auto run = scan(from, start, end, own);
-    if (run || !failed_with(run, ENOTTY)) return run;
+    auto found = scan(from, start, end, own, most);
+    if (found || !failed_with(found, ENOTTY)) return found;
     can_scan_ = false;
   }
-  return look(from, start, end, own);
+  return look(from, start, end, own, most);
 }
 
-Result<PageRun> Pagemap::scan(int from, uint64_t start, uint64_t end, bool own) {
-  ScanRegion region{};
+Result<FoundPages> Pagemap::scan(int from, uint64_t start, uint64_t end, bool own, size_t most) {
+  constexpr size_t kMostRegions = 1024;
+  std::vector<ScanRegion> regions(std::min(most, kMostRegions));
   ScanArg arg{};
   arg.size = sizeof arg;
   arg.start = start;
   arg.end = end;
-  arg.vec = reinterpret_cast<uint64_t>(&region);
-  arg.vec_len = 1;
+  arg.vec = reinterpret_cast<uint64_t>(regions.data());
+  arg.vec_len = regions.size();
   arg.max_pages = kAtOnce;
   arg.category_anyof_mask = kIsPresent | kIsSwapped;
   arg.category_inverted = arg.category_mask = own ? kIsFile | kIsZero : kIsZero;
   arg.return_mask = kIsPresent;
   const int n = int(guarded(SYS_ioctl, from, kPagemapScan, &arg));
   if (n < 0) return Err(errno);
-  if (n == 0) return PageRun{end, end};
-  return PageRun{region.start, region.end};
+  FoundPages found{.runs = {}, .looked_to = arg.walk_end};
+  for (int i = 0; i < n; i++) found.runs.push_back({regions[i].start, regions[i].end});
+  return found;
 }
 
-Result<PageRun> Pagemap::look(int from, uint64_t start, uint64_t end, bool own) {
+Result<FoundPages> Pagemap::look(int from, uint64_t start, uint64_t end, bool own, size_t most) {
   std::array<uint64_t, kAtOnce> entries;
   const size_t n = std::min<uint64_t>((end - start) / kPage, kAtOnce);
   const auto bytes = std::as_writable_bytes(std::span(entries.data(), n));
   const size_t got = TRY(pread(from, bytes, start / kPage * 8)) / 8;
-  if (got == 0) return PageRun{end, end};
+  if (got == 0) return FoundPages{.runs = {}, .looked_to = end};
   const auto known = std::span(entries).first(got);
   const auto there = [own](uint64_t entry) { return is_there(entry, own); };
-  const auto first = std::find_if(known.begin(), known.end(), there);
-  const auto last = std::find_if_not(first, known.end(), there);
-  return PageRun{start + uint64_t(first - known.begin()) * kPage,
-                 start + uint64_t(last - known.begin()) * kPage};
+  FoundPages found;
+  auto at = known.begin();
+  while (at != known.end() && found.runs.size() < most) {
+    const auto first = std::find_if(at, known.end(), there);
+    at = std::find_if_not(first, known.end(), there);
+    if (first == at) break;
+    found.runs.push_back({start + uint64_t(first - known.begin()) * kPage,
+                          start + uint64_t(at - known.begin()) * kPage});
+  }
+  found.looked_to = start + uint64_t(at - known.begin()) * kPage;
+  return found;
 }
 
 }  // namespace usk::host

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/result.h"
 #include "host/host_fd.h"
@@ -11,9 +12,12 @@ namespace usk::host {
 // PAGEMAP_SCAN, which headers of older hosts lack.
 constexpr uint32_t kPagemapScan = 0xc0606610;
 
-// Pages [start, end); none when they are equal.
 struct PageRun {
   uint64_t start = 0, end = 0;
+};
+struct FoundPages {
+  std::vector<PageRun> runs;  // In order.
+  uint64_t looked_to = 0;     // All that is there before is among them.
 };
 
 // Opens the process's pagemap at first use.
@@ -23,15 +27,15 @@ class Pagemap {
   explicit Pagemap(bool can_scan = true) : can_scan_(can_scan) {}
   // One byte per page from `addr` on: 1 for a resident one.
   Result<void> residency(pid_t pid, uint64_t addr, std::span<uint8_t> pages);
-  // The first pages of [start, end) that are there: all such, or (`own`) only those whose contents
-  // are the process's own and not a file's. An empty run at `at`: none before that; the search
-  // ended there, so that it takes a bounded time.
-  Result<PageRun> next(pid_t pid, uint64_t start, uint64_t end, bool own);
+  // Pages of [start, end) that are there: all such, or (`own`) only those whose contents are the
+  // process's own and not a file's. The first ones: at most `most` runs, and what a bounded time
+  // finds.
+  Result<FoundPages> find(pid_t pid, uint64_t start, uint64_t end, bool own, size_t most);
 
  private:
   Result<int> fd(pid_t pid);
-  Result<PageRun> scan(int fd, uint64_t start, uint64_t end, bool own);
-  Result<PageRun> look(int fd, uint64_t start, uint64_t end, bool own);
+  Result<FoundPages> scan(int fd, uint64_t start, uint64_t end, bool own, size_t most);
+  Result<FoundPages> look(int fd, uint64_t start, uint64_t end, bool own, size_t most);
 
   UniqueFd fd_;
   bool can_scan_;

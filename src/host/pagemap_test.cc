@@ -24,15 +24,20 @@ class PagemapTest : public testing::TestWithParam<bool> {
   void TearDown() override { munmap(memory_, kPages * kPage); }
 
   // The pages of all runs from the start to the end.
-  std::vector<uint64_t> pages(bool own) {
+  std::vector<uint64_t> pages(bool own, size_t most = 2) {
     std::vector<uint64_t> out;
     const auto start = reinterpret_cast<uint64_t>(memory_), end = start + kPages * kPage;
     for (uint64_t at = start; at < end;) {
-      const auto run = map_.next(getpid(), at, end, own);
-      EXPECT_TRUE(run && run->start >= at && run->end <= end && run->end > at);
-      if (!run || run->end <= at) break;
-      for (uint64_t p = run->start; p < run->end; p += kPage) out.push_back((p - start) / kPage);
-      at = run->end;
+      const auto found = map_.find(getpid(), at, end, own, most);
+      EXPECT_TRUE(found && found->looked_to > at && found->looked_to <= end);
+      if (!found || found->looked_to <= at) break;
+      EXPECT_LE(found->runs.size(), most);
+      for (const PageRun& run : found->runs) {
+        EXPECT_TRUE(run.start >= at && run.start < run.end && run.end <= found->looked_to);
+        for (uint64_t p = run.start; p < run.end; p += kPage) out.push_back((p - start) / kPage);
+        at = run.end;
+      }
+      at = found->looked_to;
     }
     return out;
   }
@@ -44,6 +49,7 @@ class PagemapTest : public testing::TestWithParam<bool> {
 TEST_P(PagemapTest, FindsWrittenPages) {
   EXPECT_EQ(pages(true), (std::vector<uint64_t>{3, 4, 5, 100, 15000}));
   EXPECT_EQ(pages(false), (std::vector<uint64_t>{3, 4, 5, 100, 15000}));
+  for (size_t most : {1, 1000}) EXPECT_EQ(pages(true, most), pages(true));
 }
 
 TEST_P(PagemapTest, SharedMemoryIsThereButNotOwn) {

@@ -153,7 +153,8 @@ void check_madvise(Program& p, const TrapFilter& f) {
 }
 
 // Sleeping and waking only: the priority-inheriting operations look other threads of the host up by
-// their numbers. Nobody may move those who sleep at a bell, which all stubs share, elsewhere.
+// their numbers. Nobody moves sleepers: those at a bell, which all stubs share, to elsewhere,
+// least.
 void check_futex(Program& p) {
   const auto trap = p.verdict(kTrap);
   p.load_arg(1, false);  // The host takes it for an int.
@@ -162,7 +163,8 @@ void check_futex(Program& p) {
   p.jump_unless(BPF_JSET | BPF_K, FUTEX_PRIVATE_FLAG, trap);
   p.add(BPF_ALU | BPF_AND | BPF_K, uint32_t(~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME)));
   p.jump_if(BPF_JGT | BPF_K, FUTEX_WAKE_BITSET, trap);
-  for (uint32_t operation : {FUTEX_FD, FUTEX_LOCK_PI, FUTEX_UNLOCK_PI, FUTEX_TRYLOCK_PI}) {
+  for (uint32_t operation : {FUTEX_FD, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE, FUTEX_LOCK_PI,
+                             FUTEX_UNLOCK_PI, FUTEX_TRYLOCK_PI}) {
     p.jump_if(BPF_JEQ | BPF_K, operation, trap);
   }
   p.jump_if(BPF_JGE | BPF_K, 0, p.verdict(kAllow));

@@ -231,10 +231,11 @@ OrFailure<void> make_thread(Task& t, Hosts& hosts) {
 // there already, or where the platform makes such calls.
 void settle_futexes(const std::vector<Ref<Task>>& tasks) {
   for (const Ref<Task>& t : tasks) {
-    if (t->cpu && t->futex && t->futex->is_private()) t->mm->space().end_own_futexes();
+    if (!t->cpu || !t->futex || !t->futex->is_private()) continue;
+    t->mm->space().end_own_futexes(platform::Space::Ended::kForNow);
   }
   for (const Ref<Task>& t : tasks) {
-    if (t->cpu) publish_futexes(*t);
+    if (t->cpu) share_futexes(*t);
   }
 }
 
@@ -279,30 +280,37 @@ void pause_tasks(Kernel& kernel) {
 OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer& to,
                                                    bool runs_on) {
   const std::vector<Ref<Task>> tasks = tasks_in_order(kernel);
-  std::vector<SavedMemory> memory;
   std::vector<MemorySnapshot> snapshots;
-  uint64_t at = 0;
   const DropProcessors drop(tasks);
   const Spaces lost = TRY(take_processors(tasks));
   for (const Ref<AddressSpace>& mm : spaces_of(tasks)) {
+    MemorySnapshot& snapshot = snapshots.emplace_back(mm);
     if (lost.contains(mm.get())) {
-      memory.push_back({mm, {}});
+      snapshot.forget();
       continue;
     }
-    MemorySnapshot snapshot = TRY(MemorySnapshot::take(mm, at));
     leave_out_rseq(tasks, mm, snapshot);
-    at = snapshot.end();
-    memory.push_back({mm, snapshot.runs()});
     platform::Thread* by = runs_on ? thread_of(tasks, mm) : nullptr;
     if (by) TRY(snapshot.detach(kernel.platform(), *by));
-    snapshots.push_back(std::move(snapshot));
   }
   futexes().number();
   to.root("tasks", tasks);
-  to.root("memory", memory);
   to.root("kernel", kernel);
   to.root("numbers given", IdCounter::all());
   return snapshots;
+}
+
+OrFailure<void> save_memory(std::span<MemorySnapshot> snapshots, state::Writer& to) {
+  std::vector<SavedMemory> memory;
+  uint64_t at = 0;
+  for (MemorySnapshot& s : snapshots) {
+    TRY(s.find_pages(at));
+    at = s.end();
+    memory.push_back({s.mm(), s.runs()});
+  }
+  to.root("memory", memory);
+  for (MemorySnapshot& s : snapshots) s.let_go();
+  return {};
 }
 
 void prepare_to_load(Kernel& kernel, state::Loader& from) { from.services().add(&kernel); }

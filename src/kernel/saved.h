@@ -14,11 +14,13 @@ namespace usk {
 // ready or gone, and nothing changes. In the kernel's loop, between steps of tasks.
 void pause_tasks(Kernel& kernel) EXCLUDES(task_mutex);
 
-// Saves all tasks, and what they share, of a kernel that is paused. Their memory is what the
-// snapshots write, in this order: before the tasks run on, or, with `runs_on`, meanwhile. Its clock
+// Saves all tasks, and what they share, of a kernel that is paused, without their memory. Its clock
 // is held by the caller (Timekeeper::hold()).
 OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer& to, bool runs_on)
     EXCLUDES(task_mutex);
+// Before the tasks run on or, with `runs_on`, meanwhile: finds the memory and says where it will
+// lie. It is what the snapshots write, in this order.
+OrFailure<void> save_memory(std::span<MemorySnapshot> snapshots, state::Writer& to);
 
 // Two steps, for a kernel that has no tasks yet. What the objects need of it while they are made,
 // before Loader::load().

@@ -96,9 +96,11 @@ class AddressSpace final : public RefCounted {
       EXCLUDES(mu_);
   Result<void> sync(platform::Thread& by, uint64_t addr, uint64_t length, int flags) EXCLUDES(mu_);
   Result<std::vector<uint8_t>> residency(uint64_t addr, uint64_t length) EXCLUDES(mu_);
-  // As Space::next_pages(); pages of an image count as written to.
+  // The first run that Space::find_pages() finds, or an empty one where it has looked to; pages of
+  // an image count as written to.
   Result<platform::Space::PageRun> next_pages(uint64_t start, uint64_t end,
                                               platform::Space::Pages which) EXCLUDES(mu_);
+  std::vector<RangeSet::Range> of_image(uint64_t start, uint64_t end) EXCLUDES(mu_);
   Result<void> set_locked(uint64_t addr, uint64_t length, bool locked, const MemoryLimits& limits)
       EXCLUDES(mu_);
   Result<void> set_all_locked(bool locked, bool future, const MemoryLimits& limits) EXCLUDES(mu_);

@@ -226,12 +226,19 @@ Result<std::vector<uint8_t>> AddressSpace::residency(uint64_t addr, uint64_t len
 Result<platform::Space::PageRun> AddressSpace::next_pages(uint64_t start, uint64_t end,
                                                           platform::Space::Pages which) {
   Hold lock(*this);
-  auto run = TRY(space_->next_pages(start, end, which));
+  const auto found = TRY(space_->find_pages(start, end, which, 1));
+  const uint64_t to = found.looked_to;
+  auto run = found.runs.empty() ? platform::Space::PageRun{to, to} : found.runs.front();
   const RangeSet::Range of_image = of_image_.first(start, end);
   if (of_image.start == end) return run;
   if (of_image.start <= run.start) return platform::Space::PageRun{of_image.start, of_image.end};
   run.end = std::min(run.end, of_image.start);
   return run;
+}
+
+std::vector<RangeSet::Range> AddressSpace::of_image(uint64_t start, uint64_t end) {
+  Hold lock(*this);
+  return of_image_.within(start, end);
 }
 
 Result<void> AddressSpace::set_locked(uint64_t addr, uint64_t length, bool locked,

@@ -41,28 +41,44 @@ OrFailure<void> write_pages(std::span<const std::byte> pages, PageStore& store) 
 
 }  // namespace
 
-OrFailure<MemorySnapshot> MemorySnapshot::take(Ref<AddressSpace> mm, uint64_t at) {
-  MemorySnapshot s(std::move(mm), at);
-  for (const Vma& v : s.mm_->areas()) {
-    if (!v.has(Vma::kShared) && !v.is_time_page()) TRY(s.add_runs(v));
+MemorySnapshot::MemorySnapshot(Ref<AddressSpace> mm) : mm_(std::move(mm)) {
+  for (const Vma& v : mm_->areas()) {
+    if (v.has(Vma::kShared) || v.is_time_page()) continue;
+    areas_.push_back({v.start, v.end, v.file != nullptr, mm_->of_image(v.start, v.end)});
   }
-  return s;
+}
+
+OrFailure<void> MemorySnapshot::find_pages(uint64_t at) {
+  at_ = at;
+  for (const Area& area : areas_) TRY(add_runs(area));
+  return {};
+}
+
+OrFailure<std::vector<platform::Space::PageRun>> MemorySnapshot::pages_of(const Area& area) {
+  constexpr size_t kAtOnce = 512;
+  std::vector<platform::Space::PageRun> all;
+  for (const auto& r : area.of_image) all.push_back({r.start, r.end});
+  for (uint64_t at = area.start; at < area.end;) {
+    const auto found = space().find_pages(at, area.end, platform::Space::Pages::kOwn, kAtOnce);
+    if (!found) return cannot("read", area.start, found.error());
+    all.insert(all.end(), found->runs.begin(), found->runs.end());
+    at = found->looked_to;
+  }
+  std::ranges::sort(all, {}, &platform::Space::PageRun::start);
+  return all;
 }
 
 // Between pages of a file there are others of it.
-OrFailure<void> MemorySnapshot::add_runs(const Vma& v) {
-  const uint64_t longest_gap = v.file ? 0 : 16 * kPageSize;
+OrFailure<void> MemorySnapshot::add_runs(const Area& area) {
+  const uint64_t longest_gap = area.of_file ? 0 : 16 * kPageSize;
   const size_t first = runs_.size();
-  for (uint64_t at = v.start; at < v.end;) {
-    const auto run = mm_->next_pages(at, v.end, platform::Space::Pages::kOwn);
-    if (!run) return cannot("read", v.start, run.error());
-    at = run->end;
-    if (run->start == run->end) continue;
+  for (const auto& run : TRY(pages_of(area))) {
     PageRun* last = runs_.size() > first ? &runs_.back() : nullptr;
-    if (last && run->start - (last->addr + last->length) <= longest_gap) {
-      last->length = run->end - last->addr;
+    const uint64_t end_of_last = last ? last->addr + last->length : 0;
+    if (last && run.start <= end_of_last + longest_gap) {
+      last->length = std::max(run.end, end_of_last) - last->addr;
     } else {
-      runs_.push_back({run->start, run->end - run->start, end()});
+      runs_.push_back({run.start, run.end - run.start, end()});
     }
   }
   return {};
@@ -72,12 +88,11 @@ OrFailure<void> MemorySnapshot::detach(platform::Platform& platform, platform::T
   auto copy = mm_->copy(platform, by);
   if (!copy) return cannot("copied", mm_->layout.start_code, copy.error());
   copy_ = std::move(*copy);
-  mm_ = nullptr;
   return {};
 }
 
 OrFailure<void> MemorySnapshot::read(uint64_t addr, std::span<std::byte> to) {
-  const auto n = mm_ ? mm_->read_forced(addr, to) : copy_.space->read_forced(addr, to);
+  const auto n = copy_.space ? copy_.space->read_forced(addr, to) : mm_->read_forced(addr, to);
   if (!n || *n != to.size()) return cannot("read", addr, n ? Errno(EFAULT) : n.error());
   clear_left_out(addr, to);
   return {};

@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "base/wait.h"
 #include "host/host_fd.h"
+#include "host/pagemap.h"
 
 namespace usk::platform {
 
@@ -113,21 +114,25 @@ class Space : public RefCounted {
   // One byte per page from `addr` on: bit 0 says it is resident (mincore(2)); pagemap bits of
   // the host for smaps.
   virtual Result<void> residency(uint64_t addr, std::span<uint8_t> pages) = 0;
-  // The first pages of [start, end) that are there (kOwn: and were written to, of private memory).
-  // An empty run: none before where it stands, and the rest was not looked at yet.
+  // The first pages of [start, end) that are there (kOwn: and were written to, of private memory),
+  // as at most `most` runs, in order. What is behind `looked_to` was not looked at yet.
   enum class Pages { kThere, kOwn };
-  struct PageRun {
-    uint64_t start = 0, end = 0;
-  };
-  virtual Result<PageRun> next_pages(uint64_t start, uint64_t end, Pages which) = 0;
+  using PageRun = host::PageRun;
+  using FoundPages = host::FoundPages;
+  virtual Result<FoundPages> find_pages(uint64_t start, uint64_t end, Pages which, size_t most) = 0;
   virtual uint64_t resident_bytes() = 0;
 
   // Whether its threads make calls with private futexes themselves: all plain ones of
-  // FUTEX_PRIVATE_FLAG, without priority inheritance.
+  // FUTEX_PRIVATE_FLAG, without priority inheritance and without moving sleepers (FUTEX_REQUEUE).
   virtual bool has_own_futexes() const { return false; }
   // No thread does from now on. Those that sleep in one report it, with Trap::begun or as kWaited
   // with -EINTR, before any other trap that comes from now on.
-  virtual void end_own_futexes() {}
+  enum class Ended { kForNow, kForGood };
+  virtual void end_own_futexes(Ended) {}
+  virtual bool ended_own_futexes_for_now() const { return false; }
+  // All threads do again, unless that has ended for good or one that slept is still to be resumed.
+  // `time_page` as in Identity. Nobody is left who waits in the kernel.
+  virtual void begin_own_futexes(uint64_t time_page) { (void)time_page; }
 
   // Whether `addr` is executable private memory that is not writable, which the platform may change
   // for its own ends. Asked while nothing is locked.

@@ -29,6 +29,8 @@ struct Waiting {
     if (!waiter) return;
     futexes().dequeue(*waiter);
     if (task->futex == waiter) task->futex.reset();
+    // It may have been the last that the threads' own calls had to wait for (publish_futexes()).
+    if (task->mm && task->mm->space().ended_own_futexes_for_now()) task->answered_creds.reset();
   }
   USK_FIELDS(waiter, task)
 };
@@ -104,7 +106,7 @@ bool may_be_realtime(int command) {
 // sleep are on their way here, so that who is to meet them is to come after them.
 bool take_over(Task& t) {
   if (t.frame.begun || !t.mm->space().has_own_futexes()) return false;
-  t.mm->space().end_own_futexes();
+  t.mm->space().end_own_futexes(platform::Space::Ended::kForGood);
   return true;
 }
 

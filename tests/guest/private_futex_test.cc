@@ -272,6 +272,54 @@ TEST(PrivateFutex, TracerComesAndGoes) {
   EXPECT_EXITED(wait_for(pid), 0);
 }
 
+void wait_for_turn(uint32_t turn) {
+  for (uint32_t now; (now = load(g_word)) != turn;) futex(&g_word, FUTEX_WAIT, now);
+}
+
+// Two threads that take turns; `sleepers` sleep all the time.
+void take_turns(uint32_t rounds, int sleepers) {
+  Waiters aside(&g_other, sleepers);
+  Thread partner([=] {
+    for (uint32_t i = 0; i < rounds; i++) {
+      wait_for_turn(2 * i + 1);
+      store(g_word, 2 * i + 2);
+      futex(&g_word, FUTEX_WAKE, 1);
+    }
+  });
+  for (uint32_t i = 0; i < rounds; i++) {
+    store(g_word, 2 * i + 1);
+    futex(&g_word, FUTEX_WAKE, 1);
+    wait_for_turn(2 * i + 2);
+  }
+  partner.join();
+  EXPECT_EQ(futex(&g_other, FUTEX_WAKE, 10), sleepers);
+}
+
+// Seizes the process, leaves it, again and again; its wait status.
+int seize_and_leave(pid_t pid, int times) {
+  int status = 0;
+  for (int i = 0; i < times; i++) {
+    if (waitpid(pid, &status, WNOHANG) == pid) return status;
+    MUST(ptrace(PTRACE_SEIZE, pid, 0, 0));
+    for (int stops = 0; stops <= i % 2; stops++) {
+      if (stops) MUST(ptrace(PTRACE_CONT, pid, 0, 0));
+      usleep(stops ? 300 : 0);
+      MUST(ptrace(PTRACE_INTERRUPT, pid, 0, 0));
+      MUST(waitpid(pid, &status, __WALL));
+      if (!WIFSTOPPED(status)) return status;
+    }
+    MUST(ptrace(PTRACE_DETACH, pid, 0, 0));
+    usleep(1000);
+  }
+  return wait_for(pid);
+}
+
+// Whether calls are watched changes all the time, with and without who waits through it.
+TEST(PrivateFutex, TracersComeAndGoMeanwhile) {
+  EXPECT_EXITED(seize_and_leave(fork_child([] { take_turns(5000, 0); }), 30), 0);
+  EXPECT_EXITED(seize_and_leave(fork_child([] { take_turns(200, 1); }), 10), 0);
+}
+
 // A filter does not see the calls that had begun.
 TEST(PrivateFutex, FilterComesMeanwhile) {
   Waiters waiters(&g_word, 3);

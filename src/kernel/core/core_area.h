@@ -24,7 +24,7 @@ class CoreArea {
   // Decides by `filter`; false: to be called again, as a large area takes its time to look through.
   bool plan(AddressSpace& mm, uint32_t filter);
   // The first data of [at, end()) and its end; what lies before is a hole. An empty run: the same
-  // as Space::next_pages().
+  // as AddressSpace::next_pages().
   platform::Space::PageRun next_data(AddressSpace& mm, uint64_t at);
 
   const Vma& vma() const { return vma_; }

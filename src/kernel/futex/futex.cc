@@ -36,10 +36,25 @@ void FutexTable::enqueue(FutexWaiter& w) {
   Lock lock(mu_);
   w.queued = true;
   w.woken_index = -1;
+  count_locked(w, true);
   for (size_t i = 0; i < w.entries.size(); i++) {
     w.entries[i].woken = false;
     queues_[w.entries[i].key].push_back({&w, i});
   }
+}
+
+// Its task may be in another space by the end of the wait (exec), but dequeues before.
+void FutexTable::count_locked(FutexWaiter& w, bool waits) {
+  if (w.counted == waits || (waits && !w.is_private())) return;
+  w.counted = waits;
+  const auto it = private_waiters_.try_emplace(w.task->mm.get()).first;
+  it->second += waits ? 1 : -1;
+  if (it->second == 0) private_waiters_.erase(it);
+}
+
+bool FutexTable::has_private_waiters(const AddressSpace& mm) {
+  Lock lock(mu_);
+  return private_waiters_.contains(&mm);
 }
 
 void FutexTable::number() {
@@ -52,6 +67,7 @@ void FutexTable::number() {
 
 void FutexTable::enqueue_again(FutexWaiter& w) {
   Lock lock(mu_);
+  count_locked(w, true);
   for (size_t i = 0; i < w.entries.size(); i++) {
     const auto& e = w.entries[i];
     // Who was woken or handed the futex has left the queue already.
@@ -91,6 +107,7 @@ void FutexTable::dequeue(FutexWaiter& w) {
   Lock lock(mu_);
   if (!w.queued) return;
   w.queued = false;
+  count_locked(w, false);
   for (auto& e : w.entries) {
     auto it = queues_.find(e.key);
     if (it == queues_.end()) continue;

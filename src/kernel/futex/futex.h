@@ -40,6 +40,7 @@ struct FutexWaiter {
   Task* task = nullptr;
   std::vector<Entry> entries;
   bool queued = false;
+  bool counted = false;  // FutexTable::has_private_waiters().
   int woken_index = -1;
   // Waits for a PI futex, which only an unlock hands over; and it was.
   bool is_pi = false;
@@ -79,6 +80,9 @@ class FutexTable {
   Task* hand_over(const FutexKey& key, bool& more) EXCLUDES(mu_);
   size_t waiters(const FutexKey& key) EXCLUDES(mu_);
   bool has_pi_waiter(const FutexKey& key) EXCLUDES(mu_);
+  // Whether a task of the space waits for a private futex here, or has not yet looked since it was
+  // woken.
+  bool has_private_waiters(const AddressSpace& mm) EXCLUDES(mu_);
   // Before a checkpoint: tells each waiter where it stands.
   void number() EXCLUDES(mu_);
   // A waiter that was loaded goes to the place that it had among those that have come so far.
@@ -95,8 +99,10 @@ class FutexTable {
     size_t index;
   };
   void mark_woken_locked(Place p) REQUIRES(mu_);
+  void count_locked(FutexWaiter& w, bool waits) REQUIRES(mu_);
   Mutex<Rank::kFutex> mu_;
   std::unordered_map<FutexKey, std::list<Place>, Hash> queues_ GUARDED_BY(mu_);
+  std::unordered_map<const AddressSpace*, int> private_waiters_ GUARDED_BY(mu_);
 };
 FutexTable& futexes();
 

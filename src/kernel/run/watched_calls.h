@@ -17,8 +17,11 @@ Result<void> allow_tsc(Task& t, bool allowed);
 
 // The guest's clocks (abi/time_page.h) in the memory of the task; 0: they are not mapped.
 uint64_t time_page_of(const Task& t);
-// Lets the platform make calls with private futexes, for the whole space, unless one of its threads
-// is watched.
+// Lets the platform make the task's calls with private futexes, unless they are watched: then none
+// of its space.
+void share_futexes(Task& t);
+// And those of the whole space again, when nobody is watched any more and nobody waits in the
+// kernel.
 void publish_futexes(Task& t);
 
 }  // namespace usk

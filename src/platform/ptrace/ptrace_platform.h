@@ -46,7 +46,7 @@ class PtraceSpace final : public Space {
   Result<void> register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
                              uint32_t signature) override;
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
-  Result<PageRun> next_pages(uint64_t start, uint64_t end, Pages which) override;
+  Result<FoundPages> find_pages(uint64_t start, uint64_t end, Pages which, size_t most) override;
   uint64_t resident_bytes() override;
 
   pid_t pid() const { return pid_; }

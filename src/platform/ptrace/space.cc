@@ -172,9 +172,9 @@ Result<void> PtraceSpace::residency(uint64_t addr, std::span<uint8_t> pages) {
   return pagemap_.residency(pid_, addr, pages);
 }
 
-Result<Space::PageRun> PtraceSpace::next_pages(uint64_t start, uint64_t end, Pages which) {
-  const auto run = TRY(pagemap_.next(pid_, start, end, which == Pages::kOwn));
-  return PageRun{run.start, run.end};
+Result<Space::FoundPages> PtraceSpace::find_pages(uint64_t start, uint64_t end, Pages which,
+                                                  size_t most) {
+  return pagemap_.find(pid_, start, end, which == Pages::kOwn, most);
 }
 
 uint64_t PtraceSpace::resident_bytes() {

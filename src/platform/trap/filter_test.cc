@@ -47,8 +47,7 @@ uint32_t documented(uint32_t nr, const Args& a) {
     case SYS_exit:
     case SYS_exit_group: return kAllow;
     case SYS_futex: {
-      constexpr std::array kPlain = {FUTEX_WAIT,       FUTEX_WAKE,        FUTEX_REQUEUE,
-                                     FUTEX_WAKE_OP,    FUTEX_CMP_REQUEUE, FUTEX_WAIT_BITSET,
+      constexpr std::array kPlain = {FUTEX_WAIT, FUTEX_WAKE, FUTEX_WAKE_OP, FUTEX_WAIT_BITSET,
                                      FUTEX_WAKE_BITSET};
       const int op = int(a[1]) & FUTEX_CMD_MASK;
       if (!(a[1] & FUTEX_PRIVATE_FLAG) && uint32_t(a[1]) != FUTEX_WAIT &&

@@ -13,8 +13,12 @@
 namespace usk::platform {
 
 void TrapThread::own_futexes(uint64_t time_page) {
-  area().time_page = time_page;
-  area().own_futexes = space_->begin_own_futexes();
+  if (space_->shares_own_futexes()) begin_own_futexes(time_page);
+}
+
+void TrapThread::begin_own_futexes(uint64_t time_page) {
+  std::atomic_ref(area().time_page).store(time_page);
+  std::atomic_ref(area().own_futexes).store(1);
 }
 
 void TrapThread::end_own_futexes() { std::atomic_ref(area().own_futexes).store(0); }
@@ -63,7 +67,7 @@ uint64_t TrapThread::own_sleeps() {
   return std::min(std::atomic_ref(area().futex_waits).load(std::memory_order_relaxed), kMost);
 }
 
-bool TrapSpace::begin_own_futexes() {
+bool TrapSpace::shares_own_futexes() {
   if (futexes_ == Futexes::kUndecided) {
     // Timeouts need a clock.
     futexes_ = platform_.host_clock_gettime() ? Futexes::kOwn : Futexes::kKernel;
@@ -72,8 +76,10 @@ bool TrapSpace::begin_own_futexes() {
 }
 
 // Who is awake may wake who sleeps, and must not miss one that was told to ask: they stop first.
-void TrapSpace::end_own_futexes() {
-  if (std::exchange(futexes_, Futexes::kKernel) != Futexes::kOwn) return;
+void TrapSpace::end_own_futexes(Ended ended) {
+  if (futexes_ == Futexes::kKernel) return;
+  const auto next = ended == Ended::kForGood ? Futexes::kKernel : Futexes::kKernelForNow;
+  if (std::exchange(futexes_, next) != Futexes::kOwn) return;
   std::vector<TrapThread*> awake, asleep;
   for (TrapThread* t : threads_) {
     t->end_own_futexes();
@@ -81,6 +87,18 @@ void TrapSpace::end_own_futexes() {
     (t->sleeps() ? asleep : awake).push_back(t);
   }
   if (stop(awake)) (void)stop(asleep);
+}
+
+// One that was interrupted in its sleep waits in the kernel as soon as that has heard of it. One
+// that looks just now still asks: the kernel takes all back for it.
+void TrapSpace::begin_own_futexes(uint64_t time_page) {
+  if (futexes_ != Futexes::kKernelForNow) return;
+  const bool pending = std::ranges::any_of(threads_, [](const TrapThread* t) {
+    return t->was_waiting() && t->state() != TrapThread::State::kRunning;
+  });
+  if (pending) return;
+  futexes_ = Futexes::kOwn;
+  for (TrapThread* t : threads_) t->begin_own_futexes(time_page);
 }
 
 bool TrapSpace::stop(std::span<TrapThread* const> threads) {

@@ -314,10 +314,10 @@ Result<void> TrapSpace::residency(uint64_t addr, std::span<uint8_t> pages) {
   return pagemap_.residency(pid_, addr, pages);
 }
 
-Result<Space::PageRun> TrapSpace::next_pages(uint64_t start, uint64_t end, Pages which) {
+Result<Space::FoundPages> TrapSpace::find_pages(uint64_t start, uint64_t end, Pages which,
+                                                size_t most) {
   TRY(settle_range(nullptr, start, end - start));
-  const auto run = TRY(pagemap_.next(pid_, start, end, which == Pages::kOwn));
-  return PageRun{run.start, run.end};
+  return pagemap_.find(pid_, start, end, which == Pages::kOwn, most);
 }
 
 uint64_t TrapSpace::resident_bytes() {

@@ -36,12 +36,14 @@ class TrapSpace final : public Space {
   Result<void> register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
                              uint32_t signature) override;
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
-  Result<PageRun> next_pages(uint64_t start, uint64_t end, Pages which) override;
+  Result<FoundPages> find_pages(uint64_t start, uint64_t end, Pages which, size_t most) override;
   uint64_t resident_bytes() override;
   bool has_own_futexes() const override { return futexes_ == Futexes::kOwn; }
-  void end_own_futexes() override;
-  // A thread may make such calls itself, unless none may.
-  bool begin_own_futexes();
+  void end_own_futexes(Ended ended) override;
+  bool ended_own_futexes_for_now() const override { return futexes_ == Futexes::kKernelForNow; }
+  void begin_own_futexes(uint64_t time_page) override;
+  // A thread that is new here may make such calls itself, unless none may.
+  bool shares_own_futexes();
 
   pid_t pid() const { return pid_; }  // 0: not known yet, or lost.
   void set_pid(pid_t pid) { pid_ = pid; }
@@ -115,8 +117,8 @@ class TrapSpace final : public Space {
   std::unordered_set<uint64_t> verified_;  // Sites that are patched for certain.
   pid_t pid_ = 0;
   bool lost_ = false;
-  // Who makes calls with private futexes: once it is the kernel process, it stays.
-  enum class Futexes { kUndecided, kOwn, kKernel } futexes_ = Futexes::kUndecided;
+  // Who makes calls with private futexes.
+  enum class Futexes { kUndecided, kOwn, kKernelForNow, kKernel } futexes_ = Futexes::kUndecided;
   std::vector<TrapThread*> threads_;
   uint64_t threads_made_ = 0;
   TrapThread* unsettled_ = nullptr;

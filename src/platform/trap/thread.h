@@ -131,6 +131,7 @@ class TrapThread final : public Thread {
   bool is_unwatched() const { return unwatched_; }
   // It sleeps, and will ask before guest code of its runs on.
   bool hold();
+  void begin_own_futexes(uint64_t time_page);
   void end_own_futexes();
   // It is stopped at the tail of a thunk whose site is no more: it goes on there instead.
   void leave_tail(uint64_t tail, uint64_t ret);

@@ -1,15 +1,15 @@
 #pragma once
 
 // Calls with private futexes that the stub makes itself: part of blob.cc. Who waits and who wakes
-// must meet, so either all of a space are made here or none (Space::end_own_futexes()).
+// must meet, so either all of a space are made here or none (Space::end_own_futexes()). None moves
+// a sleeper to another futex: nobody could tell where it is to wait on after an interruption.
 
 constexpr int64_t kSecondNs = 1'000'000'000;
 constexpr long kInterrupted = -4, kAgain = -11, kNoSuchCall = -38, kCannotTell = -1,
                kPreempted = -2, kFaulted = -14;
 
 bool is_own_futex(const Area* a) {
-  constexpr uint32_t kPlain = 1u << FUTEX_WAIT | 1u << FUTEX_WAKE | 1u << FUTEX_REQUEUE |
-                              1u << FUTEX_CMP_REQUEUE | 1u << FUTEX_WAKE_OP |
+  constexpr uint32_t kPlain = 1u << FUTEX_WAIT | 1u << FUTEX_WAKE | 1u << FUTEX_WAKE_OP |
                               1u << FUTEX_WAIT_BITSET | 1u << FUTEX_WAKE_BITSET;
   const uint32_t op = uint32_t(a->args[1]);
   const uint32_t command = op & ~uint32_t(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
