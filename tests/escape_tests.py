@@ -2,8 +2,10 @@
 (tests/guest/escape). After each the observer outside finds its process, files, sockets and the host's
 settings as they were, nobody knows the secret, no process is left behind, and the kernel process has
 not grown beyond its bounds."""
+import fcntl
 import os
 import pathlib
+import pty
 import re
 import secrets
 import signal
@@ -11,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 import hosts
@@ -36,9 +39,10 @@ def jobs(build, options):
     cases = {}
     for platform in ("trap", "ptrace"):
         for user in ("root", "user"):
-            for source in ("files", "mounts", "processes", "sockets"):
+            for source in ("files", "mounts", "processes", "sockets", "handed"):
                 cases[f"{source}.{platform}.{user}"] = (
                     lambda host, s=source, p=platform, u=user: reach(host, s, p, u))
+        cases[f"terminal.{platform}"] = lambda host, p=platform: at_a_terminal(host, p)
         for name in names("exhaustion.cc"):
             cases[f"{name}.{platform}"] = lambda host, n=name, p=platform: use_up(host, n, p)
     return hosts.case_jobs("escape", cases, build, options)
@@ -58,6 +62,7 @@ class Outside:
             os.chmod(directory, 0o777)
         (self.path / "secret").write_text(self.secret)
         (self.ro / "kept").write_text("kept")
+        (self.path / "handed").write_text("handed in")
         os.mkfifo(self.path / "fifo", 0o666)
         for share in (self.box, self.ro):
             (share / "link").symlink_to(self.path)
@@ -140,13 +145,35 @@ def reach(host, source, platform, user):
     with Outside() as outside:
         output = []
         for name in names(f"{source}.cc"):
-            done = subprocess.run(command(host, outside, platform, flags, name), env=host.environment,
-                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                                  timeout=LIMIT_SECONDS)
+            with open(outside.path / "handed") as handed:
+                done = subprocess.run(command(host, outside, platform, flags, name), env=host.environment,
+                                      stdin=handed, capture_output=True, text=True, errors="replace",
+                                      timeout=LIMIT_SECONDS)
             if done.returncode != 0 or "survived" not in done.stdout:
                 return f"{name}: code {done.returncode}: {done.stdout[-300:]} {done.stderr[-300:]}"
             output.append(done.stdout)
         return "; ".join(outside.problems("".join(output))) or None
+
+
+def at_a_terminal(host, platform):
+    """Standard input is a terminal that somebody else reads afterwards, as a shell does."""
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    with Outside() as outside:
+        done = subprocess.run(command(host, outside, platform, [], "terminal"), env=host.environment,
+                              stdin=theirs, capture_output=True, text=True, errors="replace",
+                              timeout=LIMIT_SECONDS, start_new_session=True)
+        problems = list(outside.problems(done.stdout))
+        if done.returncode != 0 or "survived" not in done.stdout:
+            problems.append(f"code {done.returncode}: {done.stdout[-300:]} {done.stderr[-300:]}")
+    typed = fcntl.ioctl(theirs, termios.FIONREAD, bytes(4))
+    if typed != bytes(4):
+        problems.append(f"{int.from_bytes(typed, sys.byteorder)} bytes wait to be read by the next one")
+    if termios.tcgetattr(theirs) != before:
+        problems.append("the terminal's settings were changed")
+    os.close(ours)
+    os.close(theirs)
+    return "; ".join(problems) or None
 
 
 def peak(pid):

@@ -15,7 +15,7 @@ import hosts
 
 CASES = {}
 # Everything is allowed; a case takes away what it is about.
-ALL = ["--policy", "container", "--policy-rule", "sandbox/walk,list,ioctl:on",
+ALL = ["--policy", "container", "--policy-rule", "sandbox/walk,list,chdir,ioctl:on",
        "--policy-rule", "allow/ioctl+*"]
 
 
@@ -203,6 +203,49 @@ def blocked_networks_are_not_reached(host):
     refused = [line for line in output.splitlines() if not line.endswith("OK")]
     assert refused == ["tcp 127.0.0.2 8000 EACCES", "udp 127.0.0.2 8000 EACCES", "mapped EACCES"], (
         output, errors)
+    # The line that blocks is told, and what follows can be chosen.
+    _, errors = host.usk("run", *ALL, *rules("block+127.0.0.0/31", "default/block:kill"), "--explain",
+                         "--", "python3", "-c", NETWORK, code=137)
+    assert "--policy-rule block+127.0.0.0/31 [kill]" in errors, errors
+    output, errors = host.usk("run", *ALL, *rules("block+127.0.0.2", "default/block:warn"), "--explain",
+                              "--", "python3", "-c", NETWORK)
+    assert "EACCES" not in output and "usk: warning #1:" in errors, (output, errors)
+
+
+FAMILIES = """
+import errno, socket
+for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    for call in (lambda: s.bind((address, 9)), lambda: s.connect((address, 9))):
+        try: call(); print("OK")
+        except OSError as e: print(errno.errorcode[e.errno])
+"""
+
+
+@case
+def families_can_be_left_out(host):
+    for profile, want in (("noipv4", "EACCES EACCES OK OK"), ("4", "OK OK EACCES EACCES")):
+        output, errors = host.usk("run", *ALL, "--policy", profile, "--", "python3", "-c", FAMILIES)
+        assert output.split() == want.split(), (profile, output, errors)
+
+
+@case
+def hosts_have_the_addresses_of_a_file(host):
+    """Rules by name: who is confined has no say in what names mean."""
+    hosts_file = pathlib.Path(host.runtime, "hosts")
+    hosts_file.write_text("127.0.0.2 files.example.org # here\n127.0.0.3 example.org\n")
+    named = rules("sandbox/net:on", "allow/net/bind+any!*", "allow/net/accept+any!*",
+                  "allow/net/connect+name!*.example.org!8000")
+    flags = ["--policy", "off", *named]
+    output, errors = host.usk("run", *flags, "--policy-hosts", str(hosts_file), "--", "python3", "-c",
+                              NETWORK)
+    connected = [line for line in output.splitlines() if line.endswith("OK") and "six" not in line]
+    assert connected == ["tcp 127.0.0.2 8000 OK", "udp 127.0.0.2 8000 OK", "mapped OK"], (output, errors)
+    script = "echo 127.0.0.1 files.example.org > /etc/hosts; exec python3 -c \"$0\""
+    again, errors = host.usk("run", *flags, "--policy-hosts", str(hosts_file), "--", "sh", "-c", script,
+                             NETWORK)
+    assert again == output, (again, errors)
+    host.refused("run", *flags, "--policy-hosts", "/no/such", "--", "true", saying="/no/such")
 
 
 @case
@@ -315,12 +358,16 @@ def masks_and_files_that_only_grow(host):
     box = Box(host)
     for name in ("masked", "log"):
         (box.path / name).write_text("old\n")
-    flags = [*ALL, *rules("mask+/box/masked", "append+/box/log", "append+/box/fresh")]
+    (box.path / "dir").mkdir()
+    (box.path / "dir" / "f").write_text("inside")
+    flags = [*ALL, *rules("mask+/box/masked", "append+/box/log", "append+/box/fresh",
+                          "mask+/box/dir/***:/dev/null:/dir", "deny/stat+/box/masked")]
     script = ("cat /box/masked; echo new > /box/masked; echo one > /box/log; echo two >> /box/log;"
-              "rm -f /box/log; mv /box/log /box/x; truncate -s 0 /box/log;"
+              "stat -c %t,%T /box/masked; stat -L -c %F /box/dir; ls /box/dir; test -r /box/dir/f && wc -c < "
+              "/box/dir/f; rm -f /box/log; mv /box/log /box/x; truncate -s 0 /box/log;"
               "echo a > /box/fresh; echo b > /box/fresh; cat /box/fresh; rm -f /box/masked; true")
     output, _ = box.run("sh", "-c", script, flags=flags)
-    assert output == "a\nb\n", output
+    assert output == "1,3\ndirectory\n0\na\nb\n", output
     assert (box.path / "log").read_text() == "old\none\ntwo\n", (box.path / "log").read_text()
     assert (box.path / "masked").read_text() == "old\n"
 
@@ -341,6 +388,18 @@ def checksums_of_programs(host):
                  saying="Permission denied")
     done, _ = box.run("sh", "-c", "(/box/bad); echo $?", flags=flags)
     assert done == "137\n", done
+    # Libraries, too, whether the loader or the program maps them; and what the map does not know.
+    (box.path / "l.c").write_text("int answer(void) { return 42; }\n")
+    subprocess.run(["gcc", "-shared", "-o", box.path / "l.so", box.path / "l.c"], check=True)
+    load = ["python3", "-c", "import ctypes\ntry: print(ctypes.CDLL('/box/l.so').answer())\n"
+            "except OSError: print('refused')\n"]
+    right = subprocess.run(["sha512sum", box.path / "l.so"], text=True, capture_output=True,
+                           check=True).stdout.split()[0]
+    for digits, want in ((right, "42\n"), ("0" * 128, "refused\n")):
+        done, errors = box.run(*load, flags=[*ALL, *rules("sandbox/force:on", "default/force:allow",
+                                                          f"force+/box/l.so:sha512:{digits}")])
+        assert done == want, (digits, done, errors)
+    box.run("/box/good", flags=[*ALL, *rules("sandbox/force:on")], code=126)
 
 
 @case
@@ -354,6 +413,8 @@ def actions_do_what_they_say(host):
         assert got == output, (action, got, errors)
         assert ("usk: " in errors) == (action != "filter"), (action, errors)
     box.run("sh", "-c", "cat /box/f; echo on", flags=[*ALL, *rules("exit/read+/box/f")], code=13)
+    # With the error that the call would have had: nothing is there.
+    box.run("sh", "-c", "test -e /box/f; echo on", flags=[*ALL, *rules("exit/stat+/box/f")], code=2)
     stops = "sh -c 'cat /box/f; echo gone on' & sleep 0.3; kill -CONT -1 2>/dev/null; wait"
     got, _ = box.run("sh", "-c", "set -m; " + stops, flags=[*ALL, *rules("stop/read+/box/f")])
     assert "gone on" in got, got
@@ -519,10 +580,31 @@ def hardening(host):
     subprocess.run(["gcc", "-no-pie", "-o", box.path / "fixed", box.path / "fixed.c"], check=True)
     memory = ("import mmap\ntry: mmap.mmap(-1, 4096, prot=7); print('mapped')\n"
               "except PermissionError: print('refused')\n")
+    written = ("import mmap, os\nfd = os.open('/dir/x', os.O_RDWR | os.O_CREAT)\nos.write(fd, bytes(4096))\n"
+               "try: mmap.mmap(fd, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC); print('mapped')\n"
+               "except PermissionError: print('refused')\n")
+    shared = written.replace("O_RDWR", "O_RDONLY").replace("os.write(fd, bytes(4096))", "").replace(
+        "PRIVATE", "SHARED").replace("'/dir/x'", "'/tools/probe'").replace(" | os.O_CREAT", "")
     memfd = ("import os\nfd = os.memfd_create('x')\nos.write(fd, open('/tools/probe', 'rb').read())\n"
              "try: os.execve(fd, ['x', 'exit'], {})\nexcept PermissionError: print('refused')\n")
     for option, command, refused in (
             ("trace/allow_unsafe_exec_memory", ["python3", "-c", memory], "refused\n"),
+            ("trace/allow_unsafe_exec_memory", ["python3", "-c", written], "refused\n"),
+            ("trace/allow_unsafe_exec_memory", ["python3", "-c", shared], "refused\n"),
+            ("trace/allow_unsafe_symlinks", ["sh", "-c", "umask 0; mkdir /dir/d; echo x > /dir/f; ln -s ../f "
+             "/dir/d/l; chmod 1755 /dir/d; cat /dir/d/l 2>/dev/null || echo refused"], "refused\n"),
+            ("trace/allow_unsafe_symlinks", ["sh", "-c", "mkdir /dir/d /dir/t; echo x > /dir/t/f; ln -s ../t "
+             "/dir/d/l; chmod 775 /dir/d; cat /dir/d/l/f 2>/dev/null || echo refused"], "refused\n"),
+            ("trace/allow_unsafe_hardlinks", ["sh", "-c", "echo > /dir/f; chmod 2770 /dir/f; ln /dir/f /dir/g "
+             "2>/dev/null || echo refused"], "refused\n"),
+            ("trace/allow_unsafe_hardlinks", ["sh", "-c", "mkfifo /dir/p; ln /dir/p /dir/g 2>/dev/null || "
+             "echo refused"], "refused\n"),
+            ("trace/allow_unsafe_create", ["sh", "-c", "echo > /dir/f; chmod 620 /dir/f; echo > /dir/f "
+             "|| echo refused"], "refused\n"),
+            ("trace/allow_unsafe_create", ["sh", "-c", "mkdir /dir/d; cd /dir/d; echo > f; chown 7 f; (echo > f) "
+             "2>/dev/null || echo refused"], "refused\n"),
+            ("trace/allow_unsafe_create", ["sh", "-c", "ln -s /dir/f /dir/l; (echo > /dir/l) 2>/dev/null || "
+             "echo refused"], "refused\n"),
             ("trace/allow_unsafe_memfd", ["python3", "-c", memfd], "refused\n"),
             ("trace/allow_unsafe_exec_nopie", ["sh", "-c", "/box/fixed 2>/dev/null || echo refused"],
              "refused\n"),
@@ -560,6 +642,55 @@ def trusted_paths(host):
     os.chmod(box.path / "x", 0o755)
     os.chmod(box.path, 0o777)
     box.run("/box/x", flags=flags, code=126)
+    output, _ = box.run("sh", "-c", "/box/x exit; echo $?", flags=[*flags, *rules("default/tpe:kill")])
+    assert output == "137\n", output
+    # Whom it is for, and whose files are trusted.
+    user = ["--user", "1000:50"]
+    for extra, code in (["tpe/gid:50"], 126), (["tpe/gid:51"], 0), (["tpe/gid:50", "tpe/negate:1"], 0), (
+            ["tpe/gid:51", "tpe/negate:1"], 126), (["tpe/gid:51", "tpe/gid:none"], 126):
+        box.run("/box/x", flags=[*user, *flags, *rules(*extra)], code=code)
+    os.chmod(box.path, 0o755)
+    if os.getuid() == 0:
+        os.chown(box.path / "x", 2000, 50)
+        for extra, code in ([], 0), (["tpe/user_owned:1"], 126), (["tpe/root_owned:1"], 126):
+            box.run("/box/x", flags=[*user, *flags, *rules(*extra)], code=code)
+        os.chown(box.path / "x", 1000, 50)
+        box.run("/box/x", flags=[*user, *flags, *rules("tpe/user_owned:1")])
+        box.run("/box/x", flags=[*user, *flags, *rules("tpe/root_owned:1")], code=126)
+    # /box is a mount of its own.
+    box.run("/box/x", flags=[*flags, *rules("tpe/root_mount:1")], code=126)
+    box.run("/bin/true", flags=[*flags, *rules("tpe/root_mount:1")])
+
+
+@case
+def lists_of_lock_are_those_of_landlock(host):
+    """What they are for, by the calls themselves; the decisions are src/policy/policy_test.cc's."""
+    box = Box(host)
+    script = """mkdir -p /dir/a/b /dir/c; cd /dir/a; echo x > f; echo y > g
+say() { echo "$*" "$("$@" 2>&1 >/dev/null | sed 's/.*: //')"; }
+say mv f h; say mv -f h g; say ln g l; say mv g b/g; say mv b d; say mkfifo p; say ln -s x y
+say rmdir d; say touch /dir/c/n
+"""
+    flags = [*ALL, *rules("sandbox/lock:on", "allow/lock/read,write,exec,readdir+/",
+                          "allow/lock/create,delete,mkdir,rmdir,truncate+/dir/a", "allow/lock/mkdir+/dir")]
+    (box.path / "s").write_text(script)
+    output, errors = box.run("sh", "/box/s", flags=flags)
+    want = {"mv f h": "", "mv -f h g": "", "ln g l": "", "mv g b/g": "", "mv b d": "",
+            "mkfifo p": "Permission denied", "ln -s x y": "Permission denied", "rmdir d": "Directory not empty",
+            "touch /dir/c/n": "Permission denied"}
+    got = dict(re.match(r"(.*?) ?((?:Permission|Directory|Invalid|No such|Operation)\b.*)?$", line).groups("")
+               for line in output.splitlines())
+    assert {k: got.get(k) for k in want} == want, (got, errors)
+    move = ("import os\nfor a, b in (('/dir/a/f', '/dir/a/b/f'), ('/dir/a/f', '/dir/a/g')):\n"
+            "  try: os.rename(a, b); print('moved')\n  except OSError as e: print(e.errno)\n")
+    output, errors = box.run("sh", "-c", "mkdir -p /dir/a/b; echo > /dir/a/f; exec python3 -c \"$0\"", move,
+                             flags=flags)
+    assert output == "18\nmoved\n", (output, errors)
+    terminal = "script -qec 'stty -a >/dev/null && echo size' /dev/null; true"
+    for extra, want in ([], False), (["allow/lock/ioctl+/dev"], True):
+        output, errors = box.run("sh", "-c", terminal, flags=[*flags, *rules(
+            "allow/lock/all-x+/tmp", *extra)])
+        assert ("size" in output) == want, (extra, output, errors)
 
 
 @case
@@ -577,6 +708,13 @@ def limits(host):
     for size, want in (("512M", "12\n"), ("4G", "mapped\n")):
         got, _ = box.run("python3", "-c", program, flags=[*ALL, *rules(f"mem/vm_max:{size}")])
         assert got == want, (size, got)
+    # What is in memory, rather than what is mapped.
+    program = ("import mmap\nm = [mmap.mmap(-1, 1 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)]\n"
+               "try:\n  for i in range(40): m[0][i << 22:(i + 1) << 22] = bytes(1 << 22); mmap.mmap(-1, 4096)\n"
+               "  print('written')\nexcept (OSError, MemoryError) as e: print('refused')\n")
+    for size, want in (("64M", "refused\n"), ("1G", "written\n")):
+        got, errors = box.run("python3", "-c", program, flags=[*ALL, *rules(f"mem/max:{size}")])
+        assert got == want, (size, got, errors)
 
 
 @case
@@ -630,6 +768,8 @@ print(attempt(("setuid", 1000)), attempt(("setuid", 1001)), attempt(("setresuid"
         assert got.split() == want.split(), (texts, got, errors)
     host.refused("run", *rules("setuid+0:0"), "--", "true", saying="system's own")
     host.refused("run", *rules("setgid+0"), "--", "true", saying="FROM:TO")
+    host.refused("run", *rules("setuid+0:1000", "setuid+0:1001"), "--", "true", saying="already")
+    host.refused("run", *rules("sandbox/proxy:on"), "--", "true", saying="reserved")
 
 
 @case
@@ -792,6 +932,15 @@ def logs_are_replayed_under_other_rules(host):
     assert lines[0].startswith('denied: read "/etc/hostname": ') and lines[0].endswith(
         f"{rule_file}:3 deny/read+/etc/hostname"), output
     assert len(lines) == 2 and " 1 changed, 0 cannot be told" in lines[1], output
+    # Addresses and netlink, too.
+    calls = ("import socket\nfor a in ('127.0.0.1', '127.0.0.2'):\n"
+             "  socket.socket(2, 2).sendto(b'x', (a, 9))\nsocket.socket(16, 3, 0)\n")
+    rule_file.write_text("include_profile container\ndeny/net/connect+127.0.0.2!9\n")
+    os.unlink(log)
+    host.usk("run", "--policy", "off", "--policy-rule", "sandbox/net:on", "--policy-warn", "--audit", str(log),
+             "--", "python3", "-c", calls)
+    output, _ = host.usk("policy", "test", str(rule_file), "--trace", str(log))
+    assert output.startswith('denied: net/connect "udp!127.0.0.2!9": ') and "0 cannot be told" in output, output
 
 
 @case

@@ -18,6 +18,7 @@
 #include "host/random.h"
 #include "policy/requests.h"
 #include "policy/rule_book.h"
+#include "policy/rule_files.h"
 
 namespace usk {
 namespace {
@@ -89,11 +90,23 @@ std::optional<std::string> variable(const std::string& name) {
   return std::nullopt;
 }
 
+// Rule files and profiles as this host has them: its files, unless others may write to them, its
+// environment with the variables of syd(5), and the names that hosts(5) has.
+OrFailure<policy::Surroundings> host_surroundings(const std::string& hosts = "") {
+  const auto text = read_file(hosts.empty() ? "/etc/hosts" : hosts, policy::RuleReader::kMaxText);
+  if (!text && !hosts.empty()) return fail(fmt::format("{}: {}", hosts, text.error()));
+  return policy::Surroundings{.read = read_rule_file,
+                              .variable = variable,
+                              .hosts = policy::parse_hosts(text.value_or(""))};
+}
+
 int check(const std::vector<std::string>& files) {
+  const auto around = host_surroundings();
+  if (!around) return report(around.error());
   int bad = 0;
   for (const std::string& f : files) {
     policy::Policy p;
-    const auto ok = policy::RuleReader(p, host_surroundings()).load(f);
+    const auto ok = policy::RuleReader(p, *around).load(f);
     for (const std::string& note : p.notes()) fmt::print("{}\n", printable(note));
     if (ok) {
       fmt::print("{}: {} rules, lock {}\n", f, p.rules().size(), policy::name_of(p.lock()));
@@ -137,7 +150,15 @@ std::optional<policy::Decision> decide(policy::RuleBook& book, const Json& entry
       if (object.starts_with('/') || object.starts_with('@') || object.starts_with('!')) {
         return book.by_name(category, object);
       }
+      if (const auto address = policy::parse_inet_address(object)) {
+        return book.by_address(category, *address);
+      }
       return std::nullopt;
+    case policy::Kind::kFamily: {
+      const auto families = policy::parse_families(object);
+      if (!families || families->size() != 1) return std::nullopt;
+      return book.by_family(families->front());
+    }
     default: return std::nullopt;
   }
 }
@@ -145,9 +166,9 @@ std::optional<policy::Decision> decide(policy::RuleBook& book, const Json& entry
 // Replays what a log says under other rules, and prints what would change.
 int test(const std::string& rules, const std::string& trace) {
   policy::Policy p;
-  if (auto ok = policy::RuleReader(p, host_surroundings()).load(rules); !ok) {
-    return report({ok.error()});
-  }
+  const auto around = host_surroundings();
+  if (!around) return report(around.error());
+  if (auto ok = policy::RuleReader(p, *around).load(rules); !ok) return report({ok.error()});
   const auto text = read_file(trace);
   if (!text) return report({fmt::format("{}: {}", trace, text.error())});
   policy::RuleBook book(p);
@@ -211,8 +232,6 @@ int verify(const std::string& file) {
 
 }  // namespace
 
-policy::Surroundings host_surroundings() { return {.read = read_rule_file, .variable = variable}; }
-
 void PolicyFlags::add_to(CLI::App& cmd, SandboxConfig& c) {
   cmd.add_option("--policy", files, "Rule FILE or PROFILE of what is allowed (usk policy show)")
       ->take_all()
@@ -222,6 +241,8 @@ void PolicyFlags::add_to(CLI::App& cmd, SandboxConfig& c) {
       ->take_all()
       ->expected(1)
       ->allow_extra_args(false);
+  cmd.add_option("--policy-hosts", hosts,
+                 "Addresses of the names in rules (/etc/hosts), as a FILE");
   cmd.add_flag("--policy-warn", c.policy_warn_only, "Deny nothing, only report what would be");
   cmd.add_flag("--explain", c.explain, "Print each denial, with its rule and one that allows it");
   cmd.add_option("--audit", c.audit_file, "Write denials to FILE, as a chain of JSON lines");
@@ -234,7 +255,7 @@ OrFailure<void> PolicyFlags::read(SandboxConfig& config) const {
     return {};
   }
   policy::Policy p;
-  policy::RuleReader reader(p, host_surroundings());
+  policy::RuleReader reader(p, TRY(host_surroundings(hosts)));
   for (const std::string& f : files) {
     if (auto ok = reader.load(f); !ok) return fail(ok.error());
   }

@@ -6,17 +6,13 @@
 
 #include "base/failure.h"
 #include "boot/config.h"
-#include "policy/rule_files.h"
 
 namespace usk {
-
-// Rule files and profiles as this host has them: its files, unless others may write to them, and
-// its environment with the variables of syd(5).
-policy::Surroundings host_surroundings();
 
 // What `usk run` is given.
 struct PolicyFlags {
   std::vector<std::string> files, rules;  // --policy, --policy-rule
+  std::string hosts;                      // --policy-hosts
   // Adds them, and those for what is reported, to `cmd`.
   void add_to(CLI::App& cmd, SandboxConfig& config);
   // Fills in config.policy, if one was asked for.

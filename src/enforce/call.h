@@ -16,7 +16,8 @@ struct CurrentCall {
 
   Task& task;
   const uint64_t nr;
-  std::optional<policy::Action> penalty;  // The severest of its rules.
+  std::optional<policy::Action> penalty;  // The severest of its rules,
+  int error = 0;                          // and what it was denied with.
   CurrentCall* const before;
 
   static thread_local CurrentCall* now;

@@ -159,7 +159,10 @@ Result<void> Enforcer::refuse(const Subject& s, const Verdict& verdict) {
   }
   if (allowed) return {};
   if (CurrentCall* call = CurrentCall::now) {
-    call->penalty = std::max(call->penalty.value_or(Action::kDeny), verdict.action);
+    if (!call->penalty || verdict.action > *call->penalty) {
+      call->penalty = verdict.action;
+      call->error = error;
+    }
   }
   return Err(error);
 }
@@ -218,18 +221,20 @@ SyscallResult Enforcer::invoke(Task& t, SyscallFrame& frame,
   }
   CurrentCall call(t, frame.nr);
   SyscallResult result = handler(t, frame);
-  if (call.penalty) punish(t, *call.penalty);
+  if (call.penalty) punish(call);
   return result;
 }
 
-void Enforcer::punish(Task& t, Action action) {
+void Enforcer::punish(const CurrentCall& call) {
+  Task& t = call.task;
+  const Action action = *call.penalty;
   int signal = 0;
   switch (action) {
     case Action::kStop: signal = SIGSTOP; break;
     case Action::kAbort: signal = SIGABRT; break;
     case Action::kKill: signal = SIGKILL; break;
     case Action::kExit:
-      exit_code_ = EACCES;
+      exit_code_ = call.error;
       t.kernel.kill_all();
       return;
     default: return;
@@ -286,6 +291,7 @@ Result<void> Enforcer::netlink(uint32_t family) {
 
 Result<void> Enforcer::request(const File& file, uint32_t command) {
   if (!wants(Category::kIoctl)) return {};
+  TRY(check_lock_ioctl(file, command));
   Verdict v;
   {
     Lock lock(mu_);

@@ -18,6 +18,8 @@
 
 namespace usk {
 
+struct CurrentCall;
+
 struct EnforcerOptions {
   bool explain = false;    // Each denial is a line on standard error.
   bool warn_only = false;  // Nothing is denied; what would be is reported.
@@ -67,7 +69,11 @@ class Enforcer final : public Guard {
   Result<void> passing(Category what, const File& file) override;
   Result<Opened> open(const Path& place, int flags, bool created) override;
   Result<void> open_new(const Path& dir, std::string_view name, int flags) override;
-  Result<void> move(const Path& from, const Path& dir, std::string_view name) override;
+  Result<void> move(const Path& from, const Path& dir, std::string_view name, bool leaves) override;
+  std::optional<std::string> mask_of(const Path& place) override;
+  Result<void> follow(const Path& link, Inode& dir) override;
+  Result<void> link_target(const Path& target) override;
+  Result<void> create_over(const Path& found) override;
   bool lists(const Path& dir, std::string_view name) override;
   Result<void> execute(File& file) override;
   Result<void> start(const File& file, const Program& program) override;
@@ -107,14 +113,16 @@ class Enforcer final : public Guard {
   Result<void> refuse(const Subject& subject, const Verdict& verdict) EXCLUDES(mu_);
   Result<void> refuse_option(policy::Option option, std::string_view object, int error)
       EXCLUDES(mu_);
+  Result<void> refuse_place(policy::Option option, const Path& place, int error) EXCLUDES(mu_);
   int error_of(const Subject& subject) EXCLUDES(mu_);
   void report(Denial denial) EXCLUDES(mu_);
   void learn(const Subject& subject) EXCLUDES(mu_);
-  void punish(Task& t, policy::Action action);
+  void punish(const CurrentCall& call);
   Result<void> check_marks(Category what, std::string_view name) EXCLUDES(mu_);
   Result<void> check_force(File& file, std::string_view name) EXCLUDES(mu_);
   Result<void> check_tpe(const File& file, std::string_view name) EXCLUDES(mu_);
   Result<void> check_crashes(std::string_view program) EXCLUDES(mu_);
+  Result<void> check_lock_ioctl(const File& file, uint32_t command) EXCLUDES(mu_);
   Result<void> check_file_system(const Path& place, std::string_view name) EXCLUDES(mu_);
   bool option(policy::Option o) const { return options_bits_ >> unsigned(o) & 1; }
   bool may_command(bool& only_tighter) EXCLUDES(mu_);

@@ -1,5 +1,6 @@
 // Opening, moving and listing files; masks and files that only grow.
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 
 #include "enforce/call.h"
 #include "enforce/enforcer.h"
@@ -21,6 +22,19 @@ std::vector<Category> categories_of(int flags, const Inode& inode) {
   if (mode != O_RDONLY) out.push_back(Category::kWrite);
   if ((flags & O_TRUNC) && inode.is_regular()) out.push_back(Category::kTruncate);
   return out;
+}
+
+policy::FileKind kind_of_file(const Inode& inode) {
+  using enum policy::FileKind;
+  switch (inode.type()) {
+    case S_IFDIR: return kDirectory;
+    case S_IFLNK: return kSymlink;
+    case S_IFIFO: return kFifo;
+    case S_IFSOCK: return kSocket;
+    case S_IFBLK: return kBlock;
+    case S_IFCHR: return kCharacter;
+    default: return kRegular;
+  }
 }
 
 }  // namespace
@@ -46,6 +60,17 @@ Result<void> Enforcer::check_marks(Category what, std::string_view name) {
   return refuse({what, name, {}, error}, v);
 }
 
+std::optional<std::string> Enforcer::mask_of(const Path& place) {
+  if (!has_marks_ || place.dentry->is_anonymous()) return std::nullopt;
+  NameBuffer room;
+  const auto name = PathText::name(place, {}, room);
+  if (!name) return std::nullopt;
+  Lock lock(mu_);
+  const policy::Rule* mask = book_->mark(Category::kMask, *name);
+  if (!mask) return std::nullopt;
+  return place.inode().is_dir() && !mask->directory.empty() ? mask->directory : mask->file;
+}
+
 Result<Guard::Opened> Enforcer::open(const Path& place, int flags, bool created) {
   Opened out;
   if (place.dentry->is_anonymous()) return out;
@@ -55,9 +80,8 @@ Result<Guard::Opened> Enforcer::open(const Path& place, int flags, bool created)
   if (has_marks_) {
     Lock lock(mu_);
     out.append_only = inode.is_regular() && book_->mark(Category::kAppend, name);
-    const policy::Rule* mask = book_->mark(Category::kMask, name);
-    if (mask) out.mask = inode.is_dir() && !mask->directory.empty() ? mask->directory : mask->file;
   }
+  out.mask = mask_of(place);
   if (created || out.mask) return out;
   const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
   if (writes && option(Option::kForceRoOpen)) {
@@ -72,6 +96,22 @@ Result<Guard::Opened> Enforcer::open(const Path& place, int flags, bool created)
     if (wants(c)) TRY(judge(c, name));
   }
   return out;
+}
+
+// lock/ioctl: devices. What only changes the descriptor is free, as with Landlock.
+Result<void> Enforcer::check_lock_ioctl(const File& file, uint32_t command) {
+  const uint32_t type = file.inode().type();
+  if ((type != S_IFCHR && type != S_IFBLK) || file.path().dentry->is_anonymous()) return {};
+  for (const uint32_t free : {FIOCLEX, FIONCLEX, FIONBIO, FIOASYNC, FIOQSIZE}) {
+    if (command == free) return {};
+  }
+  NameBuffer room;
+  const std::string_view name = TRY(PathText::name(file.path(), {}, room));
+  {
+    Lock lock(mu_);
+    if (book_->lock_allows(Category::kLockIoctl, name)) return {};
+  }
+  return refuse({Category::kLockIoctl, name, {}, EACCES}, {Action::kDeny, "", ""});
 }
 
 Result<void> Enforcer::check_file_system(const Path& place, std::string_view name) {
@@ -98,11 +138,24 @@ Result<void> Enforcer::open_new(const Path& dir, std::string_view last, int flag
   return {};
 }
 
-Result<void> Enforcer::move(const Path& from, const Path& dir, std::string_view last) {
+Result<void> Enforcer::move(const Path& from, const Path& dir, std::string_view last, bool leaves) {
   NameBuffer room, other_room;
   const std::string_view name = TRY(PathText::name(from, {}, room));
   const std::string_view to = TRY(PathText::name(dir, last, other_room));
   TRY(check_marks(Category::kRename, name));
+  policy::RuleBook::Move move{kind_of_file(from.inode()), leaves, {}};
+  const Ref<Dentry> there = TRY(dir.dentry->lookup(last));
+  if (!there->is_negative()) move.replaces = kind_of_file(*there->inode());
+  std::optional<Category> against;
+  {
+    Lock lock(mu_);
+    against = book_->lock_against_move(name, to, move);
+  }
+  if (against) {
+    // As Landlock: who may not have it elsewhere can copy.
+    const int error = against == Category::kLockRename ? EXDEV : EACCES;
+    TRY(refuse({*against, to, {}, error}, {Action::kDeny, "", ""}));
+  }
   {
     Lock lock(mu_);
     if (book_->may_move(name, to, from.inode().is_dir())) return {};

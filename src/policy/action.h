@@ -16,7 +16,7 @@ enum class Action : uint8_t {
   kStop,    // SIGSTOP to the process.
   kAbort,   // SIGABRT, which it may catch.
   kKill,    // SIGKILL.
-  kExit,    // The whole sandbox ends.
+  kExit,    // The whole sandbox ends, with the error.
 };
 
 std::string_view name_of(Action a);

@@ -50,6 +50,12 @@ constexpr Service kServices[] = {
     {"kafka", 9092},
 };
 
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return tolower(c); });
+  return out;
+}
+
 template <class T>
 bool parse_number(std::string_view text, T& out) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -94,10 +100,9 @@ constexpr NetworkName kNetworkNames[] = {
 
 // "tcp!", "NET6!" at the beginning: a name of the list, in any case.
 const NetworkName* network_name(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return tolower(c); });
+  const std::string name = lower(text);
   for (const NetworkName& n : kNetworkNames) {
-    if (n.name == lower) return &n;
+    if (n.name == name) return &n;
   }
   return nullptr;
 }
@@ -138,7 +143,7 @@ Parsed<AddressPattern> host_pattern(std::string_view text) {
     return std::unexpected("write name!HOST!PORT, as in name!*.example.org!443");
   }
   AddressPattern out;
-  out.inet.name = text.substr(0, mark);
+  out.inet.name = lower(text.substr(0, mark));
   if (auto glob = parse_glob(out.inet.name); !glob) return std::unexpected(glob.error());
   auto ports = parse_ports(text.substr(mark + 1));
   if (!ports) return std::unexpected(ports.error());
@@ -157,6 +162,42 @@ bool Network::contains(bool is_v6, const std::array<uint8_t, 16>& other) const {
   return ((address[whole] ^ other[whole]) & mask) == 0;
 }
 
+Network Network::around(bool v6, const std::array<uint8_t, 16>& address, uint8_t bits) {
+  Network n{v6, address, bits};
+  for (size_t i = 0; i < n.address.size(); i++) {
+    const int kept = std::clamp(int(bits) - int(8 * i), 0, 8);
+    n.address[i] &= uint8_t(0xff << (8 - kept));
+  }
+  return n;
+}
+
+std::vector<HostName> parse_hosts(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r";
+  std::vector<HostName> out;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    line = line.substr(0, line.find('#'));
+    std::optional<Network> address;
+    while (true) {
+      const size_t begin = line.find_first_not_of(kBlank);
+      if (begin == line.npos) break;
+      const size_t stop = std::min(line.find_first_of(kBlank, begin), line.size());
+      const std::string_view word = line.substr(begin, stop - begin);
+      line.remove_prefix(stop);
+      if (!address) {
+        const auto n = word.contains('/') ? std::unexpected("") : parse_network(word);
+        if (!n) break;
+        address = *n;
+      } else {
+        out.push_back({lower(word), *address});
+      }
+    }
+  }
+  return out;
+}
+
 std::string Network::text() const {
   char out[INET6_ADDRSTRLEN];
   inet_ntop(v6 ? AF_INET6 : AF_INET, address.data(), out, sizeof(out));
@@ -167,11 +208,6 @@ bool InetPattern::matches(const InetAddress& a) const {
   if (protocol != Protocol::kAny && protocol != a.protocol) return false;
   const auto in_range = [&](const PortRange& p) { return a.port >= p.low && a.port <= p.high; };
   if (std::ranges::none_of(ports, in_range)) return false;
-  if (!name.empty()) {
-    const auto glob = parse_glob(name);
-    return glob && std::ranges::any_of(
-                       a.names, [&](const std::string& n) { return policy::matches(*glob, n); });
-  }
   return std::ranges::any_of(networks,
                              [&](const Network& n) { return n.contains(a.v6, a.address); });
 }
@@ -184,6 +220,21 @@ std::string text_of(const InetAddress& a) {
     if (n.protocol == a.protocol && n.family == 0) protocol = n.name;
   }
   return fmt::format("{}!{}!{}", protocol, out, a.port);
+}
+
+std::optional<InetAddress> parse_inet_address(std::string_view text) {
+  const size_t first = text.find('!'), last = text.rfind('!');
+  if (first == text.npos || first == last) return std::nullopt;
+  const NetworkName* protocol = network_name(text.substr(0, first));
+  const std::string_view address = text.substr(first + 1, last - first - 1);
+  if (!protocol || address.contains('/')) return std::nullopt;
+  const auto n = parse_network(address);
+  InetAddress out;
+  if (!n || !parse_number(text.substr(last + 1), out.port)) return std::nullopt;
+  out.protocol = protocol->protocol;
+  out.v6 = n->v6;
+  out.address = n->address;
+  return out;
 }
 
 Parsed<std::vector<Network>> parse_networks(std::string_view text) {

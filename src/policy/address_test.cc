@@ -58,13 +58,27 @@ TEST(Address, NamesOfServicesAndThisHost) {
   EXPECT_FALSE(match("localhost!http", address("127.0.0.1", 8080)));
 }
 
-TEST(Address, NamesOfHosts) {
-  const std::vector<std::string> names = {"files.pythonhosted.org"};
-  InetAddress a = address("1.2.3.4", 443);
-  EXPECT_FALSE(match("name!*.pythonhosted.org!443", a));
-  a.names = names;
-  EXPECT_TRUE(match("name!*.pythonhosted.org!443", a));
-  EXPECT_FALSE(match("name!*.pythonhosted.org!80", a));
+TEST(Address, HostsAsFilesNameThem) {
+  const auto hosts = parse_hosts(
+      "# none here\n127.0.0.1 localhost\t# x\n  10.1.2.3\tB.example  a\n"
+      "nonsense name\n1.2.3.0/24 net\n::1\n fd00::5 six\r\n4.4.4.4 end");
+  std::vector<std::string> found;
+  for (const HostName& h : hosts) found.push_back(h.name + " " + h.address.text());
+  EXPECT_EQ(found,
+            (std::vector<std::string>{"localhost 127.0.0.1/32", "b.example 10.1.2.3/32",
+                                      "a 10.1.2.3/32", "six fd00::5/128", "end 4.4.4.4/32"}));
+}
+
+TEST(Address, TextOfAnAddressCanBeRead) {
+  for (const char* text : {"tcp!1.2.3.4!80", "udp!fd00::1!65535", "net!::!0"}) {
+    const auto a = parse_inet_address(text);
+    ASSERT_TRUE(a) << text;
+    EXPECT_EQ(text_of(*a), text);
+  }
+  for (const char* bad : {"", "!", "tcp!", "tcp!1.2.3.4", "tcp!1.2.3.4!x", "x!1.2.3.4!1",
+                          "tcp!1.2.3.4/8!1", "/run/x", "tcp!1.2.3.4!99999"}) {
+    EXPECT_FALSE(parse_inet_address(bad)) << bad;
+  }
 }
 
 TEST(Address, SocketsWithPathsAndNames) {

@@ -114,6 +114,7 @@ bool parse_one(std::string_view name, bool switches, Categories& out) {
     out.set.set(i);
     return true;
   }
+  if (name == "net/sendfd") return out.set.set(index(kSendfd)), true;  // As it was called first.
   out.named = false;
   if (const NamedSet* s = find_set(name)) {
     out.set |= set_of_members(s->members);
@@ -143,9 +144,16 @@ bool hides(Category c) {
 
 Parsed<Categories> parse_categories(std::string_view text, bool switches) {
   Categories out;
+  constexpr std::string_view kLock = "lock/";
+  bool beneath = false;  // "lock/read,write": both are of lock/.
   while (true) {
     const size_t comma = text.find(',');
-    const std::string_view name = text.substr(0, comma);
+    std::string name(text.substr(0, comma));
+    if (name.starts_with(kLock)) {
+      beneath = true;
+    } else if (beneath) {
+      name.insert(0, kLock);
+    }
     if (!parse_one(name, switches, out)) {
       return std::unexpected(fmt::format("'{}' is no category", name));
     }

@@ -45,8 +45,8 @@ bool on_by_default(Category c);
 // Whether who is denied sees nothing there (ENOENT) instead of being refused (EACCES).
 bool hides(Category c);
 
-// "read", "read,write,stat", "wpath", "all-x". In "sandbox/net" and "default/net" (`switches`) net
-// is all of the network; in a rule it is what takes addresses.
+// "read", "read,write,stat", "wpath", "all-x", "lock/read,write". In "sandbox/net" and
+// "default/net" (`switches`) net is all of the network; in a rule it is what takes addresses.
 struct Categories {
   CategorySet set;
   bool named = true;  // Each by its own name, rather than by that of a set.

@@ -58,7 +58,8 @@ size_t end_of_categories(std::string_view text) {
   return text.npos;
 }
 
-// A pattern may be given as the hexadecimal digits of its bytes.
+// A pattern may be given as the hexadecimal digits of its bytes. What it stands for begins like a
+// path or a name: a port or the name of a directory is no such pattern.
 std::string decode_hex(std::string_view text) {
   const bool hex = text.size() >= 2 && text.size() % 2 == 0 &&
                    std::ranges::all_of(text, [](unsigned char c) { return isxdigit(c); });
@@ -69,7 +70,8 @@ std::string decode_hex(std::string_view text) {
     std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
     out += char(byte);
   }
-  return out.find('\0') == out.npos ? out : std::string(text);
+  const bool is_pattern = !out.empty() && std::string_view("/@!").contains(out[0]);
+  return is_pattern && !out.contains('\0') ? out : std::string(text);
 }
 
 Parsed<Command> parse_list(Action action, std::string_view rest) {
@@ -174,8 +176,11 @@ Parsed<Command> parse_switch(std::string_view categories, std::string_view value
 
 Parsed<Command> parse_default(std::string_view categories, std::string_view value) {
   if (categories == "block") {
-    if (value == "deny") return command::Ignored{"this is so already"};
-    return bad("default/block can only be deny");
+    const auto action = parse_action(value);
+    if (!action || *action == Action::kAllow) {
+      return bad(fmt::format("'{}' is no action of block", value));
+    }
+    return command::BlockDefault{*action};
   }
   if (categories == "lock") {
     if (value == "kill" || value == "deny" || value == "warn") {
@@ -253,12 +258,6 @@ constexpr std::array<std::string_view, size_t(command::SetLimit::kCount)> kLimit
 std::optional<std::string> reason_to_ignore(std::string_view name) {
   if (name.starts_with("unshare/")) return "a sandbox has namespaces of its own anyway";
   if (name.starts_with("log/")) return "see --explain and --audit";
-  for (const char* links : {"symlinks", "hardlinks", "create"}) {
-    if (name.substr(std::min<size_t>(name.size(), 19)) == links &&
-        name.starts_with("trace/allow_unsafe_")) {
-      return "the system's own /proc/sys/fs/protected_* say so";
-    }
-  }
   if (name == "ipc" || name.starts_with("ipc/")) return "usk policy tell reaches every sandbox";
   if (name == "trace/deny_exec_elf32") return "there are no programs of 32 bits";
   if (name.starts_with("trace/allow_")) return "there is no such restriction to lift";

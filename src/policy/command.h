@@ -84,6 +84,9 @@ struct Block {  // block+NETWORK
   ListOp op;
   std::string network;
 };
+struct BlockDefault {  // default/block:ACTION
+  Action action;
+};
 struct Transition {  // setuid+FROM:TO, setuid-FROM:TO, setuid^FROM, setuid^, and setgid
   IdKind kind;
   ListOp op;
@@ -105,7 +108,7 @@ std::optional<command::SetLimit::Which> limit_of(std::string_view name);
 using Command =
     std::variant<command::Switch, command::Default, command::List, command::Mark, command::Force,
                  command::SetOption, command::SetLimit, command::SetLock, command::Block,
-                 command::Transition, command::Include, command::Ignored>;
+                 command::BlockDefault, command::Transition, command::Include, command::Ignored>;
 
 // What is unknown, or known to other programs but not enforced here, is an error: a rule that says
 // nothing must not look as if it did.

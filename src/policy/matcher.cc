@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <unordered_set>
 
 #include "base/check.h"
 
@@ -20,26 +21,37 @@ Matcher::Matcher(std::vector<Pattern> patterns, size_t max_bytes)
   reset();
 }
 
-// Two bytes are of one class when every token wants both or neither.
+// Two bytes are of one class when every token wants both or neither: each set that some token wants
+// splits the classes that there are.
 void Matcher::number_bytes() {
-  std::array<std::string, 256> wanted_by;
-  auto note = [&](const std::bitset<256>& set) {
-    for (size_t b = 0; b < 256; b++) wanted_by[b] += set[b] ? '1' : '0';
+  classes_ = 1;
+  const auto split = [&](const std::bitset<256>& set) {
+    std::array<int, 256> inside;  // The new class of what is in the set, of each old one.
+    inside.fill(-1);
+    std::bitset<256> outside;
+    for (size_t b = 0; b < 256; b++) {
+      if (!set[b]) outside.set(class_of_[b]);
+    }
+    for (size_t b = 0; b < 256; b++) {
+      const uint8_t old = class_of_[b];
+      if (!set[b] || !outside[old]) continue;
+      if (inside[old] < 0) inside[old] = int(classes_++);
+      class_of_[b] = uint8_t(inside[old]);
+    }
   };
   std::bitset<256> literals;
   literals.set('/');
+  std::unordered_set<std::bitset<256>> sets;
   for (const Pattern& p : patterns_) {
     for (const Token& t : p.glob.tokens) {
       if (t.kind == Token::Kind::kByte) literals.set(t.byte);
     }
-    for (const auto& set : p.glob.sets) note(set);
+    sets.insert(p.glob.sets.begin(), p.glob.sets.end());
   }
-  std::map<std::string, uint8_t> numbers;
+  for (const auto& set : sets) split(set);
   for (size_t b = 0; b < 256; b++) {
-    if (literals[b]) wanted_by[b] += char(b), wanted_by[b] += "literal";
-    class_of_[b] = numbers.try_emplace(wanted_by[b], uint8_t(numbers.size())).first->second;
+    if (literals[b]) split(std::bitset<256>().set(b));
   }
-  classes_ = numbers.size();
 }
 
 void Matcher::reset() {

@@ -54,10 +54,16 @@ Parsed<> parse_names(Rule& rule, Kind kind) {
 Parsed<> parse_beneath(Rule& rule) {
   if (rule.action != Action::kAllow)
     return std::unexpected("lock/ has only lists of what is allowed");
+  const std::string between = rule.pattern + "/";
+  if (between.starts_with("../") || between.contains("/../")) {
+    return std::unexpected("the paths of lock/ have no '..'");
+  }
   if (rule.pattern[0] != '/') {
+    const CategorySet sockets = set_of(Category::kLockBind) | set_of(Category::kLockConnect);
     auto ports = parse_ports(rule.pattern);
-    if (!ports)
+    if (!ports || (rule.categories & ~sockets).any()) {
       return std::unexpected("lock/ takes absolute paths, and ports for bind and connect");
+    }
     rule.inet.networks = *parse_networks("any");
     rule.inet.ports = *std::move(ports);
     return {};
@@ -115,6 +121,24 @@ Option restriction_of(IdKind kind) {
   return kind == IdKind::kUser ? Option::kSafeSetuid : Option::kSafeSetgid;
 }
 
+// What the lists of ioctl(2) hold before anybody adds to them.
+const std::vector<Rule>& first_rules() {
+  static const std::vector<Rule> rules = [] {
+    std::vector<Rule> out;
+    for (const auto& [action, names] : {std::pair(Action::kAllow, requests_allowed_at_first()),
+                                        std::pair(Action::kDeny, requests_denied_at_first())}) {
+      Rule rule{.categories = set_of(Category::kIoctl), .action = action};
+      rule.pattern = names;
+      rule.source = {"built in", 0};
+      rule.text = fmt::format("{}/ioctl+{}", name_of(action), names);
+      if (auto numbers = parse_requests(names)) rule.numbers = *std::move(numbers);
+      out.push_back(std::move(rule));
+    }
+    return out;
+  }();
+  return rules;
+}
+
 }  // namespace
 
 Policy::Policy() {
@@ -127,15 +151,7 @@ Policy::Policy() {
   limits_[command::SetLimit::kSegvExpiry] = 120;
   limits_[command::SetLimit::kSegvSuspension] = 600;
   limits_[command::SetLimit::kSegvCrashes] = 5;
-  for (const auto& [action, names] : {std::pair(Action::kAllow, requests_allowed_at_first()),
-                                      std::pair(Action::kDeny, requests_denied_at_first())}) {
-    Rule rule{.categories = set_of(Category::kIoctl), .action = action};
-    rule.pattern = names;
-    rule.source = {"built in", 0};
-    rule.text = fmt::format("{}/ioctl+{}", name_of(action), names);
-    if (auto numbers = parse_requests(names)) rule.numbers = *std::move(numbers);
-    rules_.push_back(std::move(rule));
-  }
+  rules_ = first_rules();
 }
 
 Parsed<> Policy::add_rule(Rule rule) {
@@ -173,6 +189,20 @@ void Policy::remove_rules(const Rule& like, ListOp op) {
   std::erase_if(rules_, [](const Rule& r) { return r.categories.none(); });
 }
 
+void Policy::note(const Source& source, std::string_view text, std::string_view why) {
+  if (notes_.size() == kMaxNotes) return;
+  notes_.push_back(fmt::format("{}: '{}' has no effect: {}", source.text(), text, why));
+}
+
+// What a name means is settled here: who is confined has no say in it.
+void Policy::look_up(Rule& rule) {
+  const auto glob = parse_glob(rule.inet.name);
+  for (const HostName& h : hosts_) {
+    if (glob && matches(*glob, h.name)) rule.inet.networks.push_back(h.address);
+  }
+  if (rule.inet.networks.empty()) note(rule.source, rule.text, "no host of that name is known");
+}
+
 Parsed<> Policy::apply_list(const command::List& c, const Source& source, std::string_view text) {
   Rule rule{.action = c.action, .pattern = c.pattern, .source = source, .text = std::string(text)};
   if (c.op == ListOp::kClear && c.pattern.empty()) {
@@ -181,6 +211,7 @@ Parsed<> Policy::apply_list(const command::List& c, const Source& source, std::s
     return {};
   }
   if (auto ok = parse_pattern(rule, c.categories); !ok) return ok;
+  if (!rule.inet.name.empty()) look_up(rule);
   if (c.op == ListOp::kAdd) return add_rule(std::move(rule));
   remove_rules(rule, c.op);
   return {};
@@ -216,7 +247,7 @@ Parsed<> Policy::apply_force(const command::Force& c, const Source& source, std:
   return {};
 }
 
-Parsed<> Policy::apply_block(const command::Block& c) {
+Parsed<> Policy::apply_block(const command::Block& c, const Source& source) {
   if (c.op == ListOp::kClear) {
     blocked_.clear();
     return {};
@@ -224,9 +255,14 @@ Parsed<> Policy::apply_block(const command::Block& c) {
   auto networks = parse_networks(c.network);
   if (!networks) return std::unexpected(networks.error());
   for (const Network& n : *networks) {
-    const std::string text = n.text();
-    std::erase_if(blocked_, [&](const Network& b) { return b.text() == text; });
-    if (c.op == ListOp::kAdd) blocked_.push_back(n);
+    const Network block = Network::around(n.v6, n.address, n.bits);
+    if (c.op == ListOp::kRemove) {
+      blocked_.erase(block);
+    } else if (blocked_.size() < kMaxBlocks) {
+      blocked_.insert_or_assign(block, source);
+    } else {
+      return std::unexpected("there are too many networks");
+    }
   }
   return {};
 }
@@ -248,17 +284,23 @@ Parsed<> Policy::apply_transition(const command::Transition& c) {
     case ListOp::kClear:
       std::erase_if(list, [&](const auto& t) { return !c.from || t.first == *c.from; });
       break;
-    case ListOp::kRemove: list.erase({*c.from, *c.to}); break;
+    case ListOp::kRemove:
+      std::erase_if(list, [&](const auto& t) { return t.first == *c.from && t.second == *c.to; });
+      break;
     case ListOp::kAdd:
       if (list.size() >= kMaxRules) return std::unexpected("there are too many rules");
-      list.insert({*c.from, *c.to});
+      if (!list.emplace(*c.from, *c.to).second) {
+        return std::unexpected(fmt::format("{} becomes {} already", *c.from, list[*c.from]));
+      }
       options_[size_t(restriction_of(c.kind))] = true;
   }
   return {};
 }
 
 bool Policy::may_become(IdKind kind, uint32_t from, uint32_t to) const {
-  return !option(restriction_of(kind)) || transitions_[size_t(kind)].contains({from, to});
+  if (!option(restriction_of(kind))) return true;
+  const auto it = transitions_[size_t(kind)].find(from);
+  return it != transitions_[size_t(kind)].end() && it->second == to;
 }
 
 Parsed<> Policy::apply(const Command& c, const Source& source, std::string_view text) {
@@ -289,15 +331,17 @@ Parsed<> Policy::apply(const Command& c, const Source& source, std::string_view 
       p.lock_ = c.state;
       return {};
     }
-    Parsed<> operator()(const command::Block& c) { return p.apply_block(c); }
+    Parsed<> operator()(const command::Block& c) { return p.apply_block(c, source); }
+    Parsed<> operator()(const command::BlockDefault& c) {
+      p.block_action_ = c.action;
+      return {};
+    }
     Parsed<> operator()(const command::Transition& c) { return p.apply_transition(c); }
     Parsed<> operator()(const command::Include&) {
       return std::unexpected("include has no meaning here");
     }
     Parsed<> operator()(const command::Ignored& c) {
-      if (p.notes_.size() < kMaxNotes) {
-        p.notes_.push_back(fmt::format("{}: '{}' has no effect: {}", source.text(), text, c.why));
-      }
+      p.note(source, text, c.why);
       return {};
     }
   };
@@ -341,6 +385,7 @@ bool Policy::tightens(const Command& c) const {
     }
     bool operator()(const command::SetLock& c) const { return c.state >= LockState::kDrop; }
     bool operator()(const command::Block& c) const { return c.op == ListOp::kAdd; }
+    bool operator()(const command::BlockDefault& c) const { return c.action >= p.block_action_; }
     bool operator()(const command::Transition& c) const {
       return c.op != ListOp::kAdd || !p.option(restriction_of(c.kind));
     }

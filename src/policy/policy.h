@@ -4,7 +4,6 @@
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,7 +17,7 @@ namespace usk::policy {
 // denies whatever no rule allows.
 class Policy {
  public:
-  static constexpr size_t kMaxRules = 100'000;
+  static constexpr size_t kMaxRules = 100'000, kMaxBlocks = 2'000'000;
 
   Policy();
 
@@ -39,7 +38,10 @@ class Policy {
   LockState lock() const { return lock_; }
   void set_lock(LockState s) { lock_ = s; }
   const std::map<std::string, Checksum>& checksums() const { return checksums_; }
-  const std::vector<Network>& blocked() const { return blocked_; }
+  const std::map<Network, Source>& blocked() const { return blocked_; }
+  Action block_action() const { return block_action_; }
+  // The addresses that rules by name mean from now on.
+  void set_hosts(std::vector<HostName> hosts) { hosts_ = std::move(hosts); }
   // Whether who is `from` may become `to`; anybody may become anybody where nothing says otherwise.
   bool may_become(IdKind kind, uint32_t from, uint32_t to) const;
   // Commands that had no effect, and why.
@@ -59,14 +61,17 @@ class Policy {
   Parsed<> apply_list(const command::List& c, const Source& source, std::string_view text);
   Parsed<> apply_mark(const command::Mark& c, const Source& source, std::string_view text);
   Parsed<> apply_force(const command::Force& c, const Source& source, std::string_view text);
-  Parsed<> apply_block(const command::Block& c);
+  Parsed<> apply_block(const command::Block& c, const Source& source);
   Parsed<> apply_limit(const command::SetLimit& c);
   Parsed<> apply_transition(const command::Transition& c);
   Parsed<> add_saved_rule(std::string_view text, const Source& source, const CategorySet& left,
                           std::vector<uint32_t> numbers);
   Parsed<> load_lists(const nlohmann::ordered_json& all);
   Parsed<> load_settings(const nlohmann::ordered_json& all);
+  Parsed<> load_blocks(const nlohmann::ordered_json& all);
   Parsed<> add_rule(Rule rule);
+  void look_up(Rule& rule);
+  void note(const Source& source, std::string_view text, std::string_view why);
   void remove_rules(const Rule& like, ListOp op);
   void remove_numbers(const Rule& like);
 
@@ -76,8 +81,10 @@ class Policy {
   std::array<uint64_t, command::SetLimit::kCount> limits_{};
   std::vector<Rule> rules_;
   std::map<std::string, Checksum> checksums_;
-  std::vector<Network> blocked_;
-  std::array<std::set<std::pair<uint32_t, uint32_t>>, 2> transitions_;  // By IdKind.
+  std::map<Network, Source> blocked_;
+  Action block_action_ = Action::kDeny;
+  std::vector<HostName> hosts_;
+  std::array<std::map<uint32_t, uint32_t>, 2> transitions_;  // By IdKind; from whom to whom.
   LockState lock_ = LockState::kUnset;
   std::vector<std::string> notes_;
   uint64_t generation_ = 1;

@@ -118,6 +118,124 @@ TEST(Policy, LockListsComeOnTop) {
   EXPECT_EQ(decide(p, kWrite, "/dev/null"), Action::kAllow);
 }
 
+// What is blocked goes before all rules, and as many networks as there are lists of.
+TEST(Policy, BlocksHaveAnActionAndAPlace) {
+  Policy p = policy_of({"allow/net/connect,net/accept+any!*", "default/block:kill"});
+  for (int i = 0; i < 4000; i++) {
+    const std::string network = std::to_string(i % 200) + "." + std::to_string(i / 200) + ".7.0/24";
+    ASSERT_TRUE(p.apply("block+" + network, {"list", i + 1}));
+  }
+  ASSERT_TRUE(p.apply("block+fd00::/9", {"six", 1}));
+  ASSERT_TRUE(p.apply("block-5.5.7.9/24", {}));
+  RuleBook b(p);
+  InetAddress a{.protocol = Protocol::kTcp, .address = {3, 9, 7, 200}, .port = 80};
+  const Decision d = b.by_address(kNetConnect, a);
+  EXPECT_EQ(d.action, Action::kKill);
+  ASSERT_TRUE(d.rule);
+  EXPECT_EQ(d.rule->text, "block+3.9.7.0/24");
+  EXPECT_EQ(d.rule->source.text(), "list:1804");
+  EXPECT_EQ(b.by_address(kNetAccept, a).action, Action::kKill);
+  a.address = {5, 5, 7, 9};
+  EXPECT_EQ(b.by_address(kNetConnect, a).action, Action::kAllow) << "taken back";
+  a.address = {3, 9, 8, 200};
+  EXPECT_EQ(b.by_address(kNetConnect, a).action, Action::kAllow);
+  a = {.v6 = true, .address = {0xfd, 0x7f}, .port = 1};
+  EXPECT_EQ(b.by_address(kNetConnect, a).action, Action::kKill);
+  EXPECT_TRUE(p.tightens(*parse_command("default/block:exit")));
+  EXPECT_FALSE(p.tightens(*parse_command("default/block:deny")));
+  const Policy warned = policy_of(
+      {"deny/net/connect+any!9", "allow/net/connect+any!8", "default/block:warn", "block+any4"});
+  RuleBook w(warned);
+  a = {.address = {1, 2, 3, 4}, .port = 8};
+  EXPECT_EQ(w.by_address(kNetConnect, a).action, Action::kWarn);
+  a.port = 9;
+  EXPECT_EQ(w.by_address(kNetConnect, a).action, Action::kDeny) << "a warning allows nothing more";
+}
+
+TEST(Policy, NamesOfHostsAreTheirAddresses) {
+  Policy p;
+  p.set_hosts(
+      parse_hosts("10.0.0.1 files.example.org other\n10.0.0.2 example.org\n::9 X.example.org"));
+  ASSERT_TRUE(p.apply("allow/net/connect+name!*.Example.org!443", {}));
+  ASSERT_TRUE(p.notes().empty());
+  ASSERT_TRUE(p.apply("allow/net/connect+name!example.com!443", {"f", 2}));
+  EXPECT_EQ(p.notes().size(), 1u) << "nobody knows it";
+  const auto back = Policy::from_saved(p.saved());
+  ASSERT_TRUE(back) << back.error();
+  for (const Policy* q : {&std::as_const(p), &*back}) {
+    RuleBook b(*q);
+    InetAddress a{.address = {10, 0, 0, 1}, .port = 443};
+    EXPECT_EQ(b.by_address(kNetConnect, a).action, Action::kAllow);
+    a.port = 80;
+    EXPECT_EQ(b.by_address(kNetConnect, a).action, Action::kDeny);
+    a = {.address = {10, 0, 0, 2}, .port = 443};
+    EXPECT_EQ(b.by_address(kNetConnect, a).action, Action::kDeny);
+    a = {.v6 = true, .port = 443};
+    a.address[15] = 9;
+    EXPECT_EQ(b.by_address(kNetConnect, a).action, Action::kAllow);
+  }
+}
+
+// As Landlock has it: what changes a directory is a right to what is in it; a name that comes and
+// one that goes are rights of their own, and another directory is one more.
+TEST(Policy, LockListsAreThoseOfLandlock) {
+  const Policy p =
+      policy_of({"sandbox/lock:on", "allow/lock/create,delete+/d", "allow/lock/mkdir,rmdir+/d",
+                 "allow/lock/read,lock/write,ioctl+/dev/zero", "allow/lock/bind+8080,9000-9001",
+                 "allow/lock/create,rename+/e", "allow/lock/rename+/d/sub", "allow/net/bind+any!*",
+                 "allow/lock/all-x+/all"});
+  RuleBook b(p);
+  EXPECT_TRUE(b.lock_allows(kLockRmdir, "/d/x"));
+  EXPECT_FALSE(b.lock_allows(kLockRmdir, "/d"));
+  EXPECT_TRUE(b.lock_allows(kLockIoctl, "/dev/zero"));
+  EXPECT_TRUE(b.lock_allows(kLockWrite, "/dev/zero"));
+  EXPECT_FALSE(b.lock_allows(kLockExec, "/all/x"));
+  EXPECT_TRUE(b.lock_allows(kLockRead, "/all"));
+  for (const auto c : {kLockRead, kLockReaddir}) EXPECT_TRUE(b.lock_allows(c, "/proc/1/maps"));
+  for (const auto c : {kLockRead, kLockWrite, kLockTruncate})
+    EXPECT_TRUE(b.lock_allows(c, "/dev/null"));
+  InetAddress a{.port = 9001};
+  EXPECT_EQ(b.by_address(kNetBind, a).action, Action::kAllow);
+  a.port = 9002;
+  EXPECT_EQ(b.by_address(kNetBind, a).action, Action::kDeny);
+
+  using Move = RuleBook::Move;
+  const Move file{FileKind::kRegular, true, {}}, linked{FileKind::kRegular, false, {}},
+      dir{FileKind::kDirectory, true, {}}, over{FileKind::kRegular, true, FileKind::kRegular};
+  EXPECT_EQ(b.lock_against_move("/d/a", "/d/b", file), std::nullopt);
+  EXPECT_EQ(b.lock_against_move("/d/a", "/d/b", over), std::nullopt);
+  EXPECT_EQ(b.lock_against_move("/d/a", "/d/b", dir), std::nullopt);
+  EXPECT_EQ(b.lock_against_move("/d/a", "/d/b", Move{FileKind::kFifo, true, {}}), kLockMkfifo);
+  EXPECT_EQ(b.lock_against_move("/d/a", "/x/b", file), kLockCreate);
+  EXPECT_EQ(b.lock_against_move("/x/a", "/d/b", file), kLockDelete);
+  EXPECT_EQ(b.lock_against_move("/e/a", "/e/b", linked), std::nullopt);
+  EXPECT_EQ(b.lock_against_move("/e/a", "/e/b", file), kLockDelete);
+  EXPECT_EQ(b.lock_against_move("/e/a", "/e/f/b", linked), std::nullopt);
+  EXPECT_EQ(b.lock_against_move("/d/a", "/d/f/b", file), kLockRename);
+  EXPECT_EQ(b.lock_against_move("/d/sub/a", "/e/b", file), std::nullopt);
+  const Policy onto = policy_of(
+      {"sandbox/lock:on", "allow/lock/create,delete,rename+/d", "allow/lock/create,rename+/e"});
+  EXPECT_EQ(RuleBook(onto).lock_against_move("/d/a", "/e/b", over), kLockDelete) << "what is there";
+}
+
+// No restriction of syd(2) by another name, nor the other way round.
+TEST(Policy, NamesThatMeanTheSame) {
+  const Policy p = policy_of({"deny/net/sendfd+!pipe", "allow/sendfd+!file", "allow/mkdev+/dev/x"});
+  EXPECT_EQ(decide(p, kSendfd, "!pipe"), Action::kDeny);
+  EXPECT_EQ(decide(p, kSendfd, "!file"), Action::kAllow);
+  EXPECT_EQ(decide(p, kMkbdev, "/dev/x"), Action::kAllow);
+  EXPECT_FALSE(p.is_on(kChdir)) << "as syd(2) has it";
+  // Digits are a pattern where they stand for one.
+  EXPECT_EQ(decide(policy_of({"allow/read+2f61"}), kRead, "/a"), Action::kAllow);
+  Policy once;
+  ASSERT_TRUE(once.apply("setuid+0:1000", {}));
+  EXPECT_FALSE(once.apply("setuid+0:1001", {})) << "one for each";
+  EXPECT_TRUE(once.apply("setuid-0:1000", {}));
+  EXPECT_TRUE(once.apply("setuid+0:1001", {}));
+  EXPECT_TRUE(once.may_become(IdKind::kUser, 0, 1001));
+  EXPECT_FALSE(once.may_become(IdKind::kUser, 0, 1000));
+}
+
 TEST(Policy, MasksAndAppendOnlyAreMarks) {
   const Policy p = policy_of({"mask+/proc/acpi/***:/dev/zero:/var/empty", "append+/var/log/*"});
   RuleBook b(p);
@@ -168,6 +286,11 @@ TEST(Policy, RefusesWhatItDoesNotEnforce) {
                           "root:/x",
                           "sandbox/proxy:on",
                           "allow/lock/read+x",
+                          "allow/lock/read+/a/../b",
+                          "allow/lock/read,bind+80",
+                          "allow/lock/read,chmod+/x",
+                          "default/block:allow",
+                          "allow/net/sendfd+/run/x",
                           "deny/lock/read+/x",
                           "allow/read+/[",
                           "pid/max:x",
@@ -273,6 +396,16 @@ TEST(Policy, ImagesFromBeforeACategoryAreRead) {
   const auto back = Policy::from_saved(saved.erase(at, entry.size()));
   ASSERT_TRUE(back) << back.error();
   EXPECT_EQ(back->default_action(kSegvguard), Action::kDeny);
+  // A restriction that there was not does not come by a restore.
+  for (const auto& [option, value] :
+       {std::pair(Option::kUnsafeCreate, true), {Option::kDenyDotdot, false}}) {
+    std::string older = policy_of({"deny/read+/a"}).saved();
+    const std::string text = "\"" + std::string(name_of(option)) + "\":false,";
+    ASSERT_NE(older.find(text), older.npos) << older;
+    const auto restored = Policy::from_saved(older.erase(older.find(text), text.size()));
+    ASSERT_TRUE(restored) << restored.error();
+    EXPECT_EQ(restored->option(option), value);
+  }
 }
 
 TEST(Policy, WhatIsNoSavedPolicyIsRefused) {

@@ -20,6 +20,9 @@ trace/allow_unsafe_exec_stack:1
 trace/allow_unsafe_exec_nopie:1
 trace/allow_unsafe_memfd:1
 trace/allow_unsafe_filename:1
+trace/allow_unsafe_symlinks:1
+trace/allow_unsafe_hardlinks:1
+trace/allow_unsafe_create:1
 trace/allow_unsafe_mount:1
 trace/allow_unsafe_setid_exec:1
 trace/allow_unsafe_sigreturn:1
@@ -36,6 +39,12 @@ lock:exec
     Profile{{"noscm", "", "No descriptors come in through sockets"},
             R"(deny/recvfd+!all
 )"},
+    Profile{{"noipv4", "6", "No addresses of IPv4"},
+            R"(deny/net/bind,net/connect,net/accept+any4!*
+)"},
+    Profile{{"noipv6", "4", "No addresses of IPv6"},
+            R"(deny/net/bind,net/connect,net/accept+any6!*
+)"},
     Profile{{"fs", "f", "Files are opened on these types of file systems only"},
             R"(sandbox/fs:on
 allow/fs+tmpfs,overlay,hostfs,image,proc,sysfs,devpts,mqueue
@@ -51,7 +60,7 @@ allow/lock/read,lock/readdir,lock/exec+/opt
 allow/lock/read,lock/readdir+/etc
 allow/lock/read,lock/readdir+/sys
 allow/lock/readdir+/proc
-allow/lock/read,lock/write,lock/truncate,lock/readdir+/dev
+allow/lock/read,lock/write,lock/truncate,lock/readdir,lock/ioctl+/dev
 )"},
     Profile{{"quiet", "q", "Denies without a word"},
             R"(default/all,ioctl,net:filter
@@ -156,6 +165,9 @@ trace/allow_unsafe_exec_stack:1
 trace/allow_unsafe_exec_nopie:1
 trace/allow_unsafe_memfd:1
 trace/allow_unsafe_filename:1
+trace/allow_unsafe_symlinks:1
+trace/allow_unsafe_hardlinks:1
+trace/allow_unsafe_create:1
 trace/allow_unsafe_setid_exec:1
 trace/force_umask:off
 )"},
@@ -206,6 +218,12 @@ allow/all-x+${SYD_HOME}/.cache/ccache/***
 sandbox/tpe:off
 trace/allow_unsafe_exec_nopie:1
 trace/allow_unsafe_filename:1
+trace/allow_unsafe_symlinks:1
+trace/allow_unsafe_hardlinks:1
+trace/allow_unsafe_create:1
+)"},
+    Profile{{"paludis", "", "The same as build"},
+            R"(include_profile build
 )"},
     Profile{{"agent", "",
              "A coding agent: the project is written, caches are read, the network is named"},
@@ -235,24 +253,35 @@ deny/all+/**/.netrc
 deny/all+/**/.npmrc
 deny/all+/**/.pypirc
 deny/all+/**/.cargo/credentials*
-# The sandbox's own network. Registries and forges are reached where names lead somewhere: a sandbox
-# that has only its own loopback finds none.
+# The sandbox's own network, and registries and forges by the addresses that hosts(5) gives them.
 allow/net/bind,net/connect,net/accept+loopback!*
-allow/net/connect+name!*github.com!22,443
-allow/net/connect+name!*githubusercontent.com!443
-allow/net/connect+name!*gitlab.com!22,443
-allow/net/connect+name!*pypi.org!443
-allow/net/connect+name!*pythonhosted.org!443
-allow/net/connect+name!*npmjs.org!443
-allow/net/connect+name!*crates.io!443
-allow/net/connect+name!*golang.org!443
-allow/net/connect+name!*debian.org!80,443
+allow/net/connect+name!github.com!22,443
+allow/net/connect+name!*.github.com!22,443
+allow/net/connect+name!githubusercontent.com!443
+allow/net/connect+name!*.githubusercontent.com!443
+allow/net/connect+name!gitlab.com!22,443
+allow/net/connect+name!*.gitlab.com!22,443
+allow/net/connect+name!pypi.org!443
+allow/net/connect+name!*.pypi.org!443
+allow/net/connect+name!pythonhosted.org!443
+allow/net/connect+name!*.pythonhosted.org!443
+allow/net/connect+name!npmjs.org!443
+allow/net/connect+name!*.npmjs.org!443
+allow/net/connect+name!crates.io!443
+allow/net/connect+name!*.crates.io!443
+allow/net/connect+name!golang.org!443
+allow/net/connect+name!*.golang.org!443
+allow/net/connect+name!debian.org!80,443
+allow/net/connect+name!*.debian.org!80,443
 allow/exec+!memfd:**
 sandbox/tpe:off
 trace/allow_unsafe_exec_memory:1
 trace/allow_unsafe_exec_nopie:1
 trace/allow_unsafe_memfd:1
 trace/allow_unsafe_filename:1
+trace/allow_unsafe_symlinks:1
+trace/allow_unsafe_hardlinks:1
+trace/allow_unsafe_create:1
 )"},
 };
 

@@ -9,28 +9,62 @@ namespace {
 
 using enum Category;
 
+// As with Landlock, these are rights to what is in a directory, never to the directory itself.
+CategorySet changes_of_directories() {
+  CategorySet out;
+  for (Category c : {kLockCreate, kLockDelete, kLockRename, kLockSymlink, kLockMkdir, kLockRmdir,
+                     kLockMkbdev, kLockMkcdev, kLockMkfifo, kLockBind}) {
+    out |= set_of(c);
+  }
+  return out;
+}
+
 std::vector<Pattern> patterns_of(const Policy& policy) {
   std::vector<Pattern> out;
   for (size_t i = 0; i < policy.rules().size(); i++) {
     const Rule& r = policy.rules()[i];
     if (!r.is_glob) continue;
-    bool beneath = false;
-    for (size_t c = 0; c < kCategoryCount; c++) {
-      beneath |= r.categories[c] && kind_of(Category(c)) == Kind::kBeneath;
+    const auto add = [&](std::string_view text, const CategorySet& categories) {
+      auto glob = parse_glob(text);
+      if (glob && categories.any()) out.push_back({*std::move(glob), categories, int32_t(i)});
+    };
+    const CategorySet names = r.categories & changes_of_directories();
+    const CategorySet beneath = r.categories & ~names;
+    if (names.none() && kind_of(Category(beneath._Find_first())) != Kind::kBeneath) {
+      add(r.pattern == "!all" ? "!**" : r.pattern, r.categories);
+      continue;
     }
-    std::string text = r.pattern == "!all" ? "!**" : r.pattern;
-    if (beneath) text = text == "/" ? "/***" : escape_glob(text) + "/***";
-    auto glob = parse_glob(text);
-    if (glob) out.push_back({*std::move(glob), r.categories, int32_t(i)});
+    const std::string dir = r.pattern == "/" ? "" : escape_glob(r.pattern);
+    add(dir + "/***", beneath);
+    add(dir + "/**", names);
   }
   return out;
 }
 
-// What lock/ allows of itself, as its lists begin (syd(2), allow/lock/read and allow/lock/write).
+// What lock/ allows of itself, as its lists begin: syd(2), allow/lock/read and its like.
 bool lock_allows_at_first(Category lock, std::string_view name) {
-  if (name == "/dev/null") return lock == kLockRead || lock == kLockWrite;
-  return lock == kLockRead && (name == "/proc" || name.starts_with("/proc/"));
+  if (name == "/dev/null") return lock == kLockRead || lock == kLockWrite || lock == kLockTruncate;
+  if (lock != kLockRead && lock != kLockReaddir) return false;
+  return name == "/proc" || name.starts_with("/proc/");
 }
+
+// The category of lock/ for a name that comes, by what it stands for.
+Category lock_for_making(FileKind kind) {
+  switch (kind) {
+    case FileKind::kDirectory: return kLockMkdir;
+    case FileKind::kSymlink: return kLockSymlink;
+    case FileKind::kFifo: return kLockMkfifo;
+    case FileKind::kSocket: return kLockBind;
+    case FileKind::kBlock: return kLockMkbdev;
+    case FileKind::kCharacter: return kLockMkcdev;
+    case FileKind::kRegular: break;
+  }
+  return kLockCreate;
+}
+Category lock_for_removing(FileKind kind) {
+  return kind == FileKind::kDirectory ? kLockRmdir : kLockDelete;
+}
+std::string_view parent_of(std::string_view path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
 
@@ -38,7 +72,7 @@ std::optional<Category> lock_category(Category c) {
   static constexpr std::pair<Category, Category> kPairs[] = {
       {kRead, kLockRead},       {kWrite, kLockWrite},       {kExec, kLockExec},
       {kCreate, kLockCreate},   {kMktemp, kLockCreate},     {kDelete, kLockDelete},
-      {kRename, kLockRename},   {kSymlink, kLockSymlink},   {kTruncate, kLockTruncate},
+      {kIoctl, kLockIoctl},     {kSymlink, kLockSymlink},   {kTruncate, kLockTruncate},
       {kReaddir, kLockReaddir}, {kMkdir, kLockMkdir},       {kRmdir, kLockRmdir},
       {kMkbdev, kLockMkbdev},   {kMkcdev, kLockMkcdev},     {kMkfifo, kLockMkfifo},
       {kNetBind, kLockBind},    {kNetConnect, kLockConnect}};
@@ -50,6 +84,9 @@ std::optional<Category> lock_category(Category c) {
 
 RuleBook::RuleBook(const Policy& policy)
     : policy_(policy), matcher_(patterns_of(policy)), lock_on_(policy.is_on(kLock)) {
+  for (const auto& [network, source] : policy.blocked()) {
+    block_bits_[network.v6].insert(network.bits);
+  }
   for (const Rule& r : policy.rules()) {
     if (!r.inet.ports.empty()) inet_.push_back(&r);
     if (!r.numbers.empty() || !r.names.empty()) by_list_.push_back(&r);
@@ -63,13 +100,37 @@ Decision RuleBook::decide(Category c, int32_t rule) const {
 }
 
 Decision RuleBook::by_name(Category c, std::string_view name) {
-  const Verdict& v = matcher_.find(name);
-  const auto lock = lock_on_ && name.starts_with('/') ? lock_category(c) : std::nullopt;
-  if (lock && v[*lock] == Verdict::kNone && !lock_allows_at_first(*lock, name)) {
-    return {Action::kDeny, nullptr};
+  if (lock_on_ && name.starts_with('/')) {
+    const auto lock = lock_category(c);
+    // It is made in the directory, which is the one that is named.
+    const bool inside = c == kMktemp;
+    if (lock && !lock_allows(*lock, inside ? std::string(name) + "/" : name)) {
+      return {Action::kDeny, nullptr};
+    }
   }
+  const Verdict& v = matcher_.find(name);
   if (!policy_.is_on(c)) return {};
   return decide(c, v[c]);
+}
+
+bool RuleBook::lock_allows(Category lock, std::string_view name) {
+  if (!lock_on_ || lock_allows_at_first(lock, name)) return true;
+  return matcher_.find(name)[lock] != Verdict::kNone;
+}
+
+std::optional<Category> RuleBook::lock_against_move(std::string_view from, std::string_view to,
+                                                    const Move& m) {
+  if (!lock_on_) return std::nullopt;
+  const auto allows = [&](Category lock, std::string_view name) { return lock_allows(lock, name); };
+  const Category making = lock_for_making(m.kind), removing = lock_for_removing(m.kind);
+  if (m.leaves && !allows(removing, from)) return removing;
+  if (!allows(making, to)) return making;
+  if (m.replaces && !allows(lock_for_removing(*m.replaces), to)) {
+    return lock_for_removing(*m.replaces);
+  }
+  if (parent_of(from) == parent_of(to)) return std::nullopt;
+  if (!allows(kLockRename, from) || !allows(kLockRename, to)) return kLockRename;
+  return std::nullopt;
 }
 
 bool RuleBook::may_move(std::string_view from, std::string_view to, bool is_directory) {
@@ -100,14 +161,33 @@ const Rule* RuleBook::mark(Category c, std::string_view path) {
   return rule == Verdict::kNone ? nullptr : &policy_.rules()[size_t(rule)];
 }
 
+// A look for each length of a prefix that some network has, however many there are.
+bool RuleBook::blocks(const InetAddress& address) {
+  for (const uint8_t bits : block_bits_[address.v6]) {
+    const auto it = policy_.blocked().find(Network::around(address.v6, address.address, bits));
+    if (it == policy_.blocked().end()) continue;
+    block_.source = it->second;
+    block_.text = "block+" + it->first.text();
+    return true;
+  }
+  return false;
+}
+
 Decision RuleBook::by_address(Category c, const InetAddress& address) {
+  if (c == kNetConnect || c == kNetAccept) {
+    if (blocks(address)) {
+      if (!allows(policy_.block_action())) return {policy_.block_action(), &block_};
+      const Decision otherwise = by_rules(c, address);
+      return allows(otherwise.action) ? Decision{policy_.block_action(), &block_} : otherwise;
+    }
+  }
+  return by_rules(c, address);
+}
+
+Decision RuleBook::by_rules(Category c, const InetAddress& address) const {
   const auto matches = [&](Category of, const Rule* r) {
     return r->categories[index(of)] && r->inet.matches(address);
   };
-  if (c == kNetConnect || c == kNetAccept) {
-    const auto in = [&](const Network& n) { return n.contains(address.v6, address.address); };
-    if (std::ranges::any_of(policy_.blocked(), in)) return {Action::kDeny, nullptr};
-  }
   if (lock_on_) {
     const auto lock = lock_category(c);
     if (lock && std::ranges::none_of(inet_, [&](auto* r) { return matches(*lock, r); })) {

@@ -1,6 +1,8 @@
 // A policy made ready for questions.
 #pragma once
+#include <array>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -8,6 +10,16 @@
 #include "policy/policy.h"
 
 namespace usk::policy {
+
+enum class FileKind : uint8_t {
+  kRegular,
+  kDirectory,
+  kSymlink,
+  kFifo,
+  kSocket,
+  kBlock,
+  kCharacter
+};
 
 // Answers for one state of a policy, which must outlive it and not change. It costs one step of an
 // automaton for each byte of a path, whatever the number of rules. Not for several threads.
@@ -26,6 +38,16 @@ class RuleBook {
   // Whether the object at `from` may be at `to` without its new name allowing what the old one did
   // not; a directory with all that it holds.
   bool may_move(std::string_view from, std::string_view to, bool is_directory);
+  // Whether lock/ has nothing against it: of a category that starts with lock/.
+  bool lock_allows(Category lock, std::string_view name);
+  // What lock/ has against a name that comes for what is at `from`. Nothing: it may come.
+  struct Move {
+    FileKind kind;                     // Of the object.
+    bool leaves = true;                // The old name goes away: not with link(2).
+    std::optional<FileKind> replaces;  // What stands at the new name.
+  };
+  std::optional<Category> lock_against_move(std::string_view from, std::string_view to,
+                                            const Move& move);
   // The rule of mask or append for a path, or null.
   const Rule* mark(Category c, std::string_view path);
 
@@ -33,13 +55,17 @@ class RuleBook {
 
  private:
   Decision decide(Category c, int32_t rule) const;
+  bool blocks(const InetAddress& address);
+  Decision by_rules(Category c, const InetAddress& address) const;
   template <class Matches>
   Decision last(Category c, Matches matches) const;
 
   const Policy& policy_;
   Matcher matcher_;
-  std::vector<const Rule*> inet_;     // Those with addresses, in order.
-  std::vector<const Rule*> by_list_;  // Those with numbers or names.
+  std::vector<const Rule*> inet_;                // Those with addresses, in order.
+  std::vector<const Rule*> by_list_;             // Those with numbers or names.
+  std::array<std::set<uint8_t>, 2> block_bits_;  // Lengths of blocked networks, of IPv4 and IPv6.
+  Rule block_;                                   // The line that blocked last.
   bool lock_on_;
 };
 

@@ -81,10 +81,17 @@ Parsed<> RuleReader::line(std::string_view text, const Source& source) {
   if (text.empty() || text[0] == '#') return {};
   // From there on nobody may change anything.
   if (policy_.lock() == LockState::kOn || policy_.lock() == LockState::kRead) return {};
-  const auto expanded = expand(text);
+  auto expanded = expand(text);
   if (!expanded) return place(expanded.error());
-  const auto command = parse_command(*expanded);
+  auto command = parse_command(*expanded);
   if (!command) return place(command.error());
+  auto moved = from_here(*command, *expanded);
+  if (!moved) return place(moved.error());
+  if (*moved != *expanded) {
+    expanded = std::move(moved);
+    command = parse_command(*expanded);
+    if (!command) return place(command.error());
+  }
   if (const auto* i = std::get_if<command::Include>(&*command)) {
     if (i->profile) {
       Parsed<> ok = profile(i->what);
@@ -94,6 +101,28 @@ Parsed<> RuleReader::line(std::string_view text, const Source& source) {
   }
   if (auto ok = policy_.apply(*command, source, *expanded); !ok) return place(ok.error());
   return {};
+}
+
+// The paths of lock/ may be relative to where the sandbox is started; those of sockets, which stand
+// beside ports, may not.
+Parsed<std::string> RuleReader::from_here(const Command& command, std::string_view text) const {
+  const auto* list = std::get_if<command::List>(&command);
+  if (!list || list->pattern.empty() || list->pattern[0] == '/') return std::string(text);
+  bool takes_paths = false;
+  for (size_t i = 0; i < kCategoryCount; i++) {
+    const auto c = Category(i);
+    if (!list->categories.set[i]) continue;
+    if (kind_of(c) != Kind::kBeneath) return std::string(text);
+    takes_paths |= c != Category::kLockBind && c != Category::kLockConnect;
+  }
+  if (!takes_paths) return std::string(text);
+  const auto directory = around_.variable("SYD_PWD");
+  if (!directory) return bad("there is no directory for a relative path");
+  std::string_view name = list->pattern;
+  while (name.starts_with("./")) name.remove_prefix(2);
+  const std::string_view before = text.substr(0, text.size() - list->pattern.size());
+  if (name == ".") return fmt::format("{}{}", before, *directory);
+  return fmt::format("{}{}{}{}", before, *directory, *directory == "/" ? "" : "/", name);
 }
 
 Parsed<> RuleReader::text(std::string_view text, const std::string& from) {

@@ -16,6 +16,8 @@ struct Surroundings {
   std::function<Parsed<std::string>(const std::string& path)> read;
   // The value of a variable; nothing where it has none.
   std::function<std::optional<std::string>(const std::string& name)> variable;
+  // What names of hosts in rules mean.
+  std::vector<HostName> hosts = {};
 };
 
 // Puts a policy together. Errors read "FILE:LINE: what is wrong".
@@ -26,7 +28,9 @@ class RuleReader {
   static constexpr size_t kMaxText = 16 << 20;  // Of a file.
 
   RuleReader(Policy& policy, Surroundings surroundings)
-      : policy_(policy), around_(std::move(surroundings)) {}
+      : policy_(policy), around_(std::move(surroundings)) {
+    policy_.set_hosts(around_.hosts);
+  }
 
   // A file, or a profile where `name` is one's and has no slash, or several by their letters.
   Parsed<> load(const std::string& name);
@@ -42,6 +46,7 @@ class RuleReader {
   Parsed<> include(const std::string& what, const Source& source);
   Parsed<> networks(const std::string& path);
   Parsed<std::string> expand(std::string_view text) const;
+  Parsed<std::string> from_here(const Command& command, std::string_view text) const;
   static bool is_letters(std::string_view name);
 
   Policy& policy_;

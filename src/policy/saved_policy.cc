@@ -100,7 +100,14 @@ std::string Policy::saved() const {
     out["checksums"].push_back({{"text", to_json(c.text)}, {"source", to_json(c.source)}});
   }
   out["blocked"] = Json::array();
-  for (const Network& n : blocked_) out["blocked"].push_back(n.text());
+  for (const auto& [network, source] : blocked_) {
+    out["blocked"].push_back({{"network", network.text()}, {"source", to_json(source)}});
+  }
+  out["block_action"] = name_of(block_action_);
+  out["hosts"] = Json::array();
+  for (const HostName& h : hosts_) {
+    out["hosts"].push_back({{"name", to_json(h.name)}, {"address", h.address.text()}});
+  }
   for (size_t kind = 0; kind < transitions_.size(); kind++) {
     out[kTransitionNames[kind]] = Json::array();
     for (const auto& [from, to] : transitions_[kind]) {
@@ -122,7 +129,28 @@ Parsed<> Policy::add_saved_rule(std::string_view text, const Source& source,
   return {};
 }
 
+// Images from before there was more to say of a network have its text alone.
+Parsed<> Policy::load_blocks(const nlohmann::ordered_json& all) {
+  for (const Json& b : member(all, "blocked")) {
+    const std::string network = text_of(b.is_string() ? b : member(b, "network"));
+    if (auto ok = apply_block({ListOp::kAdd, network}, source_of(member(b, "source"))); !ok) {
+      return ok;
+    }
+  }
+  const Json action = member(all, "block_action");
+  if (action.is_null()) return {};
+  const auto parsed = parse_action(text_of(action));
+  if (!parsed || *parsed == Action::kAllow) return std::unexpected("no action of block");
+  block_action_ = *parsed;
+  return {};
+}
+
 Parsed<> Policy::load_lists(const nlohmann::ordered_json& all) {
+  for (const Json& h : member(all, "hosts")) {
+    const auto address = parse_networks(text_of(member(h, "address")));
+    if (!address || address->size() != 1) return std::unexpected("a host without an address");
+    hosts_.push_back({text_of(member(h, "name")), address->front()});
+  }
   for (const Json& r : member(all, "rules")) {
     std::vector<uint32_t> numbers;
     for (const Json& n : member(r, "numbers")) numbers.push_back(number<uint32_t>(n));
@@ -134,14 +162,11 @@ Parsed<> Policy::load_lists(const nlohmann::ordered_json& all) {
     const auto ok = apply(text_of(member(c, "text")), source_of(member(c, "source")));
     if (!ok) return ok;
   }
-  for (const Json& n : member(all, "blocked")) {
-    const auto ok = apply_block({ListOp::kAdd, text_of(n)});
-    if (!ok) return ok;
-  }
+  if (auto ok = load_blocks(all); !ok) return ok;
   for (size_t kind = 0; kind < transitions_.size(); kind++) {
     for (const Json& t : member(all, kTransitionNames[kind])) {
       if (!t.is_array() || t.size() != 2) return std::unexpected("a transition of ids");
-      transitions_[kind].insert({number<uint32_t>(t[0]), number<uint32_t>(t[1])});
+      transitions_[kind].emplace(number<uint32_t>(t[0]), number<uint32_t>(t[1]));
     }
   }
   return {};
@@ -159,7 +184,9 @@ Parsed<> Policy::load_settings(const nlohmann::ordered_json& all) {
     defaults_[i] = *action;
   }
   for (size_t i = 0; i < kOptionCount; i++) {
-    options_[i] = member(options, name_of(Option(i))) == true;
+    const Json value = member(options, name_of(Option(i)));
+    // Newer than the image: it did not restrict anybody then.
+    options_[i] = value.is_null() ? !strict_value(Option(i)) : value == true;
   }
   for (size_t i = 0; i < limits_.size(); i++) {
     const Json limit = member(limits, name_of(command::SetLimit::Which(i)));

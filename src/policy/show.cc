@@ -46,7 +46,12 @@ std::string Policy::summary() const {
   for (const auto& [path, c] : checksums_) {
     out += fmt::format("{}  # {}\n", harmless(c.text), harmless(c.source.text()));
   }
-  for (const Network& n : blocked_) out += fmt::format("block+{}\n", n.text());
+  if (block_action_ != Action::kDeny) {
+    out += fmt::format("default/block:{}\n", name_of(block_action_));
+  }
+  for (const auto& [network, source] : blocked_) {
+    out += fmt::format("block+{}  # {}\n", network.text(), harmless(source.text()));
+  }
   return out;
 }
 

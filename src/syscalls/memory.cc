@@ -26,7 +26,10 @@ Result<void> ask_to_map(const MapRequest& q) {
   const bool shared = (q.flags & MAP_TYPE) != MAP_PRIVATE;
   if (q.file && shared && q.file->append_only() && q.file->can(File::kWrite)) return Err(EACCES);
   if (!(q.prot & PROT_EXEC)) return {};
-  if (!q.file || (q.prot & PROT_WRITE)) TRY(installed_guard->executable_memory());
+  // What can still be written through the descriptor, or by another who maps it, is no less
+  // writable.
+  const bool writable = !q.file || (q.prot & PROT_WRITE) || shared || q.file->can(File::kWrite);
+  if (writable) TRY(installed_guard->executable_memory());
   if (!q.file) return {};
   return installed_guard->execute(*q.file);
 }

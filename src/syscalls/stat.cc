@@ -29,9 +29,18 @@ KernelStat to_stat(const Task& t, const Attr& a) {
   return s;
 }
 
-SyscallResult put_stat(Task& t, const Path& place, UserPtr<KernelStat> buf) {
+// What is looked at instead of `place`, of which the policy may show something else.
+Result<Path> shown(Task& t, const Path& place) {
+  if (const auto mask = installed_guard ? installed_guard->mask_of(place) : std::nullopt) {
+    const WalkContext ctx = t.walk_context();
+    return walk(ctx, ctx.mounts->root(), *mask, kFollow);
+  }
   TRY(ask(Category::kStat, place));
-  TRY(t.mem().put(buf, to_stat(t, TRY(place.inode().getattr()))));
+  return place;
+}
+
+SyscallResult put_stat(Task& t, const Path& place, UserPtr<KernelStat> buf) {
+  TRY(t.mem().put(buf, to_stat(t, TRY(TRY(shown(t, place)).inode().getattr()))));
   return 0;
 }
 
@@ -127,9 +136,9 @@ SyscallResult statx(Task& t, DirFd dir, UserPath path, AtFlags flags, uint32_t m
     return 0;
   }
   const Place p = TRY(get_place(t, dir, path, flags.bits));
-  TRY(ask(Category::kStat, p.path));
+  const Path place = TRY(shown(t, p.path));
   TRY(t.mem().put(buf,
-                  to_statx(t, p.path, TRY(p.path.inode().getattr()), mask & STATX_MNT_ID_UNIQUE)));
+                  to_statx(t, place, TRY(place.inode().getattr()), mask & STATX_MNT_ID_UNIQUE)));
   return 0;
 }
 
@@ -156,8 +165,7 @@ SyscallResult check_access(Task& t, DirFd dir, UserPath path, int32_t mode, uint
   if (!(flags & AT_EACCESS)) p.ctx.creds = real_creds(*t.creds);
   const uint32_t walk_flags = (flags & AT_SYMLINK_NOFOLLOW ? 0u : uint32_t(kFollow)) |
                               (flags & AT_EMPTY_PATH ? uint32_t(kEmptyPath) : 0u);
-  const Path place = TRY(p.walk(walk_flags));
-  TRY(ask(Category::kStat, place));
+  const Path place = TRY(shown(t, TRY(p.walk(walk_flags))));
   if (mode != F_OK) TRY(vfs::access(p.ctx, place, uint32_t(mode)));
   return 0;
 }
@@ -177,8 +185,7 @@ SyscallResult faccessat2(Task& t, DirFd dir, UserPath path, int32_t mode, AtFlag
 namespace {
 
 SyscallResult put_statfs(Task& t, const Path& place, UserPtr<struct statfs> buf) {
-  TRY(ask(Category::kStat, place));
-  const FsStat f = TRY(vfs::statfs(place));
+  const FsStat f = TRY(vfs::statfs(TRY(shown(t, place))));
   struct statfs s{};
   s.f_type = long(f.type), s.f_bsize = long(f.bsize);
   s.f_blocks = f.blocks, s.f_bfree = f.bfree, s.f_bavail = f.bavail;

@@ -48,9 +48,18 @@ class Guard {
   virtual Result<Opened> open(const Path& place, int flags, bool created) = 0;
   // ... of a name where nothing stands yet.
   virtual Result<void> open_new(const Path& dir, std::string_view name, int flags) = 0;
-  // A name that goes away and one that comes, for the same object: rename(2), link(2). EXDEV where
-  // the new name would allow more than the old one did; whoever may do so can still copy.
-  virtual Result<void> move(const Path& from, const Path& dir, std::string_view name) = 0;
+  // A name that comes for an object, while the old one `leaves` (rename(2)) or not (link(2)). EXDEV
+  // where the new name would allow more than the old one did; whoever may do so can still copy.
+  virtual Result<void> move(const Path& from, const Path& dir, std::string_view name,
+                            bool leaves) = 0;
+  // The path of what is shown instead of what stands at `place`.
+  virtual std::optional<std::string> mask_of(const Path& place) = 0;
+  // syd(7), "Trusted Symbolic Links", "Trusted Hardlinks" and "Trusted File Creation", which are
+  // stricter than /proc/sys/fs/protected_*: a link in `dir` that is to be followed, what is to get
+  // a further name, what O_CREAT without O_EXCL finds.
+  virtual Result<void> follow(const Path& link, Inode& dir) = 0;
+  virtual Result<void> link_target(const Path& target) = 0;
+  virtual Result<void> create_over(const Path& found) = 0;
   // Whether a directory's listing shows the entry.
   virtual bool lists(const Path& dir, std::string_view name) = 0;
   // A program, an interpreter or a script that is to be run; a library that is to be mapped.

@@ -158,7 +158,8 @@ Result<void> link(const WalkContext& ctx, const Path& from, const Path& at, std:
   Inode& inode = from.inode();
   TRY(check_protected_hardlink(ctx, inode));
   TRY(ask(Category::kRename, from));
-  if (installed_guard) TRY(installed_guard->move(from, last.parent, last.name));
+  if (installed_guard) TRY(installed_guard->link_target(from));
+  if (installed_guard) TRY(installed_guard->move(from, last.parent, last.name, false));
   TRY(add_name(ctx, last, Category::kRename, [&](Inode& dir) -> Result<Ref<Inode>> {
     if (&dir.fs() != &inode.fs()) return Err(EXDEV);
     if (inode.is_dir()) return Err(EPERM);

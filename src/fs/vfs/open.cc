@@ -187,6 +187,7 @@ Result<Ref<File>> open_create(const WalkContext& ctx, const Path& at, std::strin
     }
     if (found.dentry->inode()->is_symlink() && !found.dentry->is_mountpoint()) {
       if (how.flags & O_NOFOLLOW) return Err(ELOOP);
+      if (installed_guard) TRY(installed_guard->create_over(place));
       TRY(walker.through_link(place));
       if (!walker.arrived()) continue;
       place = walker.arrived();
@@ -195,6 +196,7 @@ Result<Ref<File>> open_create(const WalkContext& ctx, const Path& at, std::strin
     }
     if (place.inode().is_dir()) return Err(EISDIR);
     TRY(check_sticky_create(ctx, last.parent, place.inode()));
+    if (installed_guard) TRY(installed_guard->create_over(place));
     return open_found(ctx, place, how.flags & ~(O_CREAT | O_EXCL), how.break_leases);
   }
 }

@@ -118,11 +118,13 @@ Result<void> ask_to_move(const LastComponent& from, const LastComponent& to, uin
   TRY(ask(Category::kRename, to.parent, to.name));
   if (flags & RENAME_WHITEOUT) TRY(ask(Category::kMkcdev, from.parent, from.name));
   const Path source(from.parent.mount, TRY(from.parent.dentry->lookup(from.name)));
-  if (!source.dentry->is_negative()) TRY(installed_guard->move(source, to.parent, to.name));
+  if (!source.dentry->is_negative()) {
+    TRY(installed_guard->move(source, to.parent, to.name, true));
+  }
   if (!(flags & RENAME_EXCHANGE)) return {};
   const Path target(to.parent.mount, TRY(to.parent.dentry->lookup(to.name)));
   if (target.dentry->is_negative()) return {};
-  return installed_guard->move(target, from.parent, from.name);
+  return installed_guard->move(target, from.parent, from.name, true);
 }
 
 Result<void> rename_in_order(Move& m) {

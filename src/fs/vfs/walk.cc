@@ -156,6 +156,7 @@ Result<void> Walker::follow(const Path& link, bool last) {
   if (flags_ & kNoSymlinks || link.mount->has(MS_NOSYMFOLLOW)) return Err(ELOOP);
   Inode& inode = link.inode();
   if (last) TRY(check_protected_link(ctx_, inode, at_.inode()));
+  if (installed_guard) TRY(installed_guard->follow(link, at_.inode()));
   if (inode.is_magic_link()) {
     if (flags_ & kNoMagicLinks) return Err(ELOOP);
     Path goal = TRY(inode.follow_magic(ctx_));

@@ -26,6 +26,7 @@ std::vector<Attempt> file_attempts();
 std::vector<Attempt> mount_attempts();
 std::vector<Attempt> process_attempts();
 std::vector<Attempt> socket_attempts();
+std::vector<Attempt> handed_attempts();
 std::vector<Attempt> exhaustion_attempts();
 
 // What must not come to pass has.

@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
   if (argc < 5) return 2;
   const Facts facts{atoi(argv[1]), argv[2], argv[3], atoi(argv[4])};
   for (const auto& list : {file_attempts(), mount_attempts(), process_attempts(), socket_attempts(),
-                           exhaustion_attempts()}) {
+                           handed_attempts(), exhaustion_attempts()}) {
     for (const Attempt& a : list) {
       if (argc == 5 || strcmp(argv[5], a.name) == 0) make(a, facts);
     }

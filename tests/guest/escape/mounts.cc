@@ -2,15 +2,19 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
 
 #include "tests/guest/escape/escape.h"
 
@@ -96,6 +100,67 @@ void namespaces(const Facts& f) {
   }
 }
 
+// As root of a user namespace of its own, with every capability in it.
+void in_a_user_namespace(const Facts& f) {
+  const uid_t uid = getuid();
+  if (unshare(CLONE_NEWUSER) != 0) return;
+  for (const auto& [file, text] : {std::pair("setgroups", string("deny")),
+                                   {"uid_map", "0 " + std::to_string(uid) + " 1"},
+                                   {"gid_map", "0 " + std::to_string(getgid()) + " 1"}}) {
+    const int fd = open((string("/proc/self/") + file).c_str(), O_WRONLY);
+    if (fd >= 0) (void)!write(fd, text.data(), text.size());
+    if (fd >= 0) close(fd);
+  }
+  // Maps that would give the ids of others.
+  for (const char* map : {"0 0 4294967295", "0 0 65536", "1 0 1"}) {
+    const int fd = open("/proc/self/uid_map", O_WRONLY);
+    if (fd >= 0) must_fail(write(fd, map, strlen(map)), "a second map of ids");
+    if (fd >= 0) close(fd);
+  }
+  mounts(f);
+  remounts(f);
+  if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC) == 0) {
+    mounts(f);
+    remounts(f);
+    roots(f);
+  }
+  must_fail(mknod((f.box + "/disk").c_str(), S_IFBLK | 0600, makedev(8, 0)), "a disk by mknod");
+  must_fail(syscall(SYS_reboot, 0xfee1dead, 672274793, 0x1234567, nullptr), "reboot");
+  for (const string& secret : {f.dir + "/secret", "/proc/1/root" + f.dir + "/secret"}) show(secret);
+}
+
+// A mount that comes, goes and moves while others walk over it, up and down.
+void mount_races(const Facts& f) {
+  if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return;
+  mkdir("/tmp/way", 0700);
+  mkdir("/tmp/way/in", 0700);
+  mkdir("/tmp/else", 0700);
+  std::atomic<bool> over{false};
+  std::thread mounter([&] {
+    while (!over) {
+      (void)!mount((f.box + "/link").c_str(), "/tmp/way", nullptr, MS_BIND | MS_REC, nullptr);
+      (void)!mount(f.box.c_str(), "/tmp/way", nullptr, MS_BIND, nullptr);
+      (void)!mount("/tmp/way", "/tmp/else", nullptr, MS_MOVE, nullptr);
+      (void)!umount2("/tmp/else", MNT_DETACH);
+      (void)!umount2("/tmp/way", MNT_DETACH);
+    }
+  });
+  const string up = "/tmp/way/in/../../../../../..";
+  for (int i = 0; i < 1000; i++) {
+    show(up + f.dir + "/secret");
+    show("/tmp/way/link/../" + f.dir.substr(f.dir.rfind('/') + 1) + "/secret");
+    const int dir = open("/tmp/way/in", O_PATH | O_DIRECTORY);
+    if (dir < 0) continue;
+    show(openat(dir, ("../../../../.." + f.dir + "/secret").c_str(), O_RDONLY),
+         "from a lost mount");
+    const int ro = openat(dir, "../../../ro/kept", O_WRONLY);
+    if (ro >= 0) escaped("--ro was opened to write from a lost mount");
+    close(dir);
+  }
+  over = true;
+  mounter.join();
+}
+
 // Never for a guest, whatever capabilities it believes to have.
 void calls_of_hosts(const Facts& f) {
   char buffer[4096] = {};
@@ -113,6 +178,9 @@ void calls_of_hosts(const Facts& f) {
   must_fail(syscall(SYS_acct, swap.c_str()), "acct");
   must_fail(syscall(SYS_quotactl, 0, "/dev/sda1", 0, buffer), "quotactl");
   must_fail(syscall(SYS_io_uring_setup, 8, buffer), "io_uring_setup");
+  must_fail(syscall(SYS_io_uring_enter, 0, 1, 0, 0, nullptr, 0), "io_uring_enter");
+  must_fail(syscall(SYS_io_uring_register, 0, 0, nullptr, 0), "io_uring_register");
+  must_fail(syscall(SYS_userfaultfd, 0), "userfaultfd");
   must_fail(syscall(SYS_fanotify_init, 0, 0), "fanotify_init");
   must_fail(syscall(SYS_lookup_dcookie, 1, buffer, 100), "lookup_dcookie");
   must_fail(syscall(SYS_syslog, 3, buffer, sizeof buffer), "syslog");
@@ -127,5 +195,7 @@ std::vector<Attempt> mount_attempts() {
           {"mounts", mounts},
           {"roots", roots},
           {"namespaces", namespaces},
+          {"in_a_user_namespace", in_a_user_namespace},
+          {"mount_races", mount_races},
           {"calls_of_hosts", calls_of_hosts}};
 }

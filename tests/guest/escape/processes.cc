@@ -93,6 +93,34 @@ void stolen_pidfds(const Facts& f) {
   }
 }
 
+// What a process of another user has open, maps and is told, beside Linux's ptrace_may_access().
+void of_another_user(const Facts& f) {
+  const int kept = open("/etc/hostname", O_RDONLY);
+  const pid_t owner = getpid();
+  const pid_t pid = fork();
+  if (pid == 0) {
+    if (setresgid(61234, 61234, 61234) != 0 || setresuid(61234, 61234, 61234) != 0) _exit(0);
+    char byte = 0;
+    iovec local{&byte, 1}, remote{&byte, 1};
+    const string base = "/proc/" + std::to_string(owner);
+    const int fd = int(syscall(SYS_pidfd_open, owner, 0));
+    must_fail(syscall(SYS_pidfd_getfd, fd, kept, 0), "pidfd_getfd of another user's");
+    must_fail(setns(fd, CLONE_NEWNS | CLONE_NEWUSER), "setns to another user's");
+    must_fail(syscall(SYS_pidfd_send_signal, fd, SIGKILL, nullptr, 0),
+              "a signal to another user's");
+    must_fail(process_vm_writev(owner, &local, 1, &remote, 1, 0), "process_vm_writev");
+    must_fail(ptrace(PTRACE_ATTACH, owner, 0, 0), "PTRACE_ATTACH to another user's");
+    must_fail(open((base + "/mem").c_str(), O_RDWR), "mem of another user's");
+    must_fail(open((base + "/environ").c_str(), O_RDONLY), "environ of another user's");
+    must_fail(open((base + "/fd/" + std::to_string(kept)).c_str(), O_RDONLY),
+              "fd of another user's");
+    show(base + "/root" + f.dir + "/secret");
+    _exit(0);
+  }
+  waitpid(pid, nullptr, 0);
+  close(kept);
+}
+
 // A tracer sends its tracee wherever it likes: the host's calls are nowhere.
 void tracees(const Facts& f) {
   for (const uint64_t ip : {0x7fffd0000040ul, 0x7fffd0000080ul, 0x7fffd0000000ul, 0x7fffcffff000ul,
@@ -152,6 +180,7 @@ std::vector<Attempt> process_attempts() {
   return {{"by_number", by_number},
           {"everybody", everybody},
           {"stolen_pidfds", stolen_pidfds},
+          {"of_another_user", of_another_user},
           {"tracees", tracees},
           {"memory_of_the_stub", memory_of_the_stub}};
 }
