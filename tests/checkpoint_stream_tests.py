@@ -105,7 +105,7 @@ def a_console_without_a_new_one_hangs_up(host):
 
 @case
 def a_terminal_shows_how_far_a_checkpoint_is(host):
-    script = "import os, time\nkeep = os.urandom(96 << 20)\nprint('up', flush=True)\nwhile True: time.sleep(0.05)"
+    script = "import os, time\nkeep = os.urandom(4 << 20) * 100\nprint('up', flush=True)\nwhile True: time.sleep(0.05)"
     with tempfile.TemporaryDirectory() as scratch:
         process = host.start("run", "--name", "box", "--", "python3", "-c", script)
         assert process.stdout.readline() == "up\n"
