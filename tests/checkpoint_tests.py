@@ -88,7 +88,7 @@ def an_image_runs_on_either_platform(host):
 def damage_is_refused(host):
     with tempfile.TemporaryDirectory() as scratch:
         image = pathlib.Path(scratch) / "image"
-        process = host.start("run", "--name", "box", "--tmpfs", "/tmp", "--", "sh", "-c",
+        process = host.start("run", "--name", "box", "--cwd", "/", "--tmpfs", "/tmp", "--", "sh", "-c",
                              "seq 100000 >/tmp/numbers; echo up; while :; do sleep 0.05; done")
         assert process.stdout.readline() == "up\n"
         for flags in ((), ("--compress", "zstd")):
@@ -194,7 +194,7 @@ def zeros_take_no_room(host):
     with tempfile.TemporaryDirectory() as scratch:
         for name, megabytes in (("small", 0), ("large", 64)):
             image = pathlib.Path(scratch, name)
-            process = host.start("run", "--name", name, "--tmpfs", "/tmp", "--", "sh", "-c",
+            process = host.start("run", "--name", name, "--cwd", "/", "--tmpfs", "/tmp", "--", "sh", "-c",
                                  f"truncate -s {megabytes}M /tmp/hole; exec python3 -c '{ZEROS.format(megabytes)}'")
             assert process.stdout.readline() == "up\n", process.stderr.read()
             host.usk("checkpoint", name, "-o", str(image))

@@ -46,7 +46,7 @@ long raw_call(long nr, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0) {
 }
 
 // Without a stack protector's or sanitizer's help, which would want thread-local data.
-[[gnu::no_sanitize("address", "thread", "undefined")]] int make_and_stay(void*) {
+__attribute__((no_sanitize("address", "thread", "undefined"))) int make_and_stay(void*) {
   raw_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
   if (raw_call(SYS_getppid) != g_work.parent) raw_call(SYS_exit, 0);
   const long made = g_work.namespaces ? raw_call(SYS_unshare, uint64_t(g_work.namespaces)) : 0;
@@ -102,7 +102,7 @@ bool is_set(const char* setting, char value) {
 }  // namespace
 
 Result<std::unique_ptr<NewNamespaces>> NewNamespaces::begin(Separate what) {
-  std::unique_ptr<NewNamespaces> made(new NewNamespaces(what));
+  std::unique_ptr<NewNamespaces> made(new NewNamespaces);
   g_work.parent = getpid();
   g_work.namespaces = what == Separate::kAll ? kAllButUser : 0;
   g_work.outcome = 0;

@@ -32,10 +32,9 @@ class NewNamespaces {
   Result<void> enter();
 
  private:
-  explicit NewNamespaces(Separate what) : what_(what) {}
+  NewNamespaces() = default;
   bool child_is_ready();
 
-  const Separate what_;
   pid_t child_ = -1;
   UniqueFd pidfd_;
 };

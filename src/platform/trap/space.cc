@@ -192,6 +192,10 @@ Result<void> TrapSpace::map_file(TrapThread& by, const Mapping& m, StubCall c, b
   if (everybodys && !everybodys->installed) c.keep_as = everybodys->fd;
   if (may_wait && m.promised) {
     if (everybodys) everybodys->promised_by = &by;
+    if (everybodys && !everybodys->installed && by.brings(*m.fd, everybodys->fd)) {
+      c.args[4] = uint64_t(everybodys->fd);
+      c.file = nullptr, c.keep_as = -1;
+    }
     return by.call_later(c);
   }
   TRY(by.call(c));

@@ -588,6 +588,14 @@ Result<void> TrapThread::call_later(const StubCall& c) {
   return {};
 }
 
+bool TrapThread::brings(HostFd& file, int fd) {
+  if (std::ranges::none_of(queued_, [](const StubCall& c) { return asked_call(c).has_value(); })) {
+    return false;
+  }
+  brought_.push_back({&file, fd});
+  return true;
+}
+
 Result<void> TrapThread::call_before_it_runs(const StubCall& c) {
   if (state_ == State::kLost) return Err(ESRCH);
   if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
@@ -700,6 +708,7 @@ void TrapThread::lose() {
   state_ = State::kLost;
   notice_ = 0;
   queued_.clear();
+  brought_.clear();
 }
 
 }  // namespace usk::platform
