@@ -109,8 +109,7 @@ Result<Vma> AddressSpace::prepare(const MapRequest& r, uint64_t length) {
   return v.has(Vma::kShared) ? prepare_shared(r, length) : v;
 }
 
-Result<void> AddressSpace::map_area(platform::Thread& by, const Vma& v, int extra_flags,
-                                    bool promised) {
+Result<void> AddressSpace::map_area(platform::Thread& by, const Vma& v, int extra_flags) {
   // Linux: PROT_WRITE or PROT_EXEC pages of x86 are readable; the host does the same.
   return space_->map(
       by, {.addr = v.start,
@@ -119,8 +118,7 @@ Result<void> AddressSpace::map_area(platform::Thread& by, const Vma& v, int extr
            .flags = (v.has(Vma::kShared) ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE | extra_flags,
            .fd = v.backing.get(),
            .offset = v.backing_offset,
-           .for_all = v.is_time_page(),
-           .promised = promised});
+           .for_all = v.is_time_page()});
 }
 
 namespace {
