@@ -6,11 +6,14 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 
 import hosts
 from hosts import LIMIT_SECONDS
+from paths import HERE
 
 CASES = {}
 COUNTER = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"
@@ -249,6 +252,28 @@ def what_the_host_lacks_is_told_first(host):
         host.usk("checkpoint", "box", "-o", f"{scratch}/image")
         shown.rename(f"{scratch}/elsewhere")
         host.refused("restore", f"{scratch}/image", saying=str(shown))
+
+
+@case
+def a_platform_that_the_host_lacks_is_told_first(host):
+    """Nothing of the sandbox runs, on whichever it was saved; where the host has another, that one is taken."""
+    deny = [sys.executable, HERE / "deny.py", "101"]  # ptrace(2)
+    with tempfile.TemporaryDirectory() as scratch:
+        for made_on in ("ptrace", "trap"):
+            image = f"{scratch}/{made_on}"
+            counter(host, "--platform", made_on)
+            host.usk("checkpoint", "box", "-o", image)
+            done = subprocess.run([*deny, host.usk_path, "restore", "--platform", "ptrace", image], env=host.environment,
+                                  capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=LIMIT_SECONDS)
+            assert done.returncode == 125 and done.stdout == "" and done.stderr.count("\n") == 1, done
+            assert "ptrace" in done.stderr and host.list() == [], done
+            copy = subprocess.Popen([*deny, host.usk_path, "restore", image], env=host.environment, text=True,
+                                    stdout=subprocess.PIPE)
+            host.started.append(copy)
+            assert copy.stdout.readline().strip().isdigit()
+            copy.kill()
+            copy.wait(LIMIT_SECONDS)
+            host.until(lambda: host.list() == [])
 
 
 @case

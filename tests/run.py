@@ -34,6 +34,7 @@ import gdb_tests  # noqa: E402
 import guest_tests  # noqa: E402
 import history_tests  # noqa: E402
 import hostile_tests  # noqa: E402
+import image_order_tests  # noqa: E402
 import kill_tests  # noqa: E402
 import kselftest_tests  # noqa: E402
 import lacking  # noqa: E402
@@ -95,6 +96,7 @@ def all_jobs(options, build):
     yield from (("checkpoint", *job) for job in checkpoint_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_command_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in fork_tests.jobs(build, options))
+    yield from (("checkpoint", *job) for job in image_order_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in checkpoint_stream_tests.jobs(build, options))
     yield from (("load", *job) for job in load_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in old_image_tests.jobs(build, options))
