@@ -160,37 +160,145 @@ def a_call_is_not_made_twice(host):
             copy.wait()
 
 
-SLEEPERS = """
-import os, threading, time
+SAVED_TWICE = """
+import array, ctypes, fcntl, mmap, os, pty, resource, select, signal, socket, subprocess, termios, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+def must(n):
+    assert n >= 0, os.strerror(ctypes.get_errno())
+    return n
+keep = []
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN})
+# Threads in several calls, one that computes, and processes.
+word, lock = ctypes.c_uint32(1), threading.Lock()
+lock.acquire()
+def computes():
+    while True: word.value ^= 2
+for work in (lambda: time.sleep(100), lock.acquire, lambda: libc.syscall(202, ctypes.byref(word), 0, 1, None), computes):
+    threading.Thread(target=work, daemon=True).start()
 r, w = os.pipe()
-for _ in range(3): threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
 if os.fork() == 0: os.read(r, 1)
-os.system('sleep 100 | cat')
+stopped = subprocess.Popen(["sleep", "100"])
+stopped.send_signal(signal.SIGSTOP)
+zombie = subprocess.Popen(["true"])
+keep.append(subprocess.Popen("sleep 100 | cat", shell=True))
+# Pipes, sockets, descriptors in flight.
+data = os.pipe()
+os.write(data[1], b"in the pipe")
+a, b = socket.socketpair()
+a.sendmsg([b"with a descriptor"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [data[0], a.fileno()]))])
+for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+    server = socket.socket(family)
+    server.bind((host, 0))
+    server.listen()
+    one, two = socket.create_connection(server.getsockname()[:2]), socket.create_connection(server.getsockname()[:2])
+    peer = server.accept()[0]
+    peer.send(b"on its way")
+    datagrams = socket.socket(family, socket.SOCK_DGRAM)
+    datagrams.bind((host, 0))
+    datagrams.sendto(b"datagram", datagrams.getsockname())
+    keep += [server, one, two, peer, datagrams]
+netlink = socket.socket(16, socket.SOCK_RAW, 0)
+# Descriptors of other kinds.
+epoll = select.epoll()
+for fd in (data[0], r, b.fileno(), keep[-1].fileno()): epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+epoll.poll(0, 1)
+event = must(libc.eventfd(7, 0))
+timer = must(libc.timerfd_create(1, 0))
+must(libc.timerfd_settime(timer, 0, (ctypes.c_long * 4)(0, 5000000, 100, 0), None))
+signals = must(libc.signalfd(-1, (ctypes.c_ulong * 16)(1 << (signal.SIGUSR2 - 1)), 0))
+watch = must(libc.inotify_init1(0))
+must(libc.inotify_add_watch(watch, b"/tmp", 0xfff))
+pidfd = os.pidfd_open(keep[0].pid)
+queue = must(libc.syscall(240, b"q", os.O_RDWR | os.O_CREAT, 0o600, None))
+must(libc.syscall(242, queue, b"message", 7, 3, None))
+for _ in range(2):
+    master, slave = pty.openpty()
+    os.write(master, b"a line\\nhalf of")
+    os.write(slave, b"shown")
+    keep += [master, slave]
+# Memory: memfds, mapped and not; System V; files without names; shared and private.
+for size in (1000, 3 << 20):
+    memfd = os.memfd_create("m", os.MFD_ALLOW_SEALING)
+    os.write(memfd, os.urandom(size))
+    shared = mmap.mmap(memfd, size)
+    private = mmap.mmap(memfd, size, mmap.MAP_PRIVATE)
+    shared[5], private[6] = 1, 2
+    keep += [shared, private, memfd]
+fcntl.fcntl(memfd, 1033, 2)
+for size in (1000, 200_000):
+    file = open(f"/tmp/file{size}", "w+b")
+    file.write(os.urandom(size))
+    file.flush()
+    fcntl.lockf(file, fcntl.LOCK_EX, 10, 3)
+    fcntl.flock(file, fcntl.LOCK_SH)
+    keep.append(file)
+os.unlink("/tmp/file200000")
+shm = must(libc.shmget(0, 1 << 20, 0o1600))
+libc.shmat.restype = ctypes.c_void_p
+ctypes.memset(libc.shmat(shm, None, 0), 7, 1 << 19)
+sem = must(libc.semget(0, 3, 0o1600))
+msg = must(libc.msgget(0, 0o1600))
+must(libc.msgsnd(msg, (ctypes.c_long * 3)(5, 6, 7), 16, 0))
+anonymous = mmap.mmap(-1, 2 << 20)
+anonymous[:1 << 20] = os.urandom(1 << 20)
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+must(libc.madvise(ctypes.addressof(ctypes.c_char.from_buffer(anonymous)), 1 << 16, 11))
+# Timers, signals, limits, names.
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 100, 7)
+signal.setitimer(signal.ITIMER_VIRTUAL, 1000)
+event_of_timer = (ctypes.c_long * 8)(5, signal.SIGRTMIN)
+made = ctypes.c_int()
+must(libc.syscall(222, 1, event_of_timer, ctypes.byref(made)))
+must(libc.syscall(223, made, 0, (ctypes.c_long * 4)(0, 3000000, 0, 1000), None))
+os.kill(os.getpid(), signal.SIGUSR1)
+libc.prctl(15, b"rich", 0, 0, 0)
+resource.setrlimit(resource.RLIMIT_CORE, (1, 2))
+os.nice(3)
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+os.umask(0o27)
+os.chdir("/tmp")
+must(libc.unshare(0x04000000 | 0x08000000))  # Names of the host, System V.
+print("ready", flush=True)
+epoll.poll(100)
+time.sleep(100)
 """
 
 
 @case
 def saved_twice_it_is_the_same(host):
     """A paused sandbox that is restored, and saved before anything of it has run, gives the same image, byte by
-    byte. With what it is resumed as, that is over."""
-    with tempfile.TemporaryDirectory() as scratch:
-        host.sandbox("python3", "-c", SLEEPERS)
-        host.until(lambda: len(host.usk("ps", "box")[0].splitlines()) >= 6)
-        host.usk("pause", "box")
-        host.usk("checkpoint", "box", "-o", f"{scratch}/0")
-        for i, clock in enumerate(("now", "frozen")):
-            host.start("restore", f"{scratch}/{i}", "--name", "box", "--paused", f"--clock={clock}")
+    byte: all parts, of all kinds of objects and memory. With what it is resumed as, that is over."""
+    for platform in ("trap", "ptrace"):
+        with tempfile.TemporaryDirectory() as scratch:
+            process = host.start("run", "--platform", platform, "--name", "box", "--cwd", "/", "--tmpfs", "/tmp", "--",
+                                 "python3", "-c", SAVED_TWICE)
+            assert process.stdout.readline() == "ready\n", process.stderr.read()
+            time.sleep(1.2)  # What is dated anew in seconds shows.
+            host.usk("pause", "box")
+            host.usk("checkpoint", "box", "-o", f"{scratch}/0")
+            for i, clock in enumerate(("now", "frozen")):
+                host.start("restore", f"{scratch}/{i}", "--platform", platform, "--name", "box", "--paused",
+                           f"--clock={clock}")
+                host.until(lambda: any(s["name"] == "box" for s in host.list()))
+                host.usk("checkpoint", "box", "-o", f"{scratch}/{i + 1}")
+                same_bytes(host, pathlib.Path(scratch, str(i)), pathlib.Path(scratch, str(i + 1)))
+            host.start("restore", f"{scratch}/2", "--platform", platform, "--name", "box", "--paused")
             host.until(lambda: any(s["name"] == "box" for s in host.list()))
-            host.usk("checkpoint", "box", "-o", f"{scratch}/{i + 1}")
-            host.usk("checkpoint", "diff", f"{scratch}/{i}", f"{scratch}/{i + 1}")
-            for part in pathlib.Path(scratch, "0").iterdir():
-                assert part.read_bytes() == pathlib.Path(scratch, str(i + 1), part.name).read_bytes(), part.name
-        host.start("restore", f"{scratch}/2", "--name", "box", "--paused")
-        host.until(lambda: any(s["name"] == "box" for s in host.list()))
-        host.usk("resume", "box")
-        host.usk("checkpoint", "box", "-o", f"{scratch}/3")
-        before, after = (json.loads(host.usk("checkpoint", "inspect", "--json", f"{scratch}/{n}")[0]) for n in "23")
-        assert after["generation"] == before["generation"] + 1, (before, after)
+            host.usk("resume", "box")
+            host.usk("checkpoint", "box", "-o", f"{scratch}/3")
+            before, after = (json.loads(host.usk("checkpoint", "inspect", "--json", f"{scratch}/{n}")[0]) for n in "23")
+            assert after["generation"] == before["generation"] + 1, (before, after)
+
+
+def same_bytes(host, one, other):
+    difference = host.run("checkpoint", "diff", str(one), str(other))
+    assert difference.returncode == 0, difference.stdout[-3000:]
+    parts = sorted(path.name for path in one.iterdir())
+    assert parts == ["config", "contents", "contents-table", "manifest", "memory", "state"], parts
+    for part in parts:
+        assert (one / part).read_bytes() == (other / part).read_bytes(), part
+    assert (one / "contents").stat().st_size > 4 << 20 and (one / "memory").stat().st_size > 4 << 20
 
 
 @case
