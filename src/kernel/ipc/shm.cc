@@ -88,8 +88,11 @@ void ShmTable::count_areas(ShmSegment& s, int64_t delta) {
   Ref<ShmSegment> held;
   Lock lock(mu_);
   s.attached += uint64_t(delta);
+  const Task* by = current_task();
+  // Restored ones were there before: who attached them, and when, was saved.
+  if (delta > 0 && !by) return;
   (delta > 0 ? s.attached_at : s.detached_at) = ipc_now();
-  if (const Task* t = current_task()) s.last = PidStamp(*t->group->pid);
+  if (by) s.last = PidStamp(*by->group->pid);
   if (s.attached == 0 && (s.perm.mode & SHM_DEST) && !s.removed) held = destroy(s);
 }
 
