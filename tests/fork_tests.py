@@ -2,8 +2,10 @@
 import contextlib
 import os
 import pathlib
+import time
 
 import hosts
+from checkpoint_command_tests import RANDOM
 
 CASES = {}
 
@@ -40,12 +42,25 @@ def started(host):
     return process
 
 
+def copy_of(host, *flags):
+    """A copy and its first line. As long as memory is on its way to the last copy, there is no other."""
+    while True:
+        copy = host.start("fork", "box", *flags)
+        line = copy.stdout.readline()
+        if line:
+            return copy, line
+        assert copy.wait(hosts.LIMIT_SECONDS) == 125, copy.returncode
+        errors = copy.stderr.read()
+        assert errors == "usk: the sandbox is being saved already\n", errors
+        time.sleep(0.1)
+
+
 @case
 def both_go_on(host):
     original = started(host)
     for platform in ("trap", "ptrace"):
-        copy = host.start("fork", "box", "--name", f"copy-{platform}", "--platform", platform)
-        first, *rest = counts(copy, 5)
+        copy, line = copy_of(host, "--name", f"copy-{platform}", "--platform", platform)
+        first, rest = int(line), counts(copy, 4)
         assert rest == [first + 1, first + 2, first + 3, first + 4], (first, rest)
         seen = counts(original, 20)
         assert seen == list(range(seen[0], seen[0] + 20)) and first <= seen[-1] + 20, (first, seen)
@@ -129,6 +144,17 @@ def many_copies_share_their_memory(host):
         host.usk("kill", name)
     assert copies.wait(hosts.LIMIT_SECONDS) == 137
     assert all_copies < one * 1.2, (one, all_copies)
+
+
+@case
+def copies_draw_other_random_numbers(host):
+    waits = "while 'forked' not in open('/proc/usk/checkpoint').read(): time.sleep(0.05)"
+    original = host.start("run", "--name", "box", "--", "python3", "-uc", RANDOM.replace("time.sleep(2)", waits))
+    assert original.stdout.readline() == "up\n"
+    copies = [copy_of(host, "--name", name) for name in ("one", "other")]
+    seen = [[line.strip(), *(copy.stdout.readline().strip() for _ in range(6))] for copy, line in copies]
+    assert [lines[6] for lines in seen] == ["generation 1", "generation 1"], seen
+    assert all(one and one != other for one, other in zip(seen[0][:6], seen[1][:6])), seen
 
 
 PROCESSORS = """

@@ -277,16 +277,16 @@ void wait_for_turn(uint32_t turn) {
 }
 
 // Two threads that take turns; `sleepers` sleep all the time.
-void take_turns(uint32_t rounds, int sleepers) {
+void take_turns(uint32_t turns, int sleepers) {
   Waiters aside(&g_other, sleepers);
   Thread partner([=] {
-    for (uint32_t i = 0; i < rounds; i++) {
+    for (uint32_t i = 0; i < turns; i++) {
       wait_for_turn(2 * i + 1);
       store(g_word, 2 * i + 2);
       futex(&g_word, FUTEX_WAKE, 1);
     }
   });
-  for (uint32_t i = 0; i < rounds; i++) {
+  for (uint32_t i = 0; i < turns; i++) {
     store(g_word, 2 * i + 1);
     futex(&g_word, FUTEX_WAKE, 1);
     wait_for_turn(2 * i + 2);
@@ -300,7 +300,10 @@ int seize_and_leave(pid_t pid, int times) {
   int status = 0;
   for (int i = 0; i < times; i++) {
     if (waitpid(pid, &status, WNOHANG) == pid) return status;
-    MUST(ptrace(PTRACE_SEIZE, pid, 0, 0));
+    if (ptrace(PTRACE_SEIZE, pid, 0, 0) != 0) {  // It may have ended since.
+      EXPECT_EQ(waitpid(pid, &status, WNOHANG), pid);
+      return status;
+    }
     for (int stops = 0; stops <= i % 2; stops++) {
       if (stops) MUST(ptrace(PTRACE_CONT, pid, 0, 0));
       usleep(stops ? 300 : 0);
@@ -316,8 +319,8 @@ int seize_and_leave(pid_t pid, int times) {
 
 // Whether calls are watched changes all the time, with and without who waits through it.
 TEST(PrivateFutex, TracersComeAndGoMeanwhile) {
-  EXPECT_EXITED(seize_and_leave(fork_child([] { take_turns(5000, 0); }), 30), 0);
-  EXPECT_EXITED(seize_and_leave(fork_child([] { take_turns(200, 1); }), 10), 0);
+  EXPECT_EXITED(seize_and_leave(fork_child([] { take_turns(rounds(5000), 0); }), 30), 0);
+  EXPECT_EXITED(seize_and_leave(fork_child([] { take_turns(rounds(200), 1); }), 10), 0);
 }
 
 // A filter does not see the calls that had begun.

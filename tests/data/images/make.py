@@ -32,7 +32,8 @@ def main(usk, name):
                 entry = tarfile.TarInfo(place)
                 entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
                 tar.addfile(entry)
-        environment = dict(os.environ, XDG_RUNTIME_DIR=scratch)
+        # The image keeps it.
+        environment = {"PATH": "/usr/bin:/bin", "HOME": "/", "XDG_RUNTIME_DIR": scratch}
         process = subprocess.Popen([usk, "run", "--root", root, "--name", "old", "--cwd", "/", "--", "/counter"],
                                    env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         for _ in range(20):
