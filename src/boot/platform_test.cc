@@ -105,6 +105,22 @@ TEST_P(PlatformTest, ForkCopiesAndThreadsShare) {
   EXPECT_EQ(s.space->compare_exchange(*s.thread, 0x600000, 2, 3), Err(EFAULT));
 }
 
+// A checkpoint keeps that, and nothing of spaces that have not begun to.
+TEST_P(PlatformTest, FutexesThatEndForGoodAreToldApart) {
+  const uint8_t code[] = {0x0f, 0x05};
+  NewSpace s = space_with_code(code);
+  EXPECT_FALSE(s.space->ended_own_futexes_for_good());
+  s.thread->own_futexes(0);
+  EXPECT_FALSE(s.space->ended_own_futexes_for_good());
+  const bool has_own = s.space->has_own_futexes();
+  s.space->end_own_futexes(Space::Ended::kForNow);
+  EXPECT_EQ(s.space->ended_own_futexes_for_now(), has_own);
+  EXPECT_FALSE(s.space->ended_own_futexes_for_good());
+  s.space->end_own_futexes(Space::Ended::kForGood);
+  EXPECT_EQ(s.space->ended_own_futexes_for_good(), has_own);
+  EXPECT_FALSE(s.space->ended_own_futexes_for_now());
+}
+
 TEST_P(PlatformTest, InterruptEndsALoop) {
   const uint8_t code[] = {0xeb, 0xfe};
   NewSpace s = space_with_code(code);

@@ -284,19 +284,13 @@ void pause_tasks(Kernel& kernel) {
   }
 }
 
-static bool futexes_ended(const platform::Space& space) {
-  return !space.has_own_futexes() && !space.ended_own_futexes_for_now();
-}
-
 OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer& to,
                                                    bool runs_on) {
   const std::vector<Ref<Task>> tasks = tasks_in_order(kernel);
   std::vector<MemorySnapshot> snapshots;
   const DropProcessors drop(tasks);
   const Spaces lost = TRY(take_processors(tasks));
-  // Who has seen to that is to find it so: else it would begin anew each time. The other platform
-  // makes none of these calls anyway.
-  const bool makes_futex_calls = std::string_view(kernel.platform().name()) == "trap";
+  // Who has seen to that is to find it so: else it would begin anew each time.
   std::vector<Ref<AddressSpace>> futexes_here;
   for (const Ref<AddressSpace>& mm : spaces_of(tasks)) {
     MemorySnapshot& snapshot = snapshots.emplace_back(mm);
@@ -305,7 +299,7 @@ OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer
       continue;
     }
     leave_out_rseq(tasks, mm, snapshot);
-    if (makes_futex_calls && futexes_ended(mm->space())) futexes_here.push_back(mm);
+    if (mm->space().ended_own_futexes_for_good()) futexes_here.push_back(mm);
     platform::Thread* by = runs_on ? thread_of(tasks, mm) : nullptr;
     if (by) TRY(snapshot.detach(kernel.platform(), *by));
   }

@@ -134,6 +134,8 @@ class Space : public RefCounted {
   enum class Ended { kForNow, kForGood };
   virtual void end_own_futexes(Ended) {}
   virtual bool ended_own_futexes_for_now() const { return false; }
+  // Not of a space where nobody has made such a call yet, nor of a platform that has none.
+  virtual bool ended_own_futexes_for_good() const { return false; }
   // All threads do again, unless that has ended for good or one that slept is still to be resumed.
   // `time_page` as in Identity. Nobody is left who waits in the kernel.
   virtual void begin_own_futexes(uint64_t time_page) { (void)time_page; }

@@ -41,6 +41,7 @@ class TrapSpace final : public Space {
   bool has_own_futexes() const override { return futexes_ == Futexes::kOwn; }
   void end_own_futexes(Ended ended) override;
   bool ended_own_futexes_for_now() const override { return futexes_ == Futexes::kKernelForNow; }
+  bool ended_own_futexes_for_good() const override { return futexes_ == Futexes::kKernel; }
   void begin_own_futexes(uint64_t time_page) override;
   // A thread that is new here may make such calls itself, unless none may.
   bool shares_own_futexes();
