@@ -274,8 +274,12 @@ void rounds(uint64_t seed, int64_t end_ms) {
       play_round();
     }
     const int64_t begin = now_ms();
-    for (bool killed = false; waitpid(pid, nullptr, WNOHANG) == 0; usleep(500)) {
-      if (!killed && now_ms() - begin > kRoundMs) killed = kill(pid, SIGKILL) == 0;
+    // Its threads may have made this process their tracer, which has to wait for them, too.
+    for (pid_t ended = 0; ended != pid;) {
+      ended = waitpid(-1, nullptr, WNOHANG | __WALL);
+      if (ended > 0) continue;
+      if (now_ms() - begin > kRoundMs) kill(pid, SIGKILL);
+      usleep(500);
     }
     kill(-pid, SIGKILL);
     while (waitpid(-1, nullptr, WNOHANG | __WALL) > 0) {
