@@ -186,7 +186,7 @@ Result<void> TrapSpace::map_file(TrapThread& by, const Mapping& m, StubCall c, b
   c.args[4] = USK_STUB_FILE_FD;
   c.file = m.fd;
   if (everybodys && !everybodys->installed) c.keep_as = everybodys->fd;
-  TRY(by.call(c));
+  TRY(by.call_with_file(c));
   if (everybodys) everybodys->mappable = true, everybodys->executable |= executes;
   return {};
 }

@@ -91,6 +91,7 @@ void bells_of_others();
 // protocol.cc: guest code that speaks for its stub.
 void stray_child();
 void silent_child();
+void mapping_that_is_only_told_of();
 void child_that_outlives();
 void child_of_another_number();
 void stubborn_thread();

@@ -30,10 +30,11 @@ class Impostor {
     return Order(area_->order);
   }
   void notify() { through_blob(gadget_, USK_NR_NOTIFY, area_->index); }
-  Order post_call(long nr, uint64_t first = 0, uint64_t second = 0, uint64_t third = 0) {
+  Order post_call(long nr, uint64_t first = 0, uint64_t second = 0, uint64_t third = 0,
+                  uint64_t fourth = 0, uint64_t fifth = 0) {
     area_->nr = uint32_t(nr);
     area_->copied_length = 0;
-    const uint64_t args[6] = {first, second, third};
+    const uint64_t args[6] = {first, second, third, fourth, fifth};
     for (int i = 0; i < 6; i++) area_->args[i] = args[i];
     return post(Post::kSyscall);
   }
@@ -124,6 +125,22 @@ void silent_child() {
   const long child = me.make_fork(*c);
   if (child == 0) compute_for_ever();
   me.done(child);
+}
+
+// Says that a file is mapped, and may be about to do it only when its descriptor, which all stubs
+// share, is another file's.
+void mapping_that_is_only_told_of() {
+  const int fd = memfd_create("own", 0);
+  if (fd < 0 || ftruncate(fd, 4096) < 0) return;
+  Impostor me;
+  const Order order = me.post_call(SYS_mmap, 0, 4096, PROT_READ, MAP_SHARED, uint64_t(fd));
+  const Command* c = me.ordered(order, SYS_mmap);
+  if (!c) return;
+  const Command m = *c;
+  through_blob(me.gadget(), SYS_mmap, long(m.args[0]), long(m.args[1]), long(m.args[2]),
+               long(m.args[3]), long(m.args[4]), long(m.args[5]));
+  me.done(0);
+  escaped("nobody knows when it maps", SYS_mmap, 0);
 }
 
 // A child that would live on when the kernel process is killed.
