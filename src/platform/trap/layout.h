@@ -41,6 +41,10 @@
 #define USK_STUB_FILES 32
 #define USK_STUB_FILES_END 96
 
+/* As its fourth argument, which the host leaves alone, it makes an madvise(2) of areas wait for the
+   kernel process's word. */
+#define USK_ASKS 1
+
 /* The call that posts to the sleeping kernel process; no call of any host. */
 #define USK_NR_NOTIFY 0x3fff
 

@@ -95,6 +95,7 @@ Result<uint32_t> TrapSpace::take_slot(TrapThread& by) {
   if (!block) return Err(EAGAIN);
   const uint64_t place = next_slot_ / USK_AREAS_PER_BLOCK;
   const uint64_t at = USK_AREAS + place * USK_BLOCK_SIZE;
+  doubt_areas();
   TRY(by.call_later({SYS_mmap,
                      {at, USK_BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0,
                       AreaPool::file_offset(*block)}}));
@@ -109,6 +110,17 @@ Result<uint32_t> TrapSpace::take_slot(TrapThread& by) {
   next_slot_ += USK_AREAS_PER_BLOCK;
   for (uint32_t s = next_slot_ - 1; s > first; s--) free_slots_.push_back(s);
   return first;
+}
+
+// The stub did so when it mapped them, if its guest had not got hold of it by then. What has been
+// kept once stays so: the filter lets nobody take it back.
+Result<void> TrapSpace::keep_areas(TrapThread& by) {
+  if (areas_kept_) return {};
+  const auto first = std::ranges::find_if(blocks, [](auto& b) { return b.number != UINT32_MAX; });
+  const uint64_t skipped = uint64_t(first - blocks.begin()) * USK_BLOCK_SIZE;
+  return by.call_later(
+      {SYS_madvise,
+       {USK_AREAS + skipped, blocks.size() * USK_BLOCK_SIZE - skipped, MADV_DONTFORK, USK_ASKS}});
 }
 
 bool TrapSpace::keep_idle(const IdleThread& t) {

@@ -94,6 +94,11 @@ class TrapSpace final : public Space {
   // Host threads between two guest threads. False: there are enough.
   bool keep_idle(const IdleThread& t);
   std::optional<IdleThread> take_idle();
+  // Until areas_are_kept(), a copy of the process might have areas of it, too.
+  void doubt_areas() { areas_kept_ = false; }
+  // Before `by` forks: no child of it will, which is certain once the fork has been asked for.
+  Result<void> keep_areas(TrapThread& by);
+  void areas_are_kept() { areas_kept_ = true; }
   // The only slot of a fresh process, in a block of its own.
   Result<void> take_first_slot(uint32_t slot);
 
@@ -126,6 +131,7 @@ class TrapSpace final : public Space {
   std::vector<IdleThread> idle_;
   std::vector<uint32_t> free_slots_;  // Their last thread may still be ending.
   uint32_t next_slot_ = 0;
+  bool areas_kept_ = true;
   UniqueFd memory_;
   host::Pagemap pagemap_;
   int barriers_ = 0;  // membarrier(2) commands the stub is registered for.

@@ -43,6 +43,9 @@ std::optional<StubCall> asked_call(const StubCall& c) {
       if (c.args[3] & MAP_ANONYMOUS && c.args[3] & MAP_PRIVATE) return std::nullopt;
       if (c.args[3] & MAP_PRIVATE && c.args[4] >= USK_STUB_FILES) return std::nullopt;
       return c;
+    case SYS_madvise:
+      if (c.args[3] != USK_ASKS) return std::nullopt;
+      return c;
     case SYS_mremap:
     case SYS_msync:
     case SYS_membarrier:

@@ -92,6 +92,7 @@ void bells_of_others();
 void stray_child();
 void silent_child();
 void mapping_that_is_only_told_of();
+void child_with_areas_of_its_parent();
 void child_that_outlives();
 void child_of_another_number();
 void stubborn_thread();

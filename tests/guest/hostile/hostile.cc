@@ -130,6 +130,7 @@ const Attack kAttacks[] = {
     {"stray child", stray_child, 2},
     {"silent child", silent_child, 3},
     {"mapping that is only told of", mapping_that_is_only_told_of, 3},
+    {"child with areas of its parent", child_with_areas_of_its_parent, 5},
     {"child that outlives", child_that_outlives, 2},
     {"child of another number", child_of_another_number, 3},
     {"stubborn thread", stubborn_thread, 10},

@@ -106,6 +106,8 @@ long make_thread(uint64_t gadget, const Command& c, char* stack_top, void (*func
   return result;
 }
 
+alignas(64) char g_stack[16384];
+
 }  // namespace
 
 // The fork comes to be, its parent says that it failed. Nobody may be left computing.
@@ -143,6 +145,54 @@ void mapping_that_is_only_told_of() {
   escaped("nobody knows when it maps", SYS_mmap, 0);
 }
 
+namespace {
+void* sleep_for_ever(void*) {
+  for (;;) pause();
+}
+
+// Has a second block of areas mapped for a thread, and does not keep it from children.
+bool map_inheritable_block(Impostor& me) {
+  pthread_t t;
+  for (int i = 1; i < USK_AREAS_PER_BLOCK; i++) {
+    if (pthread_create(&t, nullptr, sleep_for_ever, nullptr)) return false;
+  }
+  constexpr uint64_t kFlags =
+      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  const uint64_t top = uint64_t(g_stack + sizeof g_stack);
+  const Command* c = me.ordered(me.post_call(SYS_clone, kFlags, top), SYS_mmap);
+  if (!c || c->args[0] != kAreas + USK_BLOCK_SIZE) return false;
+  const Command m = *c;
+  through_blob(me.gadget(), SYS_mmap, long(m.args[0]), long(m.args[1]), long(m.args[2]),
+               long(m.args[3]), long(m.args[4]), long(m.args[5]));
+  if (me.done(0) == Order::kCommands) me.done(-EAGAIN);
+  return true;
+}
+}  // namespace
+
+// Once the parent has ended, they are another program's.
+void child_with_areas_of_its_parent() {
+  volatile int* const accepted = shared_word();
+  in_child([=] {
+    Impostor me;
+    if (!map_inheritable_block(me)) return;
+    const Command* c = me.fork_ordered();
+    if (!c) return;
+    const Command copy = *c;
+    const long child = me.make_fork(copy);
+    if (child == 0) {
+      if (Impostor::map_area(me.gadget(), copy) != long(copy.args[1])) compute_for_ever();
+      (void)*reinterpret_cast<volatile char*>(kAreas + USK_BLOCK_SIZE);
+      through_blob(me.gadget(), SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+      me.post(Post::kReady);
+      *accepted = 1;
+      compute_for_ever();
+    }
+    me.done(child);
+    usleep(100000);
+  });
+  if (*accepted) escaped("a child has its parent's areas", SYS_clone, 0);
+}
+
 // A child that would live on when the kernel process is killed.
 void child_that_outlives() {
   volatile int* const accepted = shared_word();
@@ -167,7 +217,6 @@ Command g_fork;
 volatile int g_fork_known;
 volatile int* g_taken;
 uint64_t g_gadget;
-alignas(64) char g_stack[16384];
 
 // A thread without a name takes the part of the child: the number of a thread is free once it ends.
 void map_as_child() {
