@@ -142,6 +142,7 @@ Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
     idle->regs() = by.regs();
     return idle;
   }
+  TRY(space->count_threads());
   const uint32_t slot = TRY(space->take_slot(parent));
   auto thread = std::make_unique<TrapThread>(*this, space, slot, space->index_of(slot));
   thread->inherit_tsc(parent);
@@ -153,6 +154,7 @@ Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
     thread->lose();
     thread->area().alive = 0;
     space->release_slot(slot);
+    space->doubt_thread();
     return Err(EAGAIN);
   }
   name_thread(*thread, pid_t(*tid));

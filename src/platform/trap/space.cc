@@ -123,6 +123,22 @@ Result<void> TrapSpace::keep_areas(TrapThread& by) {
        {USK_AREAS + skipped, blocks.size() * USK_BLOCK_SIZE - skipped, MADV_DONTFORK, USK_ASKS}});
 }
 
+// The host's threads are to be no more than --pids says, and what an honest process has beside.
+Result<void> TrapSpace::count_threads() {
+  constexpr uint64_t kMost = 64;
+  constexpr int64_t kLongestNs = 2'000'000'000;
+  if (doubted_threads_ < kMost) return {};
+  const auto few = [this] {
+    const uint64_t known = threads_.size() + idle_.size();
+    const uint64_t all = host::thread_count(pid_).value_or(known);
+    doubted_threads_ = all - std::min(all, known);
+    return doubted_threads_ < kMost;
+  };
+  if (platform_.wait_for(few, kLongestNs)) return {};
+  kill("threads of it do not end");
+  return Err(EAGAIN);
+}
+
 bool TrapSpace::keep_idle(const IdleThread& t) {
   constexpr size_t kMostIdle = 16;
   if (lost_ || idle_.size() == kMostIdle) return false;

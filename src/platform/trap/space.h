@@ -91,6 +91,10 @@ class TrapSpace final : public Space {
   // A slot that no thread uses; a new block is mapped for it by `by` when there is none.
   Result<uint32_t> take_slot(TrapThread& by);
   void release_slot(uint32_t slot) { free_slots_.push_back(slot); }
+  // A thread was told to end, or is said not to have come to be.
+  void doubt_thread() { doubted_threads_++; }
+  // Before one more is made: waits for those to be gone. Fails where they do not go.
+  Result<void> count_threads();
   // Host threads between two guest threads. False: there are enough.
   bool keep_idle(const IdleThread& t);
   std::optional<IdleThread> take_idle();
@@ -126,6 +130,7 @@ class TrapSpace final : public Space {
   enum class Futexes { kUndecided, kOwn, kKernelForNow, kKernel } futexes_ = Futexes::kUndecided;
   std::vector<TrapThread*> threads_;
   uint64_t threads_made_ = 0;
+  uint64_t doubted_threads_ = 0;  // Since they were counted last, and those that there were then.
   TrapThread* unsettled_ = nullptr;
   std::vector<TrapThread*> copying_;  // Have something to copy out.
   std::vector<IdleThread> idle_;

@@ -103,6 +103,7 @@ TrapThread::~TrapThread() {
   if (state_ == State::kStopped && !space_->threads().empty() && !leads && !become_idle()) {
     order(Order::kExit);
     space_->release_slot(slot_);
+    space_->doubt_thread();
   }
   platform_.keep_counts(*this);
   platform_.remove_thread(*this);

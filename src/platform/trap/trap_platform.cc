@@ -260,6 +260,17 @@ bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condit
   return true;
 }
 
+bool TrapPlatform::wait_for(const std::function<bool()>& condition, int64_t most_ns) {
+  constexpr int64_t kSoonNs = 200'000;
+  const int64_t end = monotonic_now() + most_ns;
+  while (!condition()) {
+    const int64_t now = monotonic_now();
+    if (now >= end) return false;
+    pump(-1, now + kSoonNs);
+  }
+  return true;
+}
+
 size_t TrapPlatform::take_posts() {
   size_t taken = 0;
   for (size_t i = 0; i < running_.size();) {

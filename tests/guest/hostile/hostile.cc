@@ -133,6 +133,7 @@ const Attack kAttacks[] = {
     {"child with areas of its parent", child_with_areas_of_its_parent, 5},
     {"child that outlives", child_that_outlives, 2},
     {"child of another number", child_of_another_number, 3},
+    {"threads that do not end", threads_that_do_not_end, 10},
     {"stubborn thread", stubborn_thread, 10},
     {"stubborn thread behind a flood", stubborn_thread_behind_a_flood, 10},
     {"memory of the dead", memory_of_the_dead, 3},

@@ -248,6 +248,41 @@ void child_of_another_number() {
   if (*g_taken) escaped("a thread was taken for a process", SYS_mmap, 0);
 }
 
+namespace {
+volatile int g_ghosts;
+
+// Says that it ends, is told to, and does not; nor is it kept for another, without a time stamp
+// counter.
+int become_ghost(void*) {
+  Impostor me;
+  me.post_call(SYS_exit);
+  me.area().alive = 0;
+  g_ghosts = g_ghosts + 1;
+  static int never;
+  for (;;) through_blob(me.gadget(), SYS_futex, long(&never), 0, 0);
+}
+}  // namespace
+
+// More threads of the host than there may be threads.
+void threads_that_do_not_end() {
+  constexpr int kThreads = 1000, kStackSize = 16384;
+  constexpr int kFlags =
+      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  volatile int* const ghosts = shared_word();
+  in_child([=] {
+    if (prctl(PR_SET_TSC, PR_TSC_SIGSEGV)) return;
+    for (int i = 0; i < kThreads; i++) {
+      void* stack =
+          mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (stack == MAP_FAILED) return;
+      if (clone(become_ghost, static_cast<char*>(stack) + kStackSize, kFlags, nullptr) < 0) return;
+      for (int j = 0; j < 1000 && g_ghosts <= i; j++) usleep(100);
+      *ghosts = g_ghosts;
+    }
+  });
+  if (*ghosts > kThreads / 2) escaped("threads that nobody counts", SYS_exit, *ghosts);
+}
+
 // Is given commands, and computes instead.
 void stubborn_thread() {
   Impostor me;
