@@ -38,6 +38,7 @@
 /* Where the kernel process installs the descriptor of a file to be mapped, and those of files that
    every stub may map (files.h). */
 #define USK_STUB_FILE_FD 16
+#define USK_STUB_PROMISED_FDS 17 /* Up to USK_STUB_FILES. */
 #define USK_STUB_FILES 32
 #define USK_STUB_FILES_END 96
 

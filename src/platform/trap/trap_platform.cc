@@ -173,11 +173,14 @@ void TrapPlatform::on_notice(const Listener::Notice& n) {
   TrapThread& t = *it->second;
   const StubCall* c = t.expected(n);
   if (!c) return refuse(n);
-  if (c->file && !listener_.install(n.id, c->file->get(), USK_STUB_FILE_FD)) {
+  if (c->file && !listener_.install(n.id, c->file->get(), int(c->args[4]))) {
     return listener_.answer(n.id, EMFILE);
   }
   if (c->keep_as >= 0 && listener_.install(n.id, c->file->get(), c->keep_as)) {
     files_.installed(c->keep_as);
+  }
+  for (const auto& [file, fd] : t.take_brought()) {
+    if (listener_.install(n.id, file->get(), fd)) files_.installed(fd);
   }
   t.take_expected();
   listener_.let_through(n.id);
