@@ -391,6 +391,14 @@ std::optional<ThreadState> thread_state(pid_t tid) {
   return ThreadState{fields[1], strtoull(user, nullptr, 10), uint32_t(strtoul(cpu, nullptr, 10))};
 }
 
+std::optional<uint64_t> thread_count(pid_t pid) {
+  const std::string text = read_proc(fmt::format("{}/stat", pid));
+  const char* fields = stat_fields(text);
+  const char* count = fields ? field(fields, 20) : nullptr;
+  if (!count) return std::nullopt;
+  return strtoull(count, nullptr, 10);
+}
+
 Result<void> set_affinity(pid_t tid, const cpu_set_t& cpus) {
   return checked(guarded(SYS_sched_setaffinity, tid, sizeof cpus, &cpus));
 }

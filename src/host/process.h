@@ -93,6 +93,8 @@ struct ThreadState {
   uint32_t cpu = 0;         // Where it runs or did last.
 };
 std::optional<ThreadState> thread_state(pid_t tid);
+// How many threads the process has. Nothing: it is gone.
+std::optional<uint64_t> thread_count(pid_t pid);
 
 // CPU time and memory of a host process from /proc: for accounting.
 struct ProcessUsage {

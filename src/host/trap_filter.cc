@@ -137,7 +137,8 @@ void check_mmap(Program& p, const TrapFilter& f, Program::Label range) {
   p.jump_if(BPF_JGE | BPF_K, 0, range);
 }
 
-// Advice that asks for privileges (poisoning pages) is out; areas may only be kept from children.
+// Advice that asks for privileges (poisoning pages) is out; areas may only be kept from children,
+// and where the fourth argument is set it is to be known that they are.
 void check_madvise(Program& p, const TrapFilter& f) {
   const auto range = p.label();
   p.load_arg(2, true);
@@ -148,7 +149,10 @@ void check_madvise(Program& p, const TrapFilter& f) {
   p.load_arg(0, true);
   p.jump_unless(BPF_JEQ | BPF_K, high(f.areas), range);
   p.load_arg(0, false);
-  p.jump_if(BPF_JGE | BPF_K, low(f.areas), p.verdict(kAllow));
+  p.jump_unless(BPF_JGE | BPF_K, low(f.areas), range);
+  p.load_arg(3, false);
+  p.jump_if(BPF_JEQ | BPF_K, 0, p.verdict(kAllow));
+  p.jump_if(BPF_JGE | BPF_K, 0, p.verdict(kAsk));
   p.bind(range);
 }
 

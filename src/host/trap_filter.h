@@ -16,7 +16,7 @@ struct TrapFilter {
   uint64_t code, code_end;            // Calls from elsewhere are SIGSYS.
   uint64_t guest_start, guest_end;    // What munmap, mprotect, madvise and mmap may change.
   uint32_t files, files_end;          // Descriptors that may be mapped privately.
-  uint64_t areas;                     // From here up, madvise(MADV_DONTFORK) is allowed.
+  uint64_t areas;                     // From here up, madvise(MADV_DONTFORK) is.
   std::span<const uint32_t> allowed;  // Harmless whatever their arguments.
   std::span<const uint32_t> asked;    // Wait for the kernel process's word.
 };

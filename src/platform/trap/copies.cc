@@ -39,6 +39,7 @@ Result<TrapPlatform::Copy> TrapPlatform::prepare_copy(TrapThread& by) {
   c.thread->set_rseq(by.rseq());
   c.fork = {trap::kCmdFork, {kForkFlags, at, offset}};
   expected_children_.push_back(c.thread.get());
+  if (!fresh) c.space->doubt_areas();
   fresh ? count.spaces_new++ : count.spaces_forked++;
   return c;
 }
@@ -73,7 +74,9 @@ Result<NewSpace> TrapPlatform::copy_space(TrapThread& by) {
   // What others of the space were promised is to be in the copy.
   TRY(by.trap_space()->settle(&by));
   TRY(by.trap_space()->settle_copies(0, kGuestEnd, &by));
+  TRY(by.trap_space()->keep_areas(by));
   auto pid = by.call(c.fork);
+  if (pid) by.trap_space()->areas_are_kept();
   return finish_copy(by, std::move(c), pid);
 }
 
@@ -139,6 +142,7 @@ Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
     idle->regs() = by.regs();
     return idle;
   }
+  TRY(space->count_threads());
   const uint32_t slot = TRY(space->take_slot(parent));
   auto thread = std::make_unique<TrapThread>(*this, space, slot, space->index_of(slot));
   thread->inherit_tsc(parent);
@@ -150,6 +154,7 @@ Result<std::unique_ptr<Thread>> TrapPlatform::new_thread(Thread& by) {
     thread->lose();
     thread->area().alive = 0;
     space->release_slot(slot);
+    space->doubt_thread();
     return Err(EAGAIN);
   }
   name_thread(*thread, pid_t(*tid));

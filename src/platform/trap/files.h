@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "host/host_fd.h"
+#include "platform/trap/layout.h"
 
 namespace usk::platform {
 
@@ -26,9 +27,16 @@ class StubFiles {
   File* find(HostFd& file, bool for_all = false);
   // The stubs have the descriptor.
   void installed(int fd);
+  // For a file whose mapping nobody waits for, by a stub that runs no guest code yet. Others are
+  // promised theirs meanwhile, so it is long until the number is another's.
+  int number_of_promise() {
+    constexpr uint32_t kNumbers = USK_STUB_FILES - USK_STUB_PROMISED_FDS;
+    return USK_STUB_PROMISED_FDS + int(promises_++ % kNumbers);
+  }
 
  private:
   std::map<std::pair<uint64_t, uint64_t>, File> files_;  // By device and inode.
+  uint32_t promises_ = 0;
 };
 
 }  // namespace usk::platform

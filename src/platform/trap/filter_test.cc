@@ -60,7 +60,7 @@ uint32_t documented(uint32_t nr, const Args& a) {
     case SYS_mprotect: return in_range;
     case SYS_madvise:
       if (a[2] == MADV_DONTFORK && a[0] >= USK_AREAS && a[0] >> 32 == USK_AREAS >> 32) {
-        return kAllow;
+        return uint32_t(a[3]) == 0 ? kAllow : kAsk;
       }
       return a[2] < 100 ? in_range : kTrap;
     case SYS_mmap: {
@@ -231,6 +231,7 @@ TEST_F(FilterTest, RangesStayWithinTheGuest) {
       for (uint64_t advice : {4, 10, 11, 99, 100, 101, 102}) {
         for (uint64_t high : {uint64_t(0), uint64_t(1) << 32}) {
           if (!check(SYS_madvise, {at, length, advice | high})) return;
+          if (!check(SYS_madvise, {at, length, advice | high, USK_ASKS | high})) return;
         }
       }
       for (uint64_t flags : {0x32, 0x4032, 0x8032, 0x20032, 0x1c032, 0x22, 0x12, 0x31, 0x33, 0x11,

@@ -38,8 +38,13 @@
 /* Where the kernel process installs the descriptor of a file to be mapped, and those of files that
    every stub may map (files.h). */
 #define USK_STUB_FILE_FD 16
+#define USK_STUB_PROMISED_FDS 17 /* Up to USK_STUB_FILES. */
 #define USK_STUB_FILES 32
 #define USK_STUB_FILES_END 96
+
+/* As its fourth argument, which the host leaves alone, it makes an madvise(2) of areas wait for the
+   kernel process's word. */
+#define USK_ASKS 1
 
 /* The call that posts to the sleeping kernel process; no call of any host. */
 #define USK_NR_NOTIFY 0x3fff

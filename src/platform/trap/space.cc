@@ -95,6 +95,7 @@ Result<uint32_t> TrapSpace::take_slot(TrapThread& by) {
   if (!block) return Err(EAGAIN);
   const uint64_t place = next_slot_ / USK_AREAS_PER_BLOCK;
   const uint64_t at = USK_AREAS + place * USK_BLOCK_SIZE;
+  doubt_areas();
   TRY(by.call_later({SYS_mmap,
                      {at, USK_BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0,
                       AreaPool::file_offset(*block)}}));
@@ -109,6 +110,33 @@ Result<uint32_t> TrapSpace::take_slot(TrapThread& by) {
   next_slot_ += USK_AREAS_PER_BLOCK;
   for (uint32_t s = next_slot_ - 1; s > first; s--) free_slots_.push_back(s);
   return first;
+}
+
+// The stub did so when it mapped them, if its guest had not got hold of it by then. What has been
+// kept once stays so: the filter lets nobody take it back.
+Result<void> TrapSpace::keep_areas(TrapThread& by) {
+  if (areas_kept_) return {};
+  const auto first = std::ranges::find_if(blocks, [](auto& b) { return b.number != UINT32_MAX; });
+  const uint64_t skipped = uint64_t(first - blocks.begin()) * USK_BLOCK_SIZE;
+  return by.call_later(
+      {SYS_madvise,
+       {USK_AREAS + skipped, blocks.size() * USK_BLOCK_SIZE - skipped, MADV_DONTFORK, USK_ASKS}});
+}
+
+// The host's threads are to be no more than --pids says, and what an honest process has beside.
+Result<void> TrapSpace::count_threads() {
+  constexpr uint64_t kMost = 64;
+  constexpr int64_t kLongestNs = 2'000'000'000;
+  if (doubted_threads_ < kMost) return {};
+  const auto few = [this] {
+    const uint64_t known = threads_.size() + idle_.size();
+    const uint64_t all = host::thread_count(pid_).value_or(known);
+    doubted_threads_ = all - std::min(all, known);
+    return doubted_threads_ < kMost;
+  };
+  if (platform_.wait_for(few, kLongestNs)) return {};
+  kill("threads of it do not end");
+  return Err(EAGAIN);
 }
 
 bool TrapSpace::keep_idle(const IdleThread& t) {
@@ -191,6 +219,7 @@ Result<void> TrapSpace::map_file(TrapThread& by, const Mapping& m, StubCall c, b
   c.file = m.fd;
   if (everybodys && !everybodys->installed) c.keep_as = everybodys->fd;
   if (may_wait && m.promised) {
+    c.args[4] = uint64_t(platform_.files().number_of_promise());
     if (everybodys) everybodys->promised_by = &by;
     if (everybodys && !everybodys->installed && by.brings(*m.fd, everybodys->fd)) {
       c.args[4] = uint64_t(everybodys->fd);
@@ -198,7 +227,7 @@ Result<void> TrapSpace::map_file(TrapThread& by, const Mapping& m, StubCall c, b
     }
     return by.call_later(c);
   }
-  TRY(by.call(c));
+  TRY(by.call_with_file(c));
   if (everybodys) everybodys->mappable = true, everybodys->executable |= executes;
   return {};
 }

@@ -92,9 +92,18 @@ class TrapSpace final : public Space {
   // A slot that no thread uses; a new block is mapped for it by `by` when there is none.
   Result<uint32_t> take_slot(TrapThread& by);
   void release_slot(uint32_t slot) { free_slots_.push_back(slot); }
+  // A thread was told to end, or is said not to have come to be.
+  void doubt_thread() { doubted_threads_++; }
+  // Before one more is made: waits for those to be gone. Fails where they do not go.
+  Result<void> count_threads();
   // Host threads between two guest threads. False: there are enough.
   bool keep_idle(const IdleThread& t);
   std::optional<IdleThread> take_idle();
+  // Until areas_are_kept(), a copy of the process might have areas of it, too.
+  void doubt_areas() { areas_kept_ = false; }
+  // Before `by` forks: no child of it will, which is certain once the fork has been asked for.
+  Result<void> keep_areas(TrapThread& by);
+  void areas_are_kept() { areas_kept_ = true; }
   // The only slot of a fresh process, in a block of its own.
   Result<void> take_first_slot(uint32_t slot);
 
@@ -122,11 +131,13 @@ class TrapSpace final : public Space {
   enum class Futexes { kUndecided, kOwn, kKernelForNow, kKernel } futexes_ = Futexes::kUndecided;
   std::vector<TrapThread*> threads_;
   uint64_t threads_made_ = 0;
+  uint64_t doubted_threads_ = 0;  // Since they were counted last, and those that there were then.
   TrapThread* unsettled_ = nullptr;
   std::vector<TrapThread*> copying_;  // Have something to copy out.
   std::vector<IdleThread> idle_;
   std::vector<uint32_t> free_slots_;  // Their last thread may still be ending.
   uint32_t next_slot_ = 0;
+  bool areas_kept_ = true;
   UniqueFd memory_;
   host::Pagemap pagemap_;
   int barriers_ = 0;  // membarrier(2) commands the stub is registered for.

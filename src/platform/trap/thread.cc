@@ -28,6 +28,7 @@ namespace {
 
 // A thread waits so often before it spins: many wait for long and seldom.
 constexpr uint32_t kFirstSpin = 8;
+constexpr const char* kHasNot = "it says that it has made a call, and has not";
 constexpr uint64_t kMaxSyscalls = 1024;  // Above every number of a system call.
 
 // Calls with which the blob posts the floating point state.
@@ -41,6 +42,9 @@ std::optional<StubCall> asked_call(const StubCall& c) {
     case SYS_mmap:
       if (c.args[3] & MAP_ANONYMOUS && c.args[3] & MAP_PRIVATE) return std::nullopt;
       if (c.args[3] & MAP_PRIVATE && c.args[4] >= USK_STUB_FILES) return std::nullopt;
+      return c;
+    case SYS_madvise:
+      if (c.args[3] != USK_ASKS) return std::nullopt;
       return c;
     case SYS_mremap:
     case SYS_msync:
@@ -99,6 +103,7 @@ TrapThread::~TrapThread() {
   if (state_ == State::kStopped && !space_->threads().empty() && !leads && !become_idle()) {
     order(Order::kExit);
     space_->release_slot(slot_);
+    space_->doubt_thread();
   }
   platform_.keep_counts(*this);
   platform_.remove_thread(*this);
@@ -145,6 +150,7 @@ bool TrapThread::take_post() {
   state_ = State::kStopped;
   post_ = kind;
   if (fresh_ && asks()) space_->kill("it does not arrange to die with the kernel process");
+  left_unasked_ = asks();
   expected_.clear();
   result_.reset();
   if (!copied_out_.empty()) forget_copied_out();
@@ -425,7 +431,7 @@ Result<void> TrapThread::while_traced(const std::function<Result<void>()>& f) {
   std::atomic_ref held(area().held);
   held.store(1);
   queued_.push_back({.nr = trap::kCmdHold});
-  const auto done = run_commands(/*promised=*/true, [&] {
+  const auto done = run_commands(/*unpromised=*/0, [&] {
     r = host::while_traced(tid_, f);
     if (failed_with(r, ETIMEDOUT)) space_->kill("a thread of its stub does not stop");
     held.store(0);
@@ -506,7 +512,8 @@ const StubCall* TrapThread::expected(const host::Listener::Notice& n) const {
   return same ? &e : nullptr;
 }
 
-Result<int64_t> TrapThread::run_commands(bool promised, const std::function<void()>& meanwhile) {
+Result<int64_t> TrapThread::run_commands(size_t unpromised,
+                                         const std::function<void()>& meanwhile) {
   if (state_ == State::kLost) return Err(ESRCH);
   forget_copies();  // Commands may use the buffer.
   const auto shown = std::make_tuple(post_, result_, in_call_);
@@ -536,16 +543,36 @@ Result<int64_t> TrapThread::run_commands(bool promised, const std::function<void
       frame_faulted_ = true;
       continue;
     }
-    if (i + 1 < count || promised) space_->kill("a mapping that was promised could not be made");
+    if (i + unpromised < count) space_->kill("a mapping that was promised could not be made");
     return Err(int(-r));
+  }
+  if (left_unasked_) {
+    space_->kill(kHasNot);
+    return Err(ESRCH);
   }
   return r;
 }
 
 Result<int64_t> TrapThread::call(const StubCall& c) {
-  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
+  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*unpromised=*/0));
   queued_.push_back(c);
-  return run_commands(/*promised=*/false);
+  return run_commands(/*unpromised=*/1);
+}
+
+// All stubs have one table of descriptors: the number is the next mapping's only once this one is
+// made, which no post proves, but the thread's next notice does.
+Result<void> TrapThread::call_with_file(const StubCall& c) {
+  const StubCall close{SYS_close, {c.args[4]}};
+  if (queued_.size() + 2 > trap::kMaxCommands) TRY(run_commands(/*unpromised=*/0));
+  queued_.push_back(c);
+  queued_.push_back(close);
+  const auto mapped = run_commands(/*unpromised=*/2);
+  if (mapped) return {};
+  if (state_ != State::kLost) {  // It has not come to the second, or says so.
+    queued_.push_back(close);
+    if (!run_commands(/*unpromised=*/1) && left_unasked_) space_->kill(kHasNot);
+  }
+  return std::unexpected(mapped.error());
 }
 
 int64_t TrapThread::start_calls(std::span<const StubCall> calls, int64_t deadline_ns) {
@@ -582,7 +609,7 @@ Result<void> TrapThread::copy_fpu(TrapThread& by) {
 
 Result<void> TrapThread::call_later(const StubCall& c) {
   if (state_ == State::kLost) return Err(ESRCH);
-  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
+  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*unpromised=*/0));
   queued_.push_back(c);
   space_->set_unsettled(this);
   return {};
@@ -598,14 +625,14 @@ bool TrapThread::brings(HostFd& file, int fd) {
 
 Result<void> TrapThread::call_before_it_runs(const StubCall& c) {
   if (state_ == State::kLost) return Err(ESRCH);
-  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
+  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*unpromised=*/0));
   queued_.push_back(c);
   return {};
 }
 
 Result<void> TrapThread::copy_later(const StubCall& c, uint64_t length) {
   if (state_ == State::kLost) return Err(ESRCH);
-  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
+  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*unpromised=*/0));
   queued_.push_back(c);
   copied_out_.push_back({c.args[0], length});
   space_->add_copying(*this);
@@ -626,7 +653,7 @@ void TrapThread::forget_copied_out() {
 Result<void> TrapThread::settle() {
   if (state_ == State::kLost) return {};
   if (!queued_.empty()) {
-    TRY(run_commands(/*promised=*/true));
+    TRY(run_commands(/*unpromised=*/0));
     return {};
   }
   if (state_ == State::kStopped) return {};  // It has posted, be it that the last one failed.

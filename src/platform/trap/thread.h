@@ -87,6 +87,8 @@ class TrapThread final : public Thread {
 
   // Makes one call in the stub, after those that are queued: its result, or the host's error.
   Result<int64_t> call(const StubCall& c);
+  // The same of one that maps a file, whose descriptor is closed behind it.
+  Result<void> call_with_file(const StubCall& c);
   // Begins calls and waits for the result of the last, or until the deadline: when the end of the
   // order cannot be heard yet. A negative number of an error.
   int64_t start_calls(std::span<const StubCall> calls, int64_t deadline_ns);
@@ -175,9 +177,9 @@ class TrapThread final : public Thread {
   std::optional<Trap> into_call(uint64_t site);
   std::optional<Trap> make_again();
   void store_regs();
-  // Runs what is queued: the result of the last. `promised`: that one may not fail, either.
-  // `meanwhile` is called while they run.
-  Result<int64_t> run_commands(bool promised, const std::function<void()>& meanwhile = nullptr);
+  // Runs what is queued: the result of the last. Only so many at the end may fail. `meanwhile` is
+  // called while they run.
+  Result<int64_t> run_commands(size_t unpromised, const std::function<void()>& meanwhile = nullptr);
   // Calls `f` while the host thread is this one's tracee.
   Result<void> while_traced(const std::function<Result<void>()>& f);
 
@@ -190,6 +192,7 @@ class TrapThread final : public Thread {
   uint64_t notice_ = 0;
   uint64_t nr_ = 0;  // Of the call that was posted.
   bool fresh_ = false;
+  bool left_unasked_ = false;  // With its last post: calls of its order that ask first.
   bool was_waiting_ = false;
   bool unwatched_ = false;  // Since its last order.
   bool kept_off_ = false;

@@ -173,7 +173,7 @@ void TrapPlatform::on_notice(const Listener::Notice& n) {
   TrapThread& t = *it->second;
   const StubCall* c = t.expected(n);
   if (!c) return refuse(n);
-  if (c->file && !listener_.install(n.id, c->file->get(), USK_STUB_FILE_FD)) {
+  if (c->file && !listener_.install(n.id, c->file->get(), int(c->args[4]))) {
     return listener_.answer(n.id, EMFILE);
   }
   if (c->keep_as >= 0 && listener_.install(n.id, c->file->get(), c->keep_as)) {
@@ -259,6 +259,17 @@ bool TrapPlatform::wait_until(TrapThread& t, const std::function<bool()>& condit
     if (!patience.is_over(quiet_)) continue;
     t.trap_space()->kill("its stub does not obey");
     if (!t.trap_space()->pid()) return false;  // It never came to be.
+  }
+  return true;
+}
+
+bool TrapPlatform::wait_for(const std::function<bool()>& condition, int64_t most_ns) {
+  constexpr int64_t kSoonNs = 200'000;
+  const int64_t end = monotonic_now() + most_ns;
+  while (!condition()) {
+    const int64_t now = monotonic_now();
+    if (now >= end) return false;
+    pump(-1, now + kSoonNs);
   }
   return true;
 }

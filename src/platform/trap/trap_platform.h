@@ -93,6 +93,8 @@ class TrapPlatform final : public Platform {
   bool wait_until(TrapThread& t, const std::function<bool()>& condition) {
     return wait_until(t, condition, t.asks() || t.is_awaited());
   }
+  // The same until the condition holds, which takes no longer than that. False: it does.
+  bool wait_for(const std::function<bool()>& condition, int64_t most_ns);
   // Takes in posts that came without a notice: how many.
   size_t take_posts();
   // `noticed`: a notice will come before the condition holds.

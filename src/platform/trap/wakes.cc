@@ -62,7 +62,11 @@ void Wakes::wake_all() {
 
 void Wakes::forget(const trap::Area& a) {
   ordered(a);
-  std::erase_if(entries_, [&](const Entry& e) { return e.area == &a; });
+  std::erase_if(entries_, [&](const Entry& e) {
+    if (e.area != &a) return false;
+    wake(e);
+    return true;
+  });
 }
 
 }  // namespace usk::platform

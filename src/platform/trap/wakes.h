@@ -42,6 +42,7 @@ class Wakes {
   void look(size_t free_processors, int64_t now);
   // Wakes all.
   void wake_all();
+  // Nobody looks after the thread any more: it is woken now, if it was to be.
   void forget(const trap::Area& a);
   bool empty() const { return entries_.empty(); }
   size_t size() const { return entries_.size(); }

@@ -91,8 +91,11 @@ void bells_of_others();
 // protocol.cc: guest code that speaks for its stub.
 void stray_child();
 void silent_child();
+void mapping_that_is_only_told_of();
+void child_with_areas_of_its_parent();
 void child_that_outlives();
 void child_of_another_number();
+void threads_that_do_not_end();
 void stubborn_thread();
 void stubborn_thread_behind_a_flood();
 void memory_of_the_dead();

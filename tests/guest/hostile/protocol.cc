@@ -30,10 +30,11 @@ class Impostor {
     return Order(area_->order);
   }
   void notify() { through_blob(gadget_, USK_NR_NOTIFY, area_->index); }
-  Order post_call(long nr, uint64_t first = 0, uint64_t second = 0, uint64_t third = 0) {
+  Order post_call(long nr, uint64_t first = 0, uint64_t second = 0, uint64_t third = 0,
+                  uint64_t fourth = 0, uint64_t fifth = 0) {
     area_->nr = uint32_t(nr);
     area_->copied_length = 0;
-    const uint64_t args[6] = {first, second, third};
+    const uint64_t args[6] = {first, second, third, fourth, fifth};
     for (int i = 0; i < 6; i++) area_->args[i] = args[i];
     return post(Post::kSyscall);
   }
@@ -105,6 +106,8 @@ long make_thread(uint64_t gadget, const Command& c, char* stack_top, void (*func
   return result;
 }
 
+alignas(64) char g_stack[16384];
+
 }  // namespace
 
 // The fork comes to be, its parent says that it failed. Nobody may be left computing.
@@ -124,6 +127,70 @@ void silent_child() {
   const long child = me.make_fork(*c);
   if (child == 0) compute_for_ever();
   me.done(child);
+}
+
+// Says that a file is mapped, and may be about to do it only when its descriptor, which all stubs
+// share, is another file's.
+void mapping_that_is_only_told_of() {
+  const int fd = memfd_create("own", 0);
+  if (fd < 0 || ftruncate(fd, 4096) < 0) return;
+  Impostor me;
+  const Order order = me.post_call(SYS_mmap, 0, 4096, PROT_READ, MAP_SHARED, uint64_t(fd));
+  const Command* c = me.ordered(order, SYS_mmap);
+  if (!c) return;
+  const Command m = *c;
+  through_blob(me.gadget(), SYS_mmap, long(m.args[0]), long(m.args[1]), long(m.args[2]),
+               long(m.args[3]), long(m.args[4]), long(m.args[5]));
+  me.done(0);
+  escaped("nobody knows when it maps", SYS_mmap, 0);
+}
+
+namespace {
+void* sleep_for_ever(void*) {
+  for (;;) pause();
+}
+
+// Has a second block of areas mapped for a thread, and does not keep it from children.
+bool map_inheritable_block(Impostor& me) {
+  pthread_t t;
+  for (int i = 1; i < USK_AREAS_PER_BLOCK; i++) {
+    if (pthread_create(&t, nullptr, sleep_for_ever, nullptr)) return false;
+  }
+  constexpr uint64_t kFlags =
+      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  const uint64_t top = uint64_t(g_stack + sizeof g_stack);
+  const Command* c = me.ordered(me.post_call(SYS_clone, kFlags, top), SYS_mmap);
+  if (!c || c->args[0] != kAreas + USK_BLOCK_SIZE) return false;
+  const Command m = *c;
+  through_blob(me.gadget(), SYS_mmap, long(m.args[0]), long(m.args[1]), long(m.args[2]),
+               long(m.args[3]), long(m.args[4]), long(m.args[5]));
+  if (me.done(0) == Order::kCommands) me.done(-EAGAIN);
+  return true;
+}
+}  // namespace
+
+// Once the parent has ended, they are another program's.
+void child_with_areas_of_its_parent() {
+  volatile int* const accepted = shared_word();
+  in_child([=] {
+    Impostor me;
+    if (!map_inheritable_block(me)) return;
+    const Command* c = me.fork_ordered();
+    if (!c) return;
+    const Command copy = *c;
+    const long child = me.make_fork(copy);
+    if (child == 0) {
+      if (Impostor::map_area(me.gadget(), copy) != long(copy.args[1])) compute_for_ever();
+      (void)*reinterpret_cast<volatile char*>(kAreas + USK_BLOCK_SIZE);
+      through_blob(me.gadget(), SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+      me.post(Post::kReady);
+      *accepted = 1;
+      compute_for_ever();
+    }
+    me.done(child);
+    usleep(100000);
+  });
+  if (*accepted) escaped("a child has its parent's areas", SYS_clone, 0);
 }
 
 // A child that would live on when the kernel process is killed.
@@ -150,7 +217,6 @@ Command g_fork;
 volatile int g_fork_known;
 volatile int* g_taken;
 uint64_t g_gadget;
-alignas(64) char g_stack[16384];
 
 // A thread without a name takes the part of the child: the number of a thread is free once it ends.
 void map_as_child() {
@@ -180,6 +246,41 @@ void child_of_another_number() {
     *static_cast<volatile char*>(nullptr) = 0;
   });
   if (*g_taken) escaped("a thread was taken for a process", SYS_mmap, 0);
+}
+
+namespace {
+volatile int g_ghosts;
+
+// Says that it ends, is told to, and does not; nor is it kept for another, without a time stamp
+// counter.
+int become_ghost(void*) {
+  Impostor me;
+  me.post_call(SYS_exit);
+  me.area().alive = 0;
+  g_ghosts = g_ghosts + 1;
+  static int never;
+  for (;;) through_blob(me.gadget(), SYS_futex, long(&never), 0, 0);
+}
+}  // namespace
+
+// More threads of the host than there may be threads.
+void threads_that_do_not_end() {
+  constexpr int kThreads = 1000, kStackSize = 16384;
+  constexpr int kFlags =
+      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  volatile int* const ghosts = shared_word();
+  in_child([=] {
+    if (prctl(PR_SET_TSC, PR_TSC_SIGSEGV)) return;
+    for (int i = 0; i < kThreads; i++) {
+      void* stack =
+          mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (stack == MAP_FAILED) return;
+      if (clone(become_ghost, static_cast<char*>(stack) + kStackSize, kFlags, nullptr) < 0) return;
+      for (int j = 0; j < 1000 && g_ghosts <= i; j++) usleep(100);
+      *ghosts = g_ghosts;
+    }
+  });
+  if (*ghosts > kThreads / 2) escaped("threads that nobody counts", SYS_exit, *ghosts);
 }
 
 // Is given commands, and computes instead.

@@ -146,6 +146,7 @@ usk_fork:
         movq    %r12, %rdi
         movl    $USK_BLOCK_SIZE, %esi
         movl    $10, %edx               // MADV_DONTFORK
+        xorl    %r10d, %r10d            // Not USK_ASKS.
         syscall
         rdgsbase %rdi                   // Inherited: the same address in the child's own block.
         leaq    usk_child_start(%rip), %rsi
