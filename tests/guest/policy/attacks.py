@@ -276,6 +276,48 @@ def memory():
     attempt("forced", through_the_file)
 
 
+# 127.0.0.0/8 and ::1 are not to be reached, and no port is to be taken that was not asked for.
+def sockets():
+    servers = [socket.create_server(("0.0.0.0", 8000)),
+               socket.create_server(("::", 8001), family=socket.AF_INET6)]
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.bind(("0.0.0.0", 8002))
+
+    def reach(family, kind, *address):
+        with socket.socket(family, kind) as end:
+            end.connect(address)
+        return "SECRET"
+
+    def send(how):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+            how(end)
+        return "SECRET"
+
+    def listen(family):
+        with socket.socket(family) as end:
+            end.listen()
+        return "SECRET"
+
+    def fast():
+        with socket.socket() as end:
+            end.sendto(b"x", 0x20000000, ("127.0.0.1", 8000))  # MSG_FASTOPEN
+        return "SECRET"
+
+    for host in ("127.0.0.1", "127.9.9.9", "0.0.0.0"):
+        attempt("tcp_" + host, lambda: reach(socket.AF_INET, socket.SOCK_STREAM, host, 8000))
+        attempt("udp_" + host, lambda: reach(socket.AF_INET, socket.SOCK_DGRAM, host, 8002))
+        attempt("sent_" + host, lambda: send(lambda end: end.sendto(b"x", (host, 8002))))
+        attempt("message_" + host, lambda: send(lambda end: end.sendmsg([b"x"], [], 0, (host, 8002))))
+        attempt("mapped_" + host, lambda: reach(socket.AF_INET6, socket.SOCK_STREAM, "::ffff:" + host, 8000))
+    for host in ("::1", "::"):
+        attempt("tcp_" + host, lambda: reach(socket.AF_INET6, socket.SOCK_STREAM, host, 8001))
+    attempt("fast", fast)
+    attempt("listening", lambda: listen(socket.AF_INET))
+    attempt("listening_6", lambda: listen(socket.AF_INET6))
+    for server in servers:
+        server.close()
+
+
 # Names that are not to be seen: every call says the same as of one that is not there.
 PATH_CALLS = {
     "open": lambda p: os.open(p, os.O_RDONLY),
@@ -327,4 +369,4 @@ def hidden():
         print(name, *said, flush=True)
 
 
-{f.__name__: f for f in (names, nameless, growing, masks, memory, hidden)}[sys.argv[1]]()
+{f.__name__: f for f in (names, nameless, growing, masks, memory, sockets, hidden)}[sys.argv[1]]()
