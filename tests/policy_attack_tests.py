@@ -66,6 +66,18 @@ def no_other_name_of_an_object_helps(host):
 
 
 @case
+def no_other_way_to_execute_helps(host):
+    box = box_of(host)
+    shutil.copy(box.probe, box.path / "program")
+    (box.path / "l.c").write_text("int answer(void) { return 42; }\n")
+    subprocess.run(["gcc", "-shared", "-o", box.path / "library.so", box.path / "l.c"], check=True)
+    shutil.copy("/lib64/ld-linux-x86-64.so.2", box.path / "loader")
+    found, lifted = attack(box, "programs", "deny/exec+/box/***"), attack(box, "programs")
+    refused(found, lifted)
+    assert all("SECRET" in said for said in lifted.values()), lifted
+
+
+@case
 def objects_without_a_name_keep_their_rules(host):
     box = box_of(host)
     found = attack(box, "nameless", "deny/read+/dir/one", "deny/read+/dir/two", "deny/read+/dir/three",

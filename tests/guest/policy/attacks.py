@@ -95,6 +95,34 @@ def child_within():
         os.wait()
 
 
+def passed():
+    here, there = socket.socketpair()
+    socket.send_fds(here, [b"x"], [handle("/box/closed")])
+    return read("f", dir_fd=socket.recv_fds(there, 9, 1)[1][0])
+
+
+def stolen():
+    taken = handle("/box/closed/f")
+    mine = call("syscall", 438, call("syscall", 434, os.getpid(), 0), taken, 0)  # pidfd_getfd(pidfd_open())
+    return read(link_of(mine))
+
+
+def mapped_file():
+    fd = os.open("/box/closed/fresh", os.O_CREAT | os.O_RDWR)
+    os.write(fd, b"SECRET")
+    area = mmap.mmap(fd, 6)
+    for each in os.listdir("/proc/self/map_files"):
+        if os.readlink("/proc/self/map_files/" + each) == "/box/closed/fresh":
+            return read("/proc/self/map_files/" + each)
+    return area.size()
+
+
+def temporary():
+    fd = os.open("/box/closed", os.O_TMPFILE | os.O_WRONLY)
+    os.write(fd, b"SECRET")
+    return read(link_of(fd))
+
+
 def names():
     for name, way in {
             "root": lambda: read("/proc/self/root/box/closed/f"),
@@ -115,9 +143,61 @@ def names():
             "tree": lambda: read("f", dir_fd=call("syscall", 428, AT_FDCWD, b"/box/closed", 0)),
             "cloned_tree": lambda: read("f", dir_fd=call("syscall", 428, AT_FDCWD, b"/box/closed", 1)),
             "mapped": lambda: mmap.mmap(os.open("/box/closed/f", os.O_WRONLY), 0, prot=1).read().decode(),
+            "passed": passed, "stolen": stolen, "mapped_file": mapped_file, "temporary": temporary,
             "within": from_within, "child_within": child_within,
             "jailed": lambda: (os.chroot("/box/closed"), read("/f"))[1]}.items():
         attempt(name, way)
+
+
+# /box/program, /box/library.so and /box/loader are not to be executed.
+def ran(command, **more):
+    return "SECRET" if subprocess.run(command, capture_output=True, **more).returncode == 0 else "failed"
+
+
+def through_script(line, path):
+    write(path, f"#!{line}\n")
+    return ran([path])
+
+
+def by_descriptor():
+    fd = os.open("/box/program", os.O_PATH | os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        argv = (ctypes.c_char_p * 3)(b"x", b"exit", None)
+        LIBC.syscall(322, fd, b"", argv, (ctypes.c_char_p * 1)(None), AT_EMPTY_PATH)  # execveat(2)
+        os._exit(77)
+    return "SECRET" if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 else "failed"
+
+
+def by_link(path):
+    os.symlink("/box/program", path)
+    return ran([path, "exit"])
+
+
+def other_loader():
+    text = bytearray(open("/bin/true", "rb").read())
+    named = b"/lib64/ld-linux-x86-64.so.2"
+    at = text.index(named)
+    text[at:at + len(named)] = b"/box/loader".ljust(len(named), b"\0")
+    write("/dir/other", bytes(text))
+    return ran(["/dir/other"])
+
+
+def preloaded():
+    tried = subprocess.run(["/bin/true"], env={"LD_PRELOAD": "/box/library.so"}, capture_output=True)
+    return "failed" if tried.stderr else "SECRET"
+
+
+def programs():
+    attempt("itself", lambda: ran(["/box/program", "exit"]))
+    attempt("descriptor", by_descriptor)
+    attempt("descriptor_link", lambda: ran([link_of(fd := handle("/box/program")), "exit"], pass_fds=[fd]))
+    attempt("link", lambda: by_link("/dir/link"))
+    attempt("loader", lambda: ran(["/lib64/ld-linux-x86-64.so.2", "/box/program", "exit"]))
+    attempt("interpreter", lambda: through_script("/box/program exit", "/dir/one"))
+    attempt("interpreters", lambda: through_script("/dir/one", "/dir/two"))
+    attempt("other_loader", other_loader)
+    attempt("preloaded", preloaded)
 
 
 # /dir/NAME has a rule of its own, and loses its name.
@@ -369,4 +449,5 @@ def hidden():
         print(name, *said, flush=True)
 
 
-{f.__name__: f for f in (names, nameless, growing, masks, memory, sockets, hidden)}[sys.argv[1]]()
+FAMILIES = (names, programs, nameless, growing, masks, memory, sockets, hidden)
+{f.__name__: f for f in FAMILIES}[sys.argv[1]]()
