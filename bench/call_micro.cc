@@ -65,7 +65,9 @@ class MicroSpace final : public platform::Space {
     return Err(EFAULT);
   }
   Result<void> barrier(Thread&, int) override { return {}; }
-  Result<void> register_rseq(Thread&, uint64_t, uint32_t, int, uint32_t) override { return {}; }
+  Result<void> register_rseq(Thread&, uint64_t, uint32_t, int, uint32_t, When) override {
+    return {};
+  }
   Result<void> residency(uint64_t, std::span<uint8_t>) override { return Err(ENOMEM); }
   Result<FoundPages> find_pages(uint64_t, uint64_t, Pages, size_t) override { return Err(ENOSYS); }
   uint64_t resident_bytes() override { return 0; }

@@ -62,7 +62,10 @@ state::ImageWriter::Files given_files(const std::vector<int>& fds) {
 }
 
 OrFailure<SandboxConfig> read_config(const state::Image& image) {
-  const std::string text = TRY(image.read(kConfigPart));
+  return parse_config(TRY(image.read(kConfigPart)));
+}
+
+OrFailure<SandboxConfig> parse_config(const std::string& text) {
   const auto json = parse_object(text);
   if (!json) return fail(fmt::format("image part {}: not a JSON object", kConfigPart));
   SandboxConfig c;

@@ -1,5 +1,7 @@
 // A whole sandbox as an image: usk checkpoint, usk restore.
 #pragma once
+#include <functional>
+
 #include "boot/config.h"
 #include "fs/tty/tty.h"
 #include "fs/vfs/walk.h"
@@ -29,18 +31,27 @@ state::ImageWriter::Files given_files(const std::vector<int>& fds);
 
 // How the sandbox was made, as far as it still matters: the part "config".
 std::string to_text(const SandboxConfig& config);
+OrFailure<SandboxConfig> parse_config(const std::string& text);
 OrFailure<SandboxConfig> read_config(const state::Image& image);
+
+struct ReadyImage {
+  state::Image image;
+  Ref<PageSource> arriving = {};  // Of its memory, if it is not all there.
+};
 
 // How a sandbox is to run on.
 struct RestoreRequest {
   std::string dir;                    // The image ...
-  std::optional<state::Image> image;  // ... or this one, in memory, ...
-  bool forked = false;                // ... of a sandbox that runs on.
-  Ref<PageSource> arriving;           // Of its memory, if it is not all there.
-  bool allow_changed = false;         // Files of the host may have other contents than they had.
-  bool frozen_clock = false;  // CLOCK_REALTIME goes on from where it was; else it is the present.
-  bool paused = false;        // It stands still until usk resume.
-  bool verify = false;        // All of the image is read and compared first.
+  std::optional<ReadyImage> memory;  // ... or this one, that nobody else has, ...
+  // ... or one that is still being made: its configuration, and what waits for the rest. What does
+  // not depend on that is done meanwhile.
+  std::optional<SandboxConfig> config;
+  std::function<OrFailure<ReadyImage>()> wait;
+  bool forked = false;         // It is of a sandbox that runs on.
+  bool allow_changed = false;  // Files of the host may have other contents than they had.
+  bool frozen_clock = false;   // CLOCK_REALTIME goes on from where it was; else it is the present.
+  bool paused = false;         // It stands still until usk resume.
+  bool verify = false;         // All of the image is read and compared first.
 };
 
 // What takes the place of the descriptors that the saved sandbox had been given.

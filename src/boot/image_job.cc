@@ -33,9 +33,8 @@ struct HeldClock {
 ImageJob::ImageJob(state::ImageWriter image) : image_(std::move(image)), state_(kBuild) {}
 
 OrFailure<std::unique_ptr<ImageJob>> ImageJob::begin(Kernel& kernel, const SandboxState& sandbox,
-                                                     const SandboxConfig& config,
-                                                     uint64_t generation, state::ImageWriter image,
-                                                     Then then) {
+                                                     const std::string& config, uint64_t generation,
+                                                     state::ImageWriter image, Then then) {
   const int64_t began = kernel.time.monotonic();
   pause_tasks(kernel);
   const HeldClock clock(kernel.time);
@@ -53,7 +52,7 @@ OrFailure<std::unique_ptr<ImageJob>> ImageJob::begin(Kernel& kernel, const Sandb
 }
 
 OrFailure<void> ImageJob::save_state(Kernel& kernel, const SandboxState& sandbox,
-                                     const SandboxConfig& config, Then then) {
+                                     const std::string& config, Then then) {
   HostHashes hashes;
   state_.services().add(&contents_);
   if (image_.form().files_hashed) state_.services().add(&hashes);
@@ -61,7 +60,7 @@ OrFailure<void> ImageJob::save_state(Kernel& kernel, const SandboxState& sandbox
   memory_ = TRY(image_.begin(kMemoryPart));
   snapshots_ = TRY(save_kernel(kernel, state_, then != Then::kEnds));
   state_.root("sandbox", sandbox);
-  TRY(image_.add(kConfigPart, to_text(config)));
+  TRY(image_.add(kConfigPart, config));
   return contents_.begin(image_, then == Then::kRunsOn);
 }
 

@@ -20,9 +20,8 @@ class ImageJob {
   // and let_read() comes first.
   enum class Then { kEnds, kRunsOn, kIsRead };
   static OrFailure<std::unique_ptr<ImageJob>> begin(Kernel& kernel, const SandboxState& sandbox,
-                                                    const SandboxConfig& config,
-                                                    uint64_t generation, state::ImageWriter image,
-                                                    Then then);
+                                                    const std::string& config, uint64_t generation,
+                                                    state::ImageWriter image, Then then);
   // Before the first step(): who reads may begin at once, with all but the memory, and is told on
   // `board` what of that is there (arrival.h).
   OrFailure<void> let_read(Ref<HostFd> board);
@@ -33,8 +32,8 @@ class ImageJob {
 
  private:
   explicit ImageJob(state::ImageWriter image);
-  OrFailure<void> save_state(Kernel& kernel, const SandboxState& sandbox,
-                             const SandboxConfig& config, Then then);
+  OrFailure<void> save_state(Kernel& kernel, const SandboxState& sandbox, const std::string& config,
+                             Then then);
   // With where its memory will lie.
   OrFailure<void> finish_state();
 

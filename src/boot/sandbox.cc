@@ -93,8 +93,9 @@ Sandbox::~Sandbox() {
 
 OrFailure<std::unique_ptr<Sandbox>> Sandbox::restore(const SandboxConfig& config,
                                                      const RestoreRequest& request) {
-  const state::Image image = request.image ? *request.image : TRY(state::Image::open(request.dir));
-  SandboxConfig c = TRY(read_config(image));
+  std::optional<ReadyImage> opened = request.memory;
+  if (!opened && !request.wait) opened = ReadyImage{TRY(state::Image::open(request.dir))};
+  SandboxConfig c = request.config ? *request.config : TRY(read_config(opened->image));
   c.name = config.name;
   c.platform = config.platform;
   c.trace = config.trace;
@@ -109,7 +110,7 @@ OrFailure<std::unique_ptr<Sandbox>> Sandbox::restore(const SandboxConfig& config
   c.autosave_ns = config.autosave_ns;
   c.asked = config.asked;
   std::unique_ptr<Sandbox> s(new Sandbox(c));
-  TRY(s->assemble_from(image, request));
+  TRY(s->assemble_from(std::move(opened), request));
   return s;
 }
 
@@ -153,13 +154,34 @@ OrFailure<void> Sandbox::plan_autosave() {
   return {};
 }
 
-OrFailure<void> Sandbox::assemble_from(const state::Image& image, const RestoreRequest& request) {
-  TRY(begin_check(image, request));
+OrFailure<void> Sandbox::assemble_from(std::optional<ReadyImage> opened,
+                                       const RestoreRequest& request) {
+  if (opened && !request.memory) TRY(begin_check(opened->image, request));
   TRY(make_kernel());
   TRY(confine_kernel_process(config_));
+  if (!opened) opened = TRY(request.wait());
+  SandboxState state = TRY(load_state(*opened, request));
+  take_console(std::move(state.console));
+  for (int fd : {0, 1}) host::replace_with_null(fd);
+  root_.root = root_.cwd = state.root;
+  root_.creds = state.creds;
+  root_.mounts = state.mounts;
+  main_ = state.main;
+  kernel_->time.stand_at_realtime(opened->image.manifest().realtime_ns);
+  start_policy();
+  read_image_behind();
+  TRY(start_images());
+  host::forget_start();
+  if (request.paused && entry_) TRY(entry_->set_status("paused"));
+  return start_control();
+}
+
+OrFailure<SandboxState> Sandbox::load_state(const ReadyImage& opened,
+                                            const RestoreRequest& request) {
+  const state::Manifest& m = opened.image.manifest();
   const auto role = request.forked ? Origin::Role::kForked : Origin::Role::kRestored;
-  kernel_->origin = {role, image.manifest().generation + 1};
-  const auto begins = [this, m = image.manifest(), frozen = request.frozen_clock] {
+  kernel_->origin = {role, m.generation + 1};
+  const auto begins = [this, m, frozen = request.frozen_clock] {
     has_begun_ = true;
     set_clocks(m, frozen);
   };
@@ -173,28 +195,15 @@ OrFailure<void> Sandbox::assemble_from(const state::Image& image, const RestoreR
       begins();
     };
   }
-  RestoreServices services{poller_, request.allow_changed, request.arriving};
+  RestoreServices services{poller_, request.allow_changed, opened.arriving};
   const bool tests_arrival = !config_.autosave_plan.empty() && kernel_->origin.generation % 2;
   if (tests_arrival) services.arriving = make_ref<PagesOnDemand>();
-  unpacking_ = TRY(UnpackedPages::make(image, kMemoryPart));
+  unpacking_ = TRY(UnpackedPages::make(opened.image, kMemoryPart));
   if (unpacking_) {
     services.arriving = unpacking_;
     services.memory = unpacking_->file();
   }
-  SandboxState state = TRY(read_image(*kernel_, image, services));
-  take_console(std::move(state.console));
-  for (int fd : {0, 1}) host::replace_with_null(fd);
-  root_.root = root_.cwd = state.root;
-  root_.creds = state.creds;
-  root_.mounts = state.mounts;
-  main_ = state.main;
-  kernel_->time.stand_at_realtime(image.manifest().realtime_ns);
-  start_policy();
-  read_image_behind();
-  TRY(start_images());
-  host::forget_start();
-  if (request.paused && entry_) TRY(entry_->set_status("paused"));
-  return start_control();
+  return read_image(*kernel_, opened.image, services);
 }
 
 // CLOCK_MONOTONIC goes on from where it was already. Of when the system was started, it and
@@ -221,7 +230,6 @@ OrFailure<void> Sandbox::start_images() {
 // What takes a moment is compared before anything runs.
 OrFailure<void> Sandbox::begin_check(const state::Image& image, const RestoreRequest& request) {
   constexpr uint64_t kSmall = 8 << 20;
-  if (request.image) return {};  // Nobody else had it.
   checking_.emplace();
   for (const char* part : {kMemoryPart, state::kContentsPart}) image.check(part, *checking_);
   if (!request.verify && checking_->left() > kSmall) return {};
@@ -454,14 +462,17 @@ OrFailure<void> Sandbox::start_control() {
 }
 
 OrFailure<std::unique_ptr<ImageJob>> Sandbox::begin_image(state::ImageWriter image,
-                                                          ImageJob::Then then) {
+                                                          ImageJob::Then then,
+                                                          const TellConfig& tell) {
   if (damaged_) return fail("the image that it runs on from is damaged");
   config_.saved_policy = enforcer_ ? TRY(save_policy(*enforcer_, config_)) : "";
+  const std::string config = to_text(config_);
+  if (tell) tell(config);
   const SandboxState state{main_, root_.root, root_.creds, root_.mounts,
                            terminal_ ? terminal_->tty() : Ref<Tty>()};
   // What has not run yet is still what it was.
   const uint64_t generation = kernel_->origin.generation - !has_begun_;
-  return ImageJob::begin(*kernel_, state, config_, generation, std::move(image), then);
+  return ImageJob::begin(*kernel_, state, config, generation, std::move(image), then);
 }
 
 OrFailure<state::ImageWriter> Sandbox::writer_for(CheckpointRequest& request) {
@@ -490,7 +501,8 @@ std::unique_ptr<CheckpointJob> Sandbox::begin_checkpoint(
   }
   auto writer = writer_for(request);
   const auto then = request.board ? ImageJob::Then::kIsRead : ImageJob::Then::kRunsOn;
-  auto job = writer ? begin_image(*std::move(writer), then) : std::unexpected(writer.error());
+  auto job = writer ? begin_image(*std::move(writer), then, request.tell_config)
+                    : std::unexpected(writer.error());
   if (job && request.board) {
     if (auto let = (*job)->let_read(request.board); !let) job = std::unexpected(let.error());
   }

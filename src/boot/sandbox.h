@@ -36,7 +36,9 @@ class Sandbox {
  private:
   explicit Sandbox(const SandboxConfig& config) : config_(config) {}
   OrFailure<void> assemble();
-  OrFailure<void> assemble_from(const state::Image& image, const RestoreRequest& request);
+  // Without an image: the one that the request waits for.
+  OrFailure<void> assemble_from(std::optional<ReadyImage> opened, const RestoreRequest& request);
+  OrFailure<SandboxState> load_state(const ReadyImage& opened, const RestoreRequest& request);
   void set_clocks(const state::Manifest& image, bool frozen);
   // What both need before there are tasks.
   OrFailure<void> make_kernel();
@@ -45,7 +47,8 @@ class Sandbox {
   OrFailure<state::ImageWriter> writer_for(CheckpointRequest& request);
   std::unique_ptr<CheckpointJob> begin_checkpoint(CheckpointRequest request,
                                                   std::function<void(OrFailure<void>)> done);
-  OrFailure<std::unique_ptr<ImageJob>> begin_image(state::ImageWriter image, ImageJob::Then then);
+  OrFailure<std::unique_ptr<ImageJob>> begin_image(state::ImageWriter image, ImageJob::Then then,
+                                                   const TellConfig& tell = {});
   // --autosave, --checkpoints.
   OrFailure<void> start_images();
   OrFailure<void> plan_autosave();

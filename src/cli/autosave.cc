@@ -55,7 +55,7 @@ class Hosting {
     config.autosave_plan = plan;
     config.autosave_files = descriptors(next);
     RestoreRequest request;
-    request.image = TRY(state::Image::of(image));
+    request.memory = ReadyImage{TRY(state::Image::of(image))};
     request.frozen_clock = true;
     const pid_t pid =
         TRY(host::start_copy_of_self([&] { return run_copy(std::move(config), request); }));

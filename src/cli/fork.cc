@@ -23,35 +23,63 @@ struct Asked {
 
 // In memory: what all copies see of it, they share. They begin while it is written to; until all is
 // there the connection stays.
-OrFailure<void> take_image(ControlClient& client, RestoreRequest& request) {
-  auto image = state::ImageWriter::in_memory();
-  const auto files = TRY(image.make_files(kImageParts));
-  auto board = host::memory_file("board");
-  if (!board)
-    return fail(fmt::format("cannot make a memory file: {}", strerror(int(board.error()))));
-  std::vector<int> fds;
-  for (const auto& [name, file] : files) fds.push_back(file->get());
-  fds.push_back(board->get());
-  TRY(client.send(
-      {{"op", "checkpoint"}, {"parts", kImageParts}, {"leave_running", true}, {"board", true}},
-      fds));
-  TRY(client.receive());
-  request.image = TRY(state::Image::of(files));
-  request.forked = true;
-  request.arriving = make_ref<ArrivingPages>(make_ref<HostFd>(std::move(*board)),
-                                             TRY(request.image->length(kMemoryPart)), client.fd());
-  return {};
+class ImageToCome {
+ public:
+  explicit ImageToCome(ControlClient& client) : client_(client) {}
+
+  // How the sandbox was made, which it tells before it stands still.
+  OrFailure<SandboxConfig> ask() {
+    auto image = state::ImageWriter::in_memory();
+    files_ = TRY(image.make_files(kImageParts));
+    auto board = host::memory_file("board");
+    if (!board) {
+      return fail(fmt::format("cannot make a memory file: {}", strerror(int(board.error()))));
+    }
+    board_ = make_ref<HostFd>(std::move(*board));
+    std::vector<int> fds;
+    for (const auto& [name, file] : files_) fds.push_back(file->get());
+    fds.push_back(board_->get());
+    TRY(client_.send(
+        {{"op", "checkpoint"}, {"parts", kImageParts}, {"leave_running", true}, {"board", true}},
+        fds));
+    return parse_config(text_of(TRY(client_.receive()), "config"));
+  }
+
+  OrFailure<ReadyImage> wait() {
+    TRY(client_.receive());
+    const auto image = TRY(state::Image::of(files_));
+    const uint64_t memory = TRY(image.length(kMemoryPart));
+    return ReadyImage{image, make_ref<ArrivingPages>(board_, memory, client_.fd())};
+  }
+
+ private:
+  ControlClient& client_;
+  state::Image::Files files_;
+  Ref<HostFd> board_;
+};
+
+// One copy gets ready while the original is being saved.
+OrFailure<int> run_one(Asked& asked, ImageToCome& image) {
+  asked.request.config = TRY(image.ask());
+  asked.request.wait = [&image] { return image.wait(); };
+  return run_copy(asked.config, asked.request);
+}
+
+OrFailure<int> run_several(Asked& asked, ImageToCome& image) {
+  TRY(image.ask());
+  asked.request.memory = TRY(image.wait());
+  return run_copies(asked.copies, asked.config, asked.request);
 }
 
 int fork_sandbox(Asked& asked) {
   if (asked.config.verbose) {
     set_log_level(asked.config.verbose > 1 ? LogLevel::kDebug : LogLevel::kInfo);
   }
+  asked.request.forked = true;
   auto client = ControlClient::open(asked.sandbox);
   if (!client) return report(client.error());
-  if (auto taken = take_image(*client, asked.request); !taken) return report(taken.error());
-  if (asked.copies == 1) return run_copy(asked.config, asked.request);
-  const auto code = run_copies(asked.copies, asked.config, asked.request);
+  ImageToCome image(*client);
+  const auto code = asked.copies == 1 ? run_one(asked, image) : run_several(asked, image);
   return code ? *code : report(code.error());
 }
 

@@ -25,7 +25,7 @@ OrFailure<void> take_image(Asked& a) {
     if (!copy) return fail("--test-autosave-image: not a descriptor");
     own.push_back(copy->release());
   }
-  a.request.image = TRY(state::Image::of(given_files(own)));
+  a.request.memory = ReadyImage{TRY(state::Image::of(given_files(own)))};
   return {};
 }
 

@@ -366,7 +366,10 @@ void ControlServer::run_checkpoint(Client& c, const Json& request) {
     q.form.base = {text_of(*base, "path"), text_of(*base, "checksum")};
     q.form.base_pages = make_ref<HostFd>(std::move(fds[names.size()]));
   }
-  if (has_board) q.board = make_ref<HostFd>(std::move(fds.back()));
+  if (has_board) {
+    q.board = make_ref<HostFd>(std::move(fds.back()));
+    q.tell_config = [this, p = &c](const std::string& text) { reply(*p, {{"config", text}}); };
+  }
   const auto leave = request.find("leave_running");
   q.leave_running = leave != request.end() && *leave == true;
   const bool stays = q.leave_running;

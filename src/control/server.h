@@ -55,11 +55,14 @@ struct ExecStarted {
   Ref<ThreadGroup> program;
   Ref<RemoteTerminal> terminal;  // Null without one.
 };
+// The part of an image that says how the sandbox was made.
+using TellConfig = std::function<void(const std::string& config)>;
 struct CheckpointRequest {
   state::ImageWriter::Files files;
   state::ImageForm form;
   bool leave_running = false;  // Nothing stands still while its memory is written.
   Ref<HostFd> board;           // Who asked reads meanwhile (boot/arrival.h); or null.
+  TellConfig tell_config;      // Called before anything stands still; or null.
 };
 // An image that is being written; whoever drops it gives it up.
 class CheckpointJob {

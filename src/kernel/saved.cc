@@ -155,9 +155,7 @@ class Hosts {
     auto fresh = kernel_.platform().new_space();
     if (!fresh) return fail(reason("a space for a process", fresh.error()));
     TRY(saved.mm->attach(fresh->space, *fresh->thread, kernel_.time.page().memory()));
-    for (const PageRun& run : saved.runs) {
-      TRY(saved.mm->load_pages(*fresh->thread, pages_, run));
-    }
+    TRY(saved.mm->load_pages(*fresh->thread, pages_, saved.runs));
     first_[saved.mm.get()] = {std::move(fresh->thread), nullptr};
     return {};
   }
@@ -176,7 +174,8 @@ class Hosts {
       it->second.used = cpu.get();
     }
     // There is none of a thread that was lost.
-    if (auto set = state.fpu.empty() ? Result<void>() : cpu->set_fpu_state(state.fpu); !set) {
+    if (auto set = state.fpu.empty() ? Result<void>() : cpu->begin_with_fpu_state(state.fpu);
+        !set) {
       return fail(reason("the state of a processor", set.error()));
     }
     cpu->regs() = state.regs;
@@ -208,7 +207,8 @@ OrFailure<void> set_up(Task& t) {
   cpu.set_debug_status(d[6]);
   if (!t.rseq.addr) return {};
   t.mm->bring(cpu, t.rseq.addr, t.rseq.length);  // The host writes there.
-  auto done = t.mm->space().register_rseq(cpu, t.rseq.addr, t.rseq.length, 0, t.rseq.signature);
+  auto done = t.mm->space().register_rseq(cpu, t.rseq.addr, t.rseq.length, 0, t.rseq.signature,
+                                          platform::Space::When::kBeforeItRuns);
   if (!done) return fail(reason("restartable sequences", done.error()));
   return {};
 }
@@ -345,6 +345,7 @@ OrFailure<void> take_loaded_tasks(Kernel& kernel, state::Loader& from, const Sav
   const Timekeeper::Moment now = kernel.time.moment();
   TRY(from.finish());
   Hosts hosts(kernel, pages);
+  kernel.platform().begin_burst();
   for (const SavedMemory& saved : memory) {
     if (!saved.mm) return fail("memory that belongs to nobody");
     TRY(hosts.make(saved));

@@ -155,10 +155,10 @@ class AddressSpace final : public RefCounted {
   // --- Checkpoints (snapshot.h). Of a space whose threads are all stopped.
   // A copy for nobody but a reader: areas are in it that fork(2) leaves out.
   Result<platform::NewSpace> copy(platform::Platform& platform, platform::Thread& by) EXCLUDES(mu_);
-  // Fills [addr, addr + length) with what lies at `at` in a file of an image. Much of it is only
-  // read when it is touched: nobody may change the file.
-  OrFailure<void> load_pages(platform::Thread& by, const SavedPages& pages, const PageRun& run)
-      EXCLUDES(mu_);
+  // Fills memory with what lies in a file of an image. Much of it is only read when it is touched:
+  // nobody may change the file.
+  OrFailure<void> load_pages(platform::Thread& by, const SavedPages& pages,
+                             std::span<const PageRun> runs) EXCLUDES(mu_);
 
   // --- Memory that is still arriving (page_source.h).
   // Waits for what of [addr, addr + length) is. True: some was, and may be used now.
@@ -223,7 +223,8 @@ class AddressSpace final : public RefCounted {
   Result<void> unmap_locked(platform::Thread& by, uint64_t start, uint64_t end) REQUIRES(mu_);
   static Result<Vma> prepare_shared(const MapRequest& r, uint64_t length);
   static Result<Vma> prepare(const MapRequest& r, uint64_t length);
-  Result<void> map_area(platform::Thread& by, const Vma& vma, int extra_flags) REQUIRES(mu_);
+  Result<void> map_area(platform::Thread& by, const Vma& vma, int extra_flags,
+                        bool promised = false) REQUIRES(mu_);
   Result<uint64_t> grow_area(platform::Thread& by, const Vma& old, uint64_t new_length, int flags,
                              const MemoryLimits& limits) REQUIRES(mu_);
   Result<uint64_t> duplicate_shared(platform::Thread& by, const Vma& area, uint64_t addr,
@@ -234,9 +235,11 @@ class AddressSpace final : public RefCounted {
   void account(const Vma& v, bool add) REQUIRES(mu_);
   void count_area(const Vma& v, int64_t delta) REQUIRES(mu_);
   void restore_text_in(platform::Space& copy) REQUIRES(mu_);
+  bool has_file(uint64_t start, uint64_t end) REQUIRES(mu_);
   // Before areas in [start, end) lose their pages or change in a way that a file's cannot: the part
-  // that an image's pages are seen in becomes empty memory, or, where that would cut the host's
-  // mapping into too many, stays the image's and is filled with zeros.
+  // that an image's pages are seen in becomes what the areas say, empty memory or a file's; where
+  // that would cut empty memory of the host into too many mappings, it stays the image's and is
+  // filled with zeros.
   Result<void> forget_image(platform::Thread& by, uint64_t start, uint64_t end) REQUIRES(mu_);
   // Moves the pages of [from, from + length), and what is known of them.
   Result<void> move_range(platform::Thread& by, const Vma& old, uint64_t length, uint64_t to,
@@ -247,8 +250,15 @@ class AddressSpace final : public RefCounted {
   Result<void> let_all_fork(platform::Thread& by, bool on) REQUIRES(mu_);
   // What the host is to know of the area's flags.
   Result<void> tell_flags(platform::Thread& by, const Vma& v) REQUIRES(mu_);
-  OrFailure<void> load_part(platform::Thread& by, const Vma& v, const SavedPages& pages,
-                            const PageRun& part) REQUIRES(mu_);
+  struct Part {
+    const Vma* area;
+    PageRun pages;
+  };
+  OrFailure<std::vector<Part>> parts_of(const SavedPages& pages, const PageRun& run) REQUIRES(mu_);
+  OrFailure<void> map_part(platform::Thread& by, const Vma& v, const SavedPages& pages,
+                           const PageRun& part) REQUIRES(mu_);
+  OrFailure<void> copy_part(const SavedPages& pages, const PageRun& part,
+                            std::span<std::byte> buffer) REQUIRES(mu_);
   void expect(const PageRun& run, const Ref<PageSource>& source) REQUIRES(mu_);
   Result<void> let_in(platform::Thread& by, PageRun run, uint64_t start, uint64_t end)
       REQUIRES(mu_);
@@ -265,8 +275,9 @@ class AddressSpace final : public RefCounted {
   Areas areas_ GUARDED_BY(mu_);  // By start.
   uint64_t brk_ GUARDED_BY(mu_) = 0;
   bool lock_future_ GUARDED_BY(mu_) = false;  // mlockall(MCL_FUTURE)
-  // Private anonymous memory that the host has as a private mapping of an image's file, so that its
-  // pages are read when they are touched first. All else sees no difference.
+  // Private memory, anonymous or of a file with pages of its own, that the host has as a private
+  // mapping of an image's file, so that its pages are read when they are touched first. All else
+  // sees no difference, but for who cuts off the file: those pages stay.
   RangeSet of_image_ GUARDED_BY(mu_);
   // Parts of it that nobody may access on the host, since the file does not hold them yet; by
   // address. Each lies in one area.

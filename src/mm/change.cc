@@ -112,11 +112,18 @@ Result<void> AddressSpace::tell_host(platform::Thread& by, uint64_t start, uint6
   return space_->advise(by, start, end - start, advice);
 }
 
+bool AddressSpace::has_file(uint64_t start, uint64_t end) {
+  for (auto it = first_ending_after(start); it != areas_.end() && it->first < end; ++it) {
+    if (it->second.file) return true;
+  }
+  return false;
+}
+
 Result<void> AddressSpace::forget_image(platform::Thread& by, uint64_t start, uint64_t end) {
   constexpr size_t kManyCuts = 4096;
   constexpr uint64_t kSmall = 1 << 20;
   for (const auto& r : of_image_.within(start, end)) {
-    if (of_image_.size() >= kManyCuts && r.end - r.start < kSmall) {
+    if (of_image_.size() >= kManyCuts && r.end - r.start < kSmall && !has_file(r.start, r.end)) {
       const std::vector<std::byte> zeros(r.end - r.start);
       const size_t n = TRY(space_->write_forced(r.start, zeros));
       if (n != zeros.size()) return Err(EFAULT);
@@ -126,6 +133,7 @@ Result<void> AddressSpace::forget_image(platform::Thread& by, uint64_t start, ui
       Vma part = it->second;
       part.start = std::max(part.start, r.start);
       part.end = std::min(part.end, r.end);
+      part.backing_offset += part.start - it->second.start;
       TRY(map_area(by, part, 0));
       TRY(tell_flags(by, part));
     }

@@ -109,7 +109,8 @@ Result<Vma> AddressSpace::prepare(const MapRequest& r, uint64_t length) {
   return v.has(Vma::kShared) ? prepare_shared(r, length) : v;
 }
 
-Result<void> AddressSpace::map_area(platform::Thread& by, const Vma& v, int extra_flags) {
+Result<void> AddressSpace::map_area(platform::Thread& by, const Vma& v, int extra_flags,
+                                    bool promised) {
   // Linux: PROT_WRITE or PROT_EXEC pages of x86 are readable; the host does the same.
   return space_->map(
       by, {.addr = v.start,
@@ -118,7 +119,8 @@ Result<void> AddressSpace::map_area(platform::Thread& by, const Vma& v, int extr
            .flags = (v.has(Vma::kShared) ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE | extra_flags,
            .fd = v.backing.get(),
            .offset = v.backing_offset,
-           .for_all = v.is_time_page()});
+           .for_all = v.is_time_page(),
+           .promised = promised});
 }
 
 namespace {

@@ -67,7 +67,8 @@ OrFailure<void> AddressSpace::map_again(Vma& v, platform::Thread& by,
       v.backing = std::move(*readonly);
     }
   }
-  if (auto mapped = map_area(by, v, 0); !mapped) return cannot_map(v, mapped.error());
+  if (auto mapped = map_area(by, v, 0, /*promised=*/true); !mapped)
+    return cannot_map(v, mapped.error());
   if (auto told = tell_flags(by, v); !told) return cannot_map(v, told.error());
   return {};
 }

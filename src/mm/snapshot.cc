@@ -192,31 +192,40 @@ Result<platform::NewSpace> AddressSpace::copy(platform::Platform& platform, plat
   return copy;
 }
 
-OrFailure<void> AddressSpace::load_part(platform::Thread& by, const Vma& v, const SavedPages& pages,
-                                        const PageRun& part) {
-  // Mapping a few pages takes longer than copying them.
-  constexpr uint64_t kFew = 16 * kPageSize;
+// Whether it becomes a mapping of the image. Mapping a few pages takes longer than copying them,
+// and the image may lie where nothing is to be executed. What arrives later costs a page fault that
+// the kernel process serves, by which small runs, stacks among them, are not to be slowed down.
+bool is_mapped_from_image(const Vma& v, uint64_t length, bool arrives) {
+  const uint64_t few = (arrives ? 16 : 4) * kPageSize;
   constexpr uint32_t kTold = Vma::kDontFork | Vma::kWipeOnFork | Vma::kHuge | Vma::kNoHuge;
-  if (!v.file && !v.backing && !v.has(kTold) && part.length > kFew) {
-    const bool there = !pages.arriving || pages.arriving->has(part.at, part.length);
-    const auto mapped = space_->map(by, {.addr = part.addr,
-                                         .length = part.length,
-                                         .prot = there ? v.prot : PROT_NONE,
-                                         .flags = MAP_PRIVATE | MAP_NORESERVE,
-                                         .fd = pages.file.get(),
-                                         .offset = part.at,
-                                         .own_file = true});
-    if (!mapped) return cannot("mapped", part.addr, mapped.error());
-    of_image_.add(part.addr, part.addr + part.length);
-    if (!there) expect(part, pages.arriving);
-    return {};
-  }
+  const bool simple = v.file ? !(v.prot & PROT_EXEC) : !v.backing;
+  return simple && !v.has(kTold) && length > few;
+}
+
+OrFailure<void> AddressSpace::map_part(platform::Thread& by, const Vma& v, const SavedPages& pages,
+                                       const PageRun& part) {
+  const bool there = !pages.arriving || pages.arriving->has(part.at, part.length);
+  const auto mapped = space_->map(by, {.addr = part.addr,
+                                       .length = part.length,
+                                       .prot = there ? v.prot : PROT_NONE,
+                                       .flags = MAP_PRIVATE | MAP_NORESERVE,
+                                       .fd = pages.file.get(),
+                                       .offset = part.at,
+                                       .own_file = true,
+                                       .promised = true});
+  if (!mapped) return cannot("mapped", part.addr, mapped.error());
+  of_image_.add(part.addr, part.addr + part.length);
+  if (!there) expect(part, pages.arriving);
+  return {};
+}
+
+OrFailure<void> AddressSpace::copy_part(const SavedPages& pages, const PageRun& part,
+                                        std::span<std::byte> buffer) {
   const auto waited =
       pages.arriving ? pages.arriving->wait_for(part.at, part.length) : Result<void>();
   if (!waited) return cannot("read", part.addr, waited.error());
-  std::vector<std::byte> buffer(std::min<uint64_t>(part.length, kPiece));
   for (uint64_t done = 0; done < part.length;) {
-    const auto piece = std::span(buffer).first(std::min<uint64_t>(part.length - done, kPiece));
+    const auto piece = buffer.first(std::min<uint64_t>(part.length - done, buffer.size()));
     const auto got = host::pread(*pages.file, piece, part.at + done);
     if (!got || *got == 0) return cannot("read", part.addr, got ? Errno(EIO) : got.error());
     const auto put = space_->write_forced(part.addr + done, piece.first(*got));
@@ -226,25 +235,44 @@ OrFailure<void> AddressSpace::load_part(platform::Thread& by, const Vma& v, cons
   return {};
 }
 
-OrFailure<void> AddressSpace::load_pages(platform::Thread& by, const SavedPages& pages,
-                                         const PageRun& run) {
+OrFailure<std::vector<AddressSpace::Part>> AddressSpace::parts_of(const SavedPages& pages,
+                                                                  const PageRun& run) {
   const bool possible = run.addr % kPageSize == 0 && run.length % kPageSize == 0 &&
                         run.at % kPageSize == 0 && run.length <= platform::kGuestEnd &&
                         run.addr <= platform::kGuestEnd - run.length && run.at <= pages.size &&
                         run.length <= pages.size - run.at;
-  Hold lock(*this);
   const uint64_t end = run.addr + run.length;
   if (!possible || !range_is_mapped(run.addr, end)) {
     return fail(fmt::format("pages at {:#x}, where there is no memory", run.addr));
   }
+  std::vector<Part> parts;
   for (auto it = first_ending_after(run.addr); it != areas_.end() && it->first < end; ++it) {
     const Vma& v = it->second;
     if (v.has(Vma::kShared) || v.is_time_page()) {
       return fail(fmt::format("pages at {:#x}, where memory is a file's", run.addr));
     }
     const uint64_t start = std::max(run.addr, v.start);
-    TRY(load_part(by, v, pages, {start, std::min(end, v.end) - start, run.at + start - run.addr}));
+    parts.push_back({&v, {start, std::min(end, v.end) - start, run.at + start - run.addr}});
   }
+  return parts;
+}
+
+// Mappings wait for each other alone, copies for all that is to be mapped.
+OrFailure<void> AddressSpace::load_pages(platform::Thread& by, const SavedPages& pages,
+                                         std::span<const PageRun> runs) {
+  Hold lock(*this);
+  std::vector<PageRun> copied;
+  for (const PageRun& run : runs) {
+    for (const Part& part : TRY(parts_of(pages, run))) {
+      if (is_mapped_from_image(*part.area, part.pages.length, pages.arriving != nullptr)) {
+        TRY(map_part(by, *part.area, pages, part.pages));
+      } else {
+        copied.push_back(part.pages);
+      }
+    }
+  }
+  std::vector<std::byte> buffer(copied.empty() ? 0 : kPiece);
+  for (const PageRun& part : copied) TRY(copy_part(pages, part, buffer));
   return {};
 }
 

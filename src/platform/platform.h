@@ -83,6 +83,8 @@ struct Mapping {
   bool own_file = false;
   // Everybody may have it, though it has no name.
   bool for_all = false;
+  // It may be made later; the space is lost if it fails then.
+  bool promised = false;
 };
 
 // A guest address space. Changes are made by one of its stopped threads, `by`.
@@ -108,9 +110,11 @@ class Space : public RefCounted {
                                             uint32_t desired) = 0;
   // membarrier(2): a barrier on all threads of the space, or of all spaces.
   virtual Result<void> barrier(Thread& by, int command) = 0;
-  // rseq(2) of the calling thread, registered with the host, which keeps the area up to date.
+  // rseq(2) of the calling thread, registered with the host, which keeps the area up to date. Where
+  // it may wait until the thread runs, a failure then ends the space.
+  enum class When { kNow, kBeforeItRuns };
   virtual Result<void> register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
-                                     uint32_t signature) = 0;
+                                     uint32_t signature, When when = When::kNow) = 0;
   // One byte per page from `addr` on: bit 0 says it is resident (mincore(2)); pagemap bits of
   // the host for smaps.
   virtual Result<void> residency(uint64_t addr, std::span<uint8_t> pages) = 0;
@@ -167,6 +171,10 @@ class Thread {
   // The floating point and vector state, in the XSAVE layout of NT_X86_XSTATE.
   virtual Result<std::vector<std::byte>> fpu_state() = 0;
   virtual Result<void> set_fpu_state(std::span<const std::byte> state) = 0;
+  // The same of a thread that has not run yet; it may be done before it does.
+  virtual Result<void> begin_with_fpu_state(std::span<const std::byte> state) {
+    return set_fpu_state(state);
+  }
   // The same between the thread and a signal frame in its memory (make_frame_fpu()), in time for
   // its next instruction; `addr` 0 loads the initial state. A failure is reported as a trap then:
   // a fault with SIGSEGV and SI_KERNEL. False: it is to be done by fpu_state() and copies.
@@ -264,6 +272,9 @@ class Platform {
   // The host's clock_gettime(2) as a function that guest code may call at this address in every
   // space; 0: there is none.
   virtual uint64_t host_clock_gettime() { return 0; }
+
+  // Many orders to stopped threads are about to follow each other.
+  virtual void begin_burst() {}
 
   // Waits until a thread has trapped, `fd` becomes readable or the deadline (host's monotonic
   // clock) has passed, whatever is first, and reports each trap to `on_trap`. False: `fd` was not

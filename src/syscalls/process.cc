@@ -1,6 +1,5 @@
 // clone(2), fork(2), vfork(2), clone3(2), exit(2), exit_group(2), pidfd_open(2), pidfd_getfd(2),
-// set_tid_address(2), set_robust_list(2), rseq(2), unshare(2), setns(2), kcmp(2).
-#include <linux/kcmp.h>
+// set_tid_address(2), set_robust_list(2), rseq(2), unshare(2), setns(2).
 
 #include "kernel/kernel.h"
 #include "kernel/ptrace/yama.h"
@@ -157,34 +156,6 @@ SyscallResult rseq(Task& t, uint64_t area, uint32_t length, int32_t flags, uint3
   TRY(t.mm->space().register_rseq(*t.cpu, area, length, flags, signature));
   t.rseq = {area, length, signature};
   return 0;
-}
-
-SyscallResult kcmp(Task& t, PidNr pid1, PidNr pid2, int32_t type, uint64_t index1,
-                   uint64_t index2) {
-  Ref<Task> a = TRY(find_task(t, pid1.n)), b = TRY(find_task(t, pid2.n));
-  {
-    Lock lock(task_mutex);
-    if (!may_access(t, *a, AccessCreds::kReal) || !may_access(t, *b, AccessCreds::kReal)) {
-      return Err(EPERM);
-    }
-  }
-  auto order = [](const void* x, const void* y) { return x == y ? 0 : x < y ? 1 : 2; };
-  switch (type) {
-    case KCMP_FILE: {
-      Ref<File> x = TRY(a->fds->get(int(index1))), y = TRY(b->fds->get(int(index2)));
-      return order(x.get(), y.get());
-    }
-    case KCMP_VM: return order(a->mm.get(), b->mm.get());
-    case KCMP_FILES: return order(a->fds.get(), b->fds.get());
-    case KCMP_FS: return order(a->fs.get(), b->fs.get());
-    case KCMP_SIGHAND: {
-      Lock lock(task_mutex);
-      return order(a->group->handlers.get(), b->group->handlers.get());
-    }
-    case KCMP_IO:
-    case KCMP_SYSVSEM: return order(a->group.get(), b->group.get());
-    default: return Err(EINVAL);
-  }
 }
 
 }  // namespace usk::sys

@@ -187,6 +187,26 @@ TEST(Pgrp, OrphanedStoppedGroupGetsHupAndCont) {
   EXPECT_EQ(got.back(), 'e');
 }
 
+TEST(Pgrp, ADeathInsideAnOrphanedGroupTellsNobody) {
+  // leader's group is orphaned from its beginning; that a member's parent, of the same group, dies
+  // changes nothing, whatever else of it is stopped.
+  EXPECT_EXITED(run_child([] {
+                  MUST(setsid());
+                  const pid_t stopped = fork_child([] { raise(SIGSTOP); });
+                  int status;
+                  EXPECT_EQ(waitpid(stopped, &status, WUNTRACED), stopped);
+                  const pid_t middle = fork_child([] {
+                    fork_child([] { usleep(20'000); });
+                    _exit(0);
+                  });
+                  EXPECT_EXITED(wait_for(middle), 0);
+                  EXPECT_EQ(waitpid(stopped, &status, WNOHANG | WCONTINUED), 0);
+                  MUST(kill(stopped, SIGKILL));
+                  EXPECT_KILLED(wait_for(stopped), SIGKILL);
+                }),
+                0);
+}
+
 TEST(Pgrp, OrphanedGroupIgnoresTtyStops) {
   int status = run_child([] {
     MUST(setsid());  // Its group is orphaned: the parent is in another session.

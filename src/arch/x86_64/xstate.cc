@@ -2,6 +2,7 @@
 
 #include <cpuid.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace usk {
@@ -38,6 +39,19 @@ void make_ptrace_xstate(std::span<std::byte> state) {
   const uint64_t mask = xstate_mask();
   memset(state.data() + kSoftwareOffset, 0, kSoftwareSize);
   memcpy(state.data() + kSoftwareOffset, &mask, sizeof mask);
+}
+
+bool is_surely_loadable(std::span<const std::byte> state) {
+  constexpr size_t kMxcsr = 24, kHeader = 512, kHeaderEnd = 576;
+  constexpr uint32_t kKnownMxcsr = 0xffbf;
+  if (state.size() < kHeaderEnd) return false;
+  uint32_t mxcsr;
+  uint64_t parts;
+  memcpy(&mxcsr, &state[kMxcsr], sizeof mxcsr);
+  memcpy(&parts, &state[kHeader], sizeof parts);
+  const auto rest = state.subspan(kHeader + sizeof parts, kHeaderEnd - kHeader - sizeof parts);
+  return !(mxcsr & ~kKnownMxcsr) && !(parts & ~xstate_mask()) &&
+         std::ranges::all_of(rest, [](std::byte b) { return b == std::byte(0); });
 }
 
 }  // namespace usk

@@ -155,6 +155,21 @@ std::string EpollFile::fdinfo() const {
   return text;
 }
 
+Result<Ref<File>> EpollFile::target(int fd, uint32_t index) {
+  std::vector<Ref<EpollItem>> items;
+  {
+    Lock lock(mu_);
+    for (auto& [key, item] : items_) {
+      if (key.second == fd) items.push_back(item);
+    }
+  }
+  for (auto& item : items) {
+    EpollNode::Target target = node_->target_of(*item);
+    if (target.file && index-- == 0) return target.file;
+  }
+  return Err(ENOENT);
+}
+
 size_t EpollFile::item_count() {
   Lock lock(mu_);
   drop_dead_locked();

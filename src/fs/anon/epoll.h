@@ -35,6 +35,9 @@ class EpollFile final : public AnonFile {
   Result<int64_t> ioctl(Caller&, uint32_t, uint64_t) override { return Err(EINVAL); }
   std::string fdinfo() const override EXCLUDES(mu_);
   size_t item_count() EXCLUDES(mu_);
+  // The file behind item number `index` of those that were added as `fd`, the oldest file first:
+  // kcmp(2).
+  Result<Ref<File>> target(int fd, uint32_t index) EXCLUDES(mu_);
 
   USK_FIELDS_OF(File, node_, items_)
   OrFailure<void> restored(state::Restored& r) EXCLUDES(mu_);

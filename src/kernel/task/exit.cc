@@ -88,7 +88,9 @@ void reparent_children(ThreadGroup& g) REQUIRES(task_mutex) {
       }
       continue;
     }
-    if (pg) signal_orphans(*pg);
+    // A parent of another group of the session was what tied the child's group to it.
+    const bool tied = pg && pg != g.process_group && &child->session() == &g.session();
+    if (tied) signal_orphans(*pg);
   }
 }
 

@@ -162,7 +162,7 @@ Result<void> PtraceSpace::barrier(Thread& by, int command) {
 }
 
 Result<void> PtraceSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
-                                        uint32_t signature) {
+                                        uint32_t signature, When /*when*/) {
   if (!in_guest(addr, length)) return Err(EFAULT);
   TRY(as_ptrace(by).call(SYS_rseq, {addr, length, uint64_t(flags), signature, 0, 0}));
   return {};

@@ -17,6 +17,8 @@ class StubFiles {
   struct File {
     int fd;
     bool installed = false;
+    // By a call that this thread has queued. Only compared.
+    const void* promised_by = nullptr;
     // Such mappings have succeeded: the file system permits them.
     bool mappable = false, executable = false;
   };

@@ -116,6 +116,11 @@ void TrapPlatform::keep_polling_apart() {
   areas_.policy().polling_cpu = own;
 }
 
+// A command's end is met sooner that way; who waits too long for one stops it again.
+void TrapPlatform::begin_burst() {
+  if (!polling_ && !hand_off_.crowded(awake() + 1)) start_polling(false);
+}
+
 // The end of a command comes soon, and so do the notices ahead of it, which nobody else hears.
 void TrapPlatform::poll_for(TrapThread& t) {
   constexpr uint64_t kMostUs = 500, kMostCrowdedUs = 1000;

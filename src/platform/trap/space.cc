@@ -178,14 +178,26 @@ Result<void> TrapSpace::map_file(TrapThread& by, const Mapping& m, StubCall c, b
       m.flags & MAP_PRIVATE && !m.own_file ? platform_.files().find(*m.fd, m.for_all) : nullptr;
   const bool executes = m.prot & PROT_EXEC;
   c.args[5] = m.offset;
-  if (may_wait && everybodys && everybodys->installed && everybodys->mappable &&
-      (everybodys->executable || !executes)) {
+  const bool known = everybodys && everybodys->installed && everybodys->mappable &&
+                     (everybodys->executable || !executes);
+  // The thread makes its calls in their order.
+  const bool promised =
+      m.promised && everybodys && (everybodys->installed || everybodys->promised_by == &by);
+  if (may_wait && (known || promised)) {
     c.args[4] = uint64_t(everybodys->fd);
     return by.call_later(c);
   }
   c.args[4] = USK_STUB_FILE_FD;
   c.file = m.fd;
   if (everybodys && !everybodys->installed) c.keep_as = everybodys->fd;
+  if (may_wait && m.promised) {
+    if (everybodys) everybodys->promised_by = &by;
+    if (everybodys && !everybodys->installed && by.brings(*m.fd, everybodys->fd)) {
+      c.args[4] = uint64_t(everybodys->fd);
+      c.file = nullptr, c.keep_as = -1;
+    }
+    return by.call_later(c);
+  }
   TRY(by.call(c));
   if (everybodys) everybodys->mappable = true, everybodys->executable |= executes;
   return {};
@@ -292,7 +304,7 @@ Result<void> TrapSpace::barrier(Thread& by, int command) {
 }
 
 Result<void> TrapSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
-                                      uint32_t signature) {
+                                      uint32_t signature, When when) {
   if (!in_guest(addr, length)) return Err(EFAULT);
   // The area may lie in memory that another was to map.
   TRY(settle_range(&as_trap(by), addr, length));
@@ -300,7 +312,7 @@ Result<void> TrapSpace::register_rseq(Thread& by, uint64_t addr, uint32_t length
   constexpr int kUnregister = 1;
   constexpr uint32_t kUsual = 32;  // A length that no host refuses, if it has the call at all.
   if (flags == 0 && length == kUsual && platform_.host_has_rseq) {
-    TRY(as_trap(by).call_later(c));
+    TRY(when == When::kNow ? as_trap(by).call_later(c) : as_trap(by).call_before_it_runs(c));
   } else {
     TRY(as_trap(by).call(c));
     platform_.host_has_rseq = true;

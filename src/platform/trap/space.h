@@ -34,7 +34,7 @@ class TrapSpace final : public Space {
                                     uint32_t desired) override;
   Result<void> barrier(Thread& by, int command) override;
   Result<void> register_rseq(Thread& by, uint64_t addr, uint32_t length, int flags,
-                             uint32_t signature) override;
+                             uint32_t signature, When when) override;
   Result<void> residency(uint64_t addr, std::span<uint8_t> pages) override;
   Result<FoundPages> find_pages(uint64_t start, uint64_t end, Pages which, size_t most) override;
   uint64_t resident_bytes() override;

@@ -588,6 +588,21 @@ Result<void> TrapThread::call_later(const StubCall& c) {
   return {};
 }
 
+bool TrapThread::brings(HostFd& file, int fd) {
+  if (std::ranges::none_of(queued_, [](const StubCall& c) { return asked_call(c).has_value(); })) {
+    return false;
+  }
+  brought_.push_back({&file, fd});
+  return true;
+}
+
+Result<void> TrapThread::call_before_it_runs(const StubCall& c) {
+  if (state_ == State::kLost) return Err(ESRCH);
+  if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
+  queued_.push_back(c);
+  return {};
+}
+
 Result<void> TrapThread::copy_later(const StubCall& c, uint64_t length) {
   if (state_ == State::kLost) return Err(ESRCH);
   if (queued_.size() == trap::kMaxCommands) TRY(run_commands(/*promised=*/true));
@@ -667,6 +682,16 @@ Result<void> TrapThread::set_fpu_state(std::span<const std::byte> state) {
   return {};
 }
 
+Result<void> TrapThread::begin_with_fpu_state(std::span<const std::byte> state) {
+  const bool is_free = buffer_used_ == 0 && copied_out_.empty();
+  if (!is_free || state.size() != xstate_size() || !is_surely_loadable(state)) {
+    return set_fpu_state(state);
+  }
+  memcpy(platform_.areas().buffer(index_).data(), state.data(), state.size());
+  buffer_used_ = (state.size() + 63) & ~uint64_t(63);
+  return call_before_it_runs({trap::kCmdRestoreFpu, {}});
+}
+
 bool TrapThread::save_frame_fpu(uint64_t addr) {
   const uint64_t size = xstate_size() + 4;
   if (addr >= kGuestEnd - size || space_->patches()->touches(addr, size)) return false;
@@ -683,6 +708,7 @@ void TrapThread::lose() {
   state_ = State::kLost;
   notice_ = 0;
   queued_.clear();
+  brought_.clear();
 }
 
 }  // namespace usk::platform

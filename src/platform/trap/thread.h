@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "host/listener.h"
@@ -46,6 +47,7 @@ class TrapThread final : public Thread {
   void set_result(int64_t value) override;
   Result<std::vector<std::byte>> fpu_state() override;
   Result<void> set_fpu_state(std::span<const std::byte> state) override;
+  Result<void> begin_with_fpu_state(std::span<const std::byte> state) override;
   bool save_frame_fpu(uint64_t addr) override;
   bool load_frame_fpu(uint64_t addr) override;
   bool take_frame_fault() override { return std::exchange(frame_faulted_, false); }
@@ -90,6 +92,13 @@ class TrapThread final : public Thread {
   int64_t start_calls(std::span<const StubCall> calls, int64_t deadline_ns);
   // Makes it before guest code runs on; it cannot fail in a way that the guest should see.
   Result<void> call_later(const StubCall& c);
+  // The same, of a call that no other thread needs to have been made.
+  Result<void> call_before_it_runs(const StubCall& c);
+  // Whether a call that is queued will ask the kernel process, which may then give `file` as well:
+  // to be the descriptor `fd` for the calls behind that one.
+  bool brings(HostFd& file, int fd);
+  // Those files, once.
+  auto take_brought() { return std::exchange(brought_, {}); }
   // Begins a call whose end is waited for later, if at all: await().
   void begin(const StubCall& c);
   // The result of the first command that was given last.
@@ -200,8 +209,9 @@ class TrapThread final : public Thread {
   struct Range {
     uint64_t addr, length;
   };
-  std::vector<Range> copied_out_;  // By commands that may not have been made yet.
-  std::deque<StubCall> expected_;  // Calls under way that the stub asks for.
+  std::vector<Range> copied_out_;                 // By commands that may not have been made yet.
+  std::deque<StubCall> expected_;                 // Calls under way that the stub asks for.
+  std::vector<std::pair<HostFd*, int>> brought_;  // By the next call that asks.
   trap::Rseq rseq_;
   bool rseq_forgotten_ = false;  // With the post of exit(2).
   bool fpu_posted_ = false;      // The floating point state lies at the beginning of the buffer.

@@ -179,6 +179,9 @@ void TrapPlatform::on_notice(const Listener::Notice& n) {
   if (c->keep_as >= 0 && listener_.install(n.id, c->file->get(), c->keep_as)) {
     files_.installed(c->keep_as);
   }
+  for (const auto& [file, fd] : t.take_brought()) {
+    if (listener_.install(n.id, file->get(), fd)) files_.installed(fd);
+  }
   t.take_expected();
   listener_.let_through(n.id);
 }

@@ -36,6 +36,7 @@ class TrapPlatform final : public Platform {
   Result<NewSpace> new_space() override;
   Result<NewSpace> fork(Thread& by) override;
   Result<std::unique_ptr<Thread>> new_thread(Thread& by) override;
+  void begin_burst() override;
   bool poll(int fd, Deadline until, const OnTrap& on_trap) override;
   uint64_t host_clock_gettime() override { return vdso_.clock_gettime; }
   // The host's vDSO in every stub.
