@@ -5,6 +5,7 @@ time limit and leave no process behind (leftovers.py).
 """
 import contextlib
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -153,6 +154,19 @@ for i in range(20000):
 print("alive")
 """, flags=["--memory", "64M"])
     return wrong(done, r"\(0, 'ENOMEM'\)\nTrue ENOMEM\nTrue\nTrue\nalive")
+
+
+@case
+def random_calls(sandbox):
+    """On files of all kinds, and on processes in every state of life."""
+    programs = pathlib.Path(sandbox.usk).parent / "guest"
+    for platform, seed in (("trap", 1), ("trap", 2), ("ptrace", 3)):
+        done = sandbox.run(programs / "noise", str(seed), "4000",
+                           flags=["--platform", platform, "--memory=2G", "--pids=500", "--ro", programs])
+        problem = wrong(done, r"the kernel lives: \d+")
+        if problem:
+            return f"seed {seed} on {platform}: {problem}"
+    return None
 
 
 @case

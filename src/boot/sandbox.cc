@@ -206,16 +206,16 @@ OrFailure<SandboxState> Sandbox::load_state(const ReadyImage& opened,
   return read_image(*kernel_, opened.image, services);
 }
 
-// CLOCK_MONOTONIC goes on from where it was already. Of when the system was started, it and
-// CLOCK_REALTIME tell the same.
+// CLOCK_MONOTONIC goes on from where it was already.
 void Sandbox::set_clocks(const state::Manifest& image, bool frozen) {
   constexpr int64_t kLongest = INT64_MAX / 4;  // More can only be made up.
   const int64_t at = image.realtime_ns, monotonic = image.monotonic_ns;
   if (std::max(at, monotonic) > kLongest || std::min(at, monotonic) < -kLongest) return;
-  const int64_t then = at + kernel_->time.monotonic() - monotonic;
-  constexpr int64_t kToSaySo = 1000;  // Else it would go back by as much as that takes.
-  if (frozen) return kernel_->time.continue_realtime_at(then + kToSaySo);
-  kernel_->boot_realtime_ns += kernel_->time.now(CLOCK_REALTIME) - then;
+  if (frozen) {
+    constexpr int64_t kToSaySo = 1000;  // Else it would go back by as much as that takes.
+    const int64_t since = kernel_->time.monotonic() - monotonic;
+    return kernel_->time.continue_realtime_at(at + since + kToSaySo);
+  }
   // As after a host's suspension: timerfd_create(2), TFD_TIMER_CANCEL_ON_SET.
   if (kernel_->origin.role == Origin::Role::kRestored) kernel_->time.realtime_was_set();
 }

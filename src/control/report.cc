@@ -123,7 +123,7 @@ Json stats_report(Kernel& kernel) {
           {"oom_kills", watch ? watch->kills() : 0},
           {"paused", kernel.is_paused()},
           {"platform", platform_report(kernel.platform())},
-          {"uptime_ns", kernel.time.now(CLOCK_REALTIME) - kernel.boot_realtime_ns}};
+          {"uptime_ns", kernel.time.monotonic() - kernel.boot_ns}};
 }
 
 }  // namespace usk

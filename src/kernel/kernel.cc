@@ -46,7 +46,7 @@ Kernel::Kernel(std::unique_ptr<platform::Platform> platform, KernelOptions optio
       root_pid_ns(make_ref<PidNamespace>(Ref<PidNamespace>(), root_user_ns)),
       platform_(std::move(platform)),
       options_(options) {
-  boot_realtime_ns = time.now(CLOCK_REALTIME);
+  boot_ns = time.monotonic();
   time.page().set_host_function(platform_->host_clock_gettime());
   set_timer_service(&time);
   limit_contents(options_.memory_limit);

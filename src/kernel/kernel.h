@@ -122,14 +122,14 @@ class Kernel {
   } counters;
   Yama yama;
   std::unique_ptr<EdgeLog> edge_log;  // Null: nobody asks.
-  int64_t boot_realtime_ns = 0;
+  int64_t boot_ns = 0;  // CLOCK_MONOTONIC of its start.
   Origin origin;
   LoadAverage load;
   // Tasks that run or could run; brings the load average up to date.
   size_t count_active() EXCLUDES(task_mutex);
 
   // Beside its tasks (kernel/saved.h).
-  USK_FIELDS(time, core, root_user_ns, root_pid_ns, init, counters, yama, boot_realtime_ns, load)
+  USK_FIELDS(time, core, root_user_ns, root_pid_ns, init, counters, yama, boot_ns, load)
 
  private:
   void advance(Task& t);

@@ -2,6 +2,7 @@
 #include <asm/prctl.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -26,6 +27,60 @@ TEST(Prctl, UnknownIsEinval) {
   EXPECT_ERR(prctl(123456, 0, 0, 0, 0), EINVAL);
   EXPECT_ERR(prctl(PR_SET_PDEATHSIG, 65), EINVAL);
   EXPECT_ERR(prctl(PR_SET_DUMPABLE, 2), EINVAL);
+}
+
+// What the parent of a child that has asked for SIGUSR1 leaves behind: what the child says of it.
+std::string at_parents_death(void (*child)(int out)) {
+  int fds[2];
+  MUST(pipe(fds));
+  const pid_t middle = fork_child([&] {
+    fork_child([&] {
+      MUST(prctl(PR_SET_PDEATHSIG, SIGUSR1));
+      child(fds[1]);
+      _exit(0);
+    });
+    char byte;
+    MUST(read(fds[0], &byte, 1));  // It is ready.
+    _exit(0);
+  });
+  close(fds[1]);
+  EXPECT_EXITED(wait_for(middle), 0);
+  std::string said;
+  for (char byte; read(fds[0], &byte, 1) == 1;) said += byte;
+  return said;
+}
+
+TEST(Prctl, TheParentsDeathIsToldByTheParent) {
+  EXPECT_EQ(at_parents_death([](int out) {
+              sigset_t set;
+              sigemptyset(&set);
+              sigaddset(&set, SIGUSR1);
+              sigprocmask(SIG_BLOCK, &set, nullptr);
+              const pid_t parent = getppid();
+              MUST(write(out, "r", 1));
+              siginfo_t info;
+              MUST(sigwaitinfo(&set, &info));
+              MUST(write(out, info.si_code == SI_USER ? "u" : "?", 1));
+              MUST(write(out, info.si_pid == parent ? "p" : "?", 1));
+            }),
+            "up");
+}
+
+TEST(Prctl, TheParentsDeathIsToldToTheProcess) {
+  EXPECT_EQ(at_parents_death([](int out) {
+              static int to;
+              to = out;
+              handle_signal(SIGUSR1, [](int) {
+                [[maybe_unused]] ssize_t n = write(to, "s", 1);
+                _exit(0);
+              });
+              Thread other([] {
+                MUST(write(to, "r", 1));
+                for (;;) pause();
+              });
+              syscall(SYS_exit, 0);
+            }),
+            "s");
 }
 
 TEST(Prctl, Dumpable) {

@@ -99,9 +99,11 @@ void send_parent_death_signals(Task& t) REQUIRES(task_mutex) {
   for (ThreadGroup* child : t.group->children) {
     for (Task* c : child->tasks) {
       if (c->parent_thread != &t && child->leader->parent_thread != &t) continue;
-      if (c->parent_death_signal) {
-        (void)send_signal(*c, kernel_siginfo(c->parent_death_signal), SignalScope::kTask);
-      }
+      if (!c->parent_death_signal) continue;
+      // Of a first thread that has ended, too: it is the process's signal.
+      const uint32_t uid = c->creds->user_ns->uid_out(t.creds->uid);
+      (void)send_group_signal(
+          *child, user_siginfo(c->parent_death_signal, SI_USER, sender_pid(t, *c), uid));
     }
     if (child->leader->parent_thread == &t) {
       child->leader->parent_thread = t.group->leader == &t ? nullptr : t.group->leader;
