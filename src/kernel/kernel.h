@@ -122,7 +122,7 @@ class Kernel {
   } counters;
   Yama yama;
   std::unique_ptr<EdgeLog> edge_log;  // Null: nobody asks.
-  int64_t boot_ns = 0;  // CLOCK_MONOTONIC of its start.
+  int64_t boot_ns = 0;                // CLOCK_MONOTONIC of its start.
   Origin origin;
   LoadAverage load;
   // Tasks that run or could run; brings the load average up to date.
