@@ -86,7 +86,7 @@ void signals() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc > 1) bench::g_filter = argv[1];
+  bench::choose_rows(argc, argv);
   identity();
   files("/etc/passwd");
   memory();

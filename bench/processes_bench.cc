@@ -180,7 +180,7 @@ void ping_pong_by_futex() {
 
 int main(int argc, char** argv) {
   if (argc > 1 && strcmp(argv[1], "--exit") == 0) return 0;
-  if (argc > 1) bench::g_filter = argv[1];
+  bench::choose_rows(argc, argv);
   creation();
   // Pinned to one CPU, as the budget has it: idle CPUs wake slowly.
   cpu_set_t one;

@@ -34,7 +34,7 @@ void resume(pid_t pid, __ptrace_request how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc > 1) bench::g_filter = argv[1];
+  bench::choose_rows(argc, argv);
   const pid_t pid = fork();
   if (pid == 0) be_traced();
   must(pid > 0, "fork");

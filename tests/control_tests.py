@@ -138,11 +138,24 @@ def wait_gives_the_exit_code(host):
 
 @case
 def wait_sees_a_killed_kernel(host):
+    """What became of the command cannot be known any more: 127, and a line that says so. Who started it
+    learns how its process died from the host."""
+    process = host.sandbox("sleep", "100")
+    waiting, asleep = host.start("wait", "box"), host.start("exec", "box", "sleep", "55")
+    host.until(lambda: "sleep 55" in host.usk("ps", "box")[0])
+    time.sleep(0.3)
+    process.kill()
+    for client in (waiting, asleep):
+        ended(client, 127)
+        assert "ended without saying how" in client.stderr.read()
+    ended(process, -signal.SIGKILL)
+    # A bug of Usk's own: the same to those who wait, 125 to who started it.
     process = host.sandbox("sleep", "100")
     waiting = host.start("wait", "box")
     time.sleep(0.3)
-    process.kill()
-    ended(waiting, 137)
+    process.send_signal(signal.SIGSEGV)
+    ended(waiting, 127)
+    ended(process, 125)
 
 
 @case
@@ -330,7 +343,7 @@ def exec_terminal_comes_back(host):
 
     assert client("no-such").wait(LIMIT_SECONDS) == 127
     assert termios.tcgetattr(slave) == before
-    for end, code in ((lambda c: host.usk("kill", "box"), 137), (lambda c: process.kill(), 137)):
+    for end, code in ((lambda c: host.usk("kill", "box"), 137), (lambda c: process.kill(), 127)):
         asleep = client("sleep", "66")
         host.until(lambda: termios.tcgetattr(slave) != before)
         end(asleep)

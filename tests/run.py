@@ -40,6 +40,7 @@ import kselftest_tests  # noqa: E402
 import lacking  # noqa: E402
 import load_tests  # noqa: E402
 import old_image_tests  # noqa: E402
+import policy_attack_tests  # noqa: E402
 import policy_tests  # noqa: E402
 import program_tests  # noqa: E402
 import root_tests  # noqa: E402
@@ -102,6 +103,7 @@ def all_jobs(options, build):
     yield from (("checkpoint", *job) for job in old_image_tests.jobs(build, options))
     yield from (("checkpoint", *job) for job in static_state_tests.jobs(build, options))
     yield from (("policy", *job) for job in policy_tests.jobs(build, options))
+    yield from (("policy", *job) for job in policy_attack_tests.jobs(build, options))
     yield from (("kselftest", *job) for job in kselftest_tests.jobs(build, options))
     yield from tools_tests.jobs(build, options)
     yield from (("saved", *job) for job in saved_tests.jobs(build, options))

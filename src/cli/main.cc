@@ -57,7 +57,8 @@ int main_function(int argc, char** argv) {
       "  usk run --rw . -- make                     changes stay\n"
       "  usk run --trace --tmpfs /data -- ls /data  print system calls\n"
       "  usk run --name web -- ./serve &            then: usk exec web sh -c ps; usk kill web\n"
-      "Exit code: the program's; 128+signal; 125 set-up, 126 cannot run, 127 not found.");
+      "Exit code: the program's; 128+signal; 125 set-up, 126 cannot run, 127 not found "
+      "or not known.");
   Action chosen;
   Command command;
   std::vector<std::string> args(argv + 1, argv + argc);

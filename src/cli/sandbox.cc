@@ -58,7 +58,7 @@ int kill_sandbox(const std::string& wanted, const std::string& name) {
   }
   auto answer = ask(wanted, {{"op", "kill"}, {"signal", signal}});
   // Its process may end before the answer is out.
-  if (!answer && !(signal == SIGKILL && answer.error().exit_code == 128 + SIGKILL)) {
+  if (!answer && !(signal == SIGKILL && answer.error().exit_code == ControlClient::kUnknownEnd)) {
     return report(answer.error());
   }
   return 0;

@@ -1,15 +1,9 @@
 #include "control/client.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <string.h>
 
 namespace usk {
-namespace {
-
-constexpr int kKilled = 128 + SIGKILL;
-
-}  // namespace
 
 OrFailure<ControlClient> ControlClient::open(const std::string& wanted) {
   SandboxEntry entry = TRY(find_sandbox(wanted));
@@ -22,7 +16,7 @@ OrFailure<void> ControlClient::send(const Json& request, std::vector<int> fds) {
   stream_.put(request, std::move(fds));
   auto r = stream_.write_out();
   if (failed_with(r, EPIPE) || failed_with(r, ECONNRESET)) {
-    return fail(fmt::format("sandbox {} has ended", entry_.id), kKilled);
+    return fail(fmt::format("sandbox {} has ended", entry_.id), kUnknownEnd);
   }
   if (!r) return fail(fmt::format("sandbox {}: {}", entry_.id, strerror(int(r.error()))));
   return {};
@@ -31,7 +25,7 @@ OrFailure<void> ControlClient::send(const Json& request, std::vector<int> fds) {
 OrFailure<void> ControlClient::read() {
   auto r = stream_.read_in();
   if (failed_with(r, EPIPE) || failed_with(r, ECONNRESET)) {
-    return fail(fmt::format("sandbox {} ended without saying how", entry_.id), kKilled);
+    return fail(fmt::format("sandbox {} ended without saying how", entry_.id), kUnknownEnd);
   }
   if (!r) return fail(fmt::format("sandbox {}: {}", entry_.id, strerror(int(r.error()))));
   return {};

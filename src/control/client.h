@@ -8,6 +8,10 @@ namespace usk {
 
 class ControlClient {
  public:
+  // The exit code where the kernel process ended without a word: killed, or by a bug. What became
+  // of the program cannot be known, and 128 + a signal would be a guess.
+  static constexpr int kUnknownEnd = 127;
+
   // Connects to the sandbox that a person names (find_sandbox()).
   static OrFailure<ControlClient> open(const std::string& wanted);
   const SandboxEntry& sandbox() const { return entry_; }

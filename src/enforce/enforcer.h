@@ -119,6 +119,7 @@ class Enforcer final : public Guard {
   void learn(const Subject& subject) EXCLUDES(mu_);
   void punish(const CurrentCall& call);
   Result<void> check_marks(Category what, std::string_view name) EXCLUDES(mu_);
+  std::optional<std::string> mask_locked(std::string_view name, bool directory) REQUIRES(mu_);
   Result<void> check_force(File& file, std::string_view name) EXCLUDES(mu_);
   Result<void> check_tpe(const File& file, std::string_view name) EXCLUDES(mu_);
   Result<void> check_crashes(std::string_view program) EXCLUDES(mu_);

@@ -14,14 +14,18 @@ using policy::Option;
 
 namespace {
 
-std::vector<Category> categories_of(int flags, const Inode& inode) {
-  if (inode.is_dir()) return {Category::kReaddir};
-  std::vector<Category> out;
+// Those that an open may ask for, in the order in which they are asked.
+constexpr std::array kOpening = {Category::kReaddir, Category::kRead, Category::kWrite,
+                                 Category::kTruncate};
+bool opening_asks(Category c, int flags, const Inode& inode) {
+  if (inode.is_dir()) return c == Category::kReaddir;
   const int mode = flags & O_ACCMODE;
-  if (mode != O_WRONLY) out.push_back(Category::kRead);
-  if (mode != O_RDONLY) out.push_back(Category::kWrite);
-  if ((flags & O_TRUNC) && inode.is_regular()) out.push_back(Category::kTruncate);
-  return out;
+  switch (c) {
+    case Category::kRead: return mode != O_WRONLY;
+    case Category::kWrite: return mode != O_RDONLY;
+    case Category::kTruncate: return (flags & O_TRUNC) && inode.is_regular();
+    default: return false;
+  }
 }
 
 policy::FileKind kind_of_file(const Inode& inode) {
@@ -66,9 +70,13 @@ std::optional<std::string> Enforcer::mask_of(const Path& place) {
   const auto name = PathText::name(place, {}, room);
   if (!name) return std::nullopt;
   Lock lock(mu_);
-  const policy::Rule* mask = book_->mark(Category::kMask, *name);
+  return mask_locked(*name, place.inode().is_dir());
+}
+
+std::optional<std::string> Enforcer::mask_locked(std::string_view name, bool directory) {
+  const policy::Rule* mask = book_->mark(Category::kMask, name);
   if (!mask) return std::nullopt;
-  return place.inode().is_dir() && !mask->directory.empty() ? mask->directory : mask->file;
+  return directory && !mask->directory.empty() ? mask->directory : mask->file;
 }
 
 Result<Guard::Opened> Enforcer::open(const Path& place, int flags, bool created) {
@@ -80,8 +88,8 @@ Result<Guard::Opened> Enforcer::open(const Path& place, int flags, bool created)
   if (has_marks_) {
     Lock lock(mu_);
     out.append_only = inode.is_regular() && book_->mark(Category::kAppend, name);
+    out.mask = mask_locked(name, inode.is_dir());
   }
-  out.mask = mask_of(place);
   if (created || out.mask) return out;
   const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
   if (writes && option(Option::kForceRoOpen)) {
@@ -91,7 +99,8 @@ Result<Guard::Opened> Enforcer::open(const Path& place, int flags, bool created)
     if (TRY(inode.getattr()).mode & 0111) TRY(refuse_option(Option::kForceWxOpen, name, EACCES));
   }
   if (wants(Category::kFs)) TRY(check_file_system(place, name));
-  for (Category c : categories_of(flags, inode)) {
+  for (Category c : kOpening) {
+    if (!opening_asks(c, flags, inode)) continue;
     if (out.append_only && c == Category::kTruncate) continue;  // O_TRUNC is left out.
     if (wants(c)) TRY(judge(c, name));
   }

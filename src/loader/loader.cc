@@ -4,6 +4,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
+#include "fs/vfs/mask.h"
 #include "host/auxv.h"
 #include "kernel/kernel.h"
 #include "loader/load_steps.h"
@@ -186,7 +187,10 @@ std::string base_name(const std::string& path) {
 
 }  // namespace
 
-Result<Ref<File>> open_executable(const WalkContext& ctx, const Path& path) {
+Result<Ref<File>> open_executable(const WalkContext& ctx, const Path& named) {
+  // What is masked is not run either: a program could read itself.
+  const Path mask = TRY(walk_to_mask(ctx, named));
+  const Path& path = mask ? mask : named;
   Inode& inode = path.inode();
   if (inode.is_symlink()) return Err(ELOOP);
   if (!inode.is_regular()) return Err(EACCES);

@@ -50,6 +50,30 @@ Parsed<> parse_names(Rule& rule, Kind kind) {
   return {};
 }
 
+// Names of objects have no empty, "." or ".." component and no slash at their end: a pattern with
+// one would match nothing, while whoever wrote it counts on it. Slashes that follow each other are
+// one. Two at the beginning come from a variable that is "/": where they allow, they stay, and
+// match nothing, or somebody whose home is "/" would allow everything.
+Parsed<> tidy_path(std::string& pattern, Action action) {
+  if (!pattern.starts_with('/')) return {};
+  const bool stays = pattern.starts_with("//") && allows(action);
+  const auto [rest, end] =
+      std::ranges::unique(pattern, [](char before, char c) { return before == '/' && c == '/'; });
+  pattern.erase(rest, end);
+  if (stays) pattern.insert(0, "/");
+  const std::string components = pattern + "/";
+  if (components.contains("/../") || components.contains("/./")) {
+    return std::unexpected(fmt::format("'{}': no path has '.' or '..' in it", pattern));
+  }
+  if (pattern.size() > 1 && pattern.ends_with('/')) {
+    return std::unexpected(
+        fmt::format("'{}' ends with '/': a directory is PATH, and with what is "
+                    "below it PATH/***",
+                    pattern));
+  }
+  return {};
+}
+
 // lock/*: a directory, and what is below it; or ports.
 Parsed<> parse_beneath(Rule& rule) {
   if (rule.action != Action::kAllow)
@@ -70,7 +94,7 @@ Parsed<> parse_beneath(Rule& rule) {
   }
   while (rule.pattern.size() > 1 && rule.pattern.back() == '/') rule.pattern.pop_back();
   rule.is_glob = true;
-  return {};
+  return tidy_path(rule.pattern, rule.action);
 }
 
 // Fills in what the pattern says, for its categories.
@@ -102,6 +126,8 @@ Parsed<> parse_pattern(Rule& rule, const Categories& asked) {
       if (!address) return std::unexpected(address.error());
       rule.is_glob = !address->unix_glob.empty();
       if (rule.is_glob) rule.pattern = address->unix_glob;
+      if (auto ok = rule.is_glob ? tidy_path(rule.pattern, rule.action) : Parsed<>(); !ok)
+        return ok;
       rule.inet = std::move(address->inet);
       return {};
     }
@@ -112,6 +138,7 @@ Parsed<> parse_pattern(Rule& rule, const Categories& asked) {
     default: break;
   }
   rule.is_glob = true;
+  if (auto ok = tidy_path(rule.pattern, rule.action); !ok) return ok;
   const auto glob = parse_glob(rule.pattern);
   if (!glob) return std::unexpected(glob.error());
   return {};
@@ -223,6 +250,7 @@ Parsed<> Policy::apply_mark(const command::Mark& c, const Source& source, std::s
             .pattern = c.pattern,
             .source = source,
             .text = std::string(text)};
+  if (auto ok = tidy_path(rule.pattern, Action::kDeny); !ok) return ok;
   if (c.op != ListOp::kAdd) {
     remove_rules(rule, c.op);
     return {};
@@ -237,12 +265,14 @@ Parsed<> Policy::apply_mark(const command::Mark& c, const Source& source, std::s
 }
 
 Parsed<> Policy::apply_force(const command::Force& c, const Source& source, std::string_view text) {
+  std::string path = c.path;
+  if (auto ok = tidy_path(path, Action::kDeny); !ok) return ok;
   switch (c.op) {
     case ListOp::kClear: checksums_.clear(); break;
-    case ListOp::kRemove: checksums_.erase(c.path); break;
+    case ListOp::kRemove: checksums_.erase(path); break;
     case ListOp::kAdd:
       if (checksums_.size() >= kMaxRules) return std::unexpected("there are too many rules");
-      checksums_[c.path] = {c.algorithm, c.hex, c.action, source, std::string(text)};
+      checksums_[path] = {c.algorithm, c.hex, c.action, source, std::string(text)};
   }
   return {};
 }

@@ -25,6 +25,35 @@ Action decide(const Policy& p, Category c, std::string_view name) {
   return RuleBook(p).by_name(c, name).action;
 }
 
+// Names that the kernel asks about are tidy: what could match none of them is no silent rule.
+TEST(Policy, PatternsThatNoPathHasAreErrors) {
+  Policy p;
+  for (const char* rule : {"deny/read+/a/../etc/passwd", "deny/read+/a/./b", "deny/read+/a/..",
+                           "deny/read+/..", "deny/all+/a/", "deny/net/connect+/a/../b", "mask+/a/",
+                           "append+/a/../b", "allow/lock/read+/a/./b"}) {
+    EXPECT_FALSE(p.apply(rule, {})) << rule;
+  }
+  EXPECT_FALSE(p.apply("force+/a/../b:sha256:" + std::string(64, '0'), {}));
+  EXPECT_TRUE(p.rules().size() == Policy().rules().size());
+}
+
+TEST(Policy, SlashesThatFollowEachOtherAreOne) {
+  const Policy p = policy_of({"sandbox/all:on", "allow/read+/***", "deny/read+//a//b/***",
+                              "deny/read+//home//.ssh", "deny/read+/..a/b..", "mask+//m"});
+  EXPECT_EQ(decide(p, kRead, "/a/b/c"), Action::kDeny);
+  EXPECT_EQ(decide(p, kRead, "/home/.ssh"), Action::kDeny);
+  EXPECT_EQ(decide(p, kRead, "/..a/b.."), Action::kDeny);
+  EXPECT_EQ(decide(p, kRead, "/a/c"), Action::kAllow);
+  EXPECT_NE(RuleBook(p).mark(kMask, "/m"), nullptr);
+  // Of "${HOME}/***" where the home is "/".
+  EXPECT_EQ(decide(policy_of({"sandbox/all:on", "allow/all+//***"}), kRead, "/a"), Action::kDeny);
+  EXPECT_EQ(decide(policy_of({"allow/all+/***", "deny/all+//.ssh/***"}), kRead, "/.ssh/id"),
+            Action::kDeny);
+  const Policy back =
+      policy_of({"sandbox/all:on", "allow/read+/***", "deny/read+/a//b", "deny/read-//a/b"});
+  EXPECT_EQ(decide(back, kRead, "/a/b"), Action::kAllow);
+}
+
 // Every category with a rule of every action: what is said for it, and only for it.
 TEST(Policy, EachCategoryHasItsOwnRules) {
   for (size_t i = 0; i < kCategoryCount; i++) {

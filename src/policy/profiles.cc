@@ -253,6 +253,15 @@ deny/all+/**/.netrc
 deny/all+/**/.npmrc
 deny/all+/**/.pypirc
 deny/all+/**/.cargo/credentials*
+deny/all+/**/.git-credentials
+deny/all+/**/.config/git/credentials
+deny/all+/**/.config/gh/***
+deny/all+/**/.config/gcloud/***
+deny/all+/**/.azure/***
+deny/all+/**/.docker/config.json
+deny/all+/**/.kube/***
+deny/all+/**/.local/share/keyrings/***
+deny/all+/**/.password-store/***
 # The sandbox's own network, and registries and forges by the addresses that hosts(5) gives them.
 allow/net/bind,net/connect,net/accept+loopback!*
 allow/net/connect+name!github.com!22,443

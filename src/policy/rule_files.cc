@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "policy/glob.h"
+
 namespace usk::policy {
 namespace {
 
@@ -27,6 +29,16 @@ bool has_dot_dot(std::string_view path) {
   return path == ".." || path.starts_with("../") || path.ends_with("/..") ||
          path.find("/../") != path.npos;
 }
+
+// What is unpacked may be a directory with the name "*", and to be in it is not to allow what
+// stands beside it.
+bool stands_in_pattern(std::string_view before) {
+  const size_t sign = before.find_first_of("+-^");
+  if (sign == before.npos) return false;
+  const std::string_view what = before.substr(0, sign);
+  return what != "force" && !what.starts_with("include") && !what.contains("/lock");
+}
+bool is_place(std::string_view variable) { return variable == "SYD_PWD" || variable == "SYD_HOME"; }
 
 }  // namespace
 
@@ -67,7 +79,7 @@ Parsed<std::string> RuleReader::expand(std::string_view text) const {
     std::optional<std::string> value = around_.variable(name);
     if (otherwise && (!value || value->empty())) value = otherwise;
     if (!value) return bad(fmt::format("the variable {} is not set", name));
-    out += *value;
+    out += is_place(name) && stands_in_pattern(out) ? escape_glob(*value) : *value;
     i = end - 1;
   }
   return out;

@@ -48,7 +48,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                              .hosts = {{"a.example.org", {.address = {10, 1, 2, 3}, .bits = 32}}}});
   const auto ok = reader.file("/fuzz/rules");
   CHECK(ok || ok.error().starts_with("/fuzz/"));
-  ask(policy);
-  if (size % 8 == 0 && policy.rules().size() < 100) save_and_show(policy);
+  // Most texts have no rule at all, and a matcher of none is much work for nothing new.
+  if (policy.rules().size() != Policy().rules().size()) ask(policy);
+  const bool saves = size > 0 && (size + data[size / 2]) % 64 == 0;
+  if (saves && policy.rules().size() < 100) save_and_show(policy);
   return 0;
 }

@@ -42,6 +42,28 @@ TEST(RuleFiles, LinesCommentsAndPlaces) {
   EXPECT_EQ(r.policy.rules().rbegin()[1].pattern, "/x # y");
 }
 
+// Whoever unpacks an archive does not choose the names in it.
+TEST(RuleFiles, NamesOfDirectoriesAreNoPatterns) {
+  Policy policy;
+  RuleReader reader(policy, {.read = [](const std::string&) { return ""; },
+                             .variable = [](const std::string& n) -> std::optional<std::string> {
+                               if (n == "SYD_PWD") return "/home/u/*";
+                               return "/[a]";
+                             }});
+  for (const char* rule :
+       {"sandbox/all,lock:on", "allow/all+${SYD_PWD}/***", "deny/read-${SYD_PWD}",
+        "allow/read+${OTHER}", "allow/lock/read+${SYD_PWD}"}) {
+    const auto ok = reader.rule(rule, "test");
+    ASSERT_TRUE(ok) << ok.error();
+  }
+  RuleBook book(policy);
+  EXPECT_EQ(book.by_name(Category::kWrite, "/home/u/other/f").action, Action::kDeny);
+  EXPECT_EQ(book.by_name(Category::kStat, "/home/u/*/f").action, Action::kAllow);
+  EXPECT_TRUE(book.lock_allows(Category::kLockRead, "/home/u/*/f"));
+  EXPECT_FALSE(book.lock_allows(Category::kLockRead, "/home/u/other/f"));
+  EXPECT_TRUE(policy.rules()[policy.rules().size() - 2].pattern == "/[a]");
+}
+
 TEST(RuleFiles, ErrorsNameTheLine) {
   EXPECT_EQ(read_file({{"/r", "\nallow/frob+/x"}}, "/r").result.error(),
             "/r:2: 'frob' is no category");

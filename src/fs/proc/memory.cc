@@ -7,6 +7,7 @@
 #include "fs/proc/process_files.h"
 #include "fs/proc/text_file.h"
 #include "fs/vfs/saving.h"
+#include "mm/code_write.h"
 #include "platform/platform.h"
 
 namespace usk::proc {
@@ -223,10 +224,10 @@ class MemFile final : public File {
     size_t done = 0;
     while (mm_ && src.size() > 0 && done < kMost) {
       const size_t got = TRY(src.take(std::span(chunk).first(std::min(src.size(), kChunk))));
-      auto n = mm_->write_forced(pos, std::span(chunk).first(got));
+      auto n = write_for_program(*mm_, pos, std::span(chunk).first(got));
       if (!n || *n == 0) {
         if (done) break;
-        return Err(EIO);
+        return Err(failed_with(n, EACCES) ? EACCES : EIO);
       }
       pos += *n;
       done += *n;

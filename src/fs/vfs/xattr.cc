@@ -2,6 +2,7 @@
 #include <linux/capability.h>
 #include <sys/xattr.h>
 
+#include "fs/vfs/mask.h"
 #include "fs/vfs/notify.h"
 #include "fs/vfs/permission.h"
 #include "fs/vfs/vfs_ops.h"
@@ -53,12 +54,19 @@ Result<void> may_change(const WalkContext& ctx, const Path& place, std::string_v
   return inode.permission(kMayWrite, c);
 }
 
+// Whose attributes are shown: those of what masks it, or its own if they may be read.
+Result<Path> read_from(const WalkContext& ctx, const Path& place) {
+  if (Path mask = TRY(walk_to_mask(ctx, place))) return mask;
+  TRY(ask(Category::kRead, place));
+  return place;
+}
+
 }  // namespace
 
 Result<std::string> getxattr(const WalkContext& ctx, const Path& place, std::string_view name) {
   TRY(check_name(name));
-  TRY(ask(Category::kRead, place));
-  Inode& inode = place.inode();
+  const Path from = TRY(read_from(ctx, place));
+  Inode& inode = from.inode();
   switch (space_of(name)) {
     case Space::kTrusted:
       if (!ctx.creds->capable_in_root(CAP_SYS_ADMIN)) return Err(ENODATA);
@@ -85,8 +93,7 @@ Result<void> setxattr(const WalkContext& ctx, const Path& place, std::string_vie
 }
 
 Result<std::vector<std::string>> listxattr(const WalkContext& ctx, const Path& place) {
-  TRY(ask(Category::kRead, place));
-  std::vector<std::string> names = TRY(place.inode().listxattr());
+  std::vector<std::string> names = TRY(TRY(read_from(ctx, place)).inode().listxattr());
   if (!ctx.creds->capable_in_root(CAP_SYS_ADMIN)) {
     std::erase_if(names, [](const std::string& n) { return space_of(n) == Space::kTrusted; });
   }

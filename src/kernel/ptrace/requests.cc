@@ -2,6 +2,7 @@
 
 #include "kernel/ptrace/resume.h"
 #include "kernel/signal/send.h"
+#include "mm/code_write.h"
 
 namespace usk {
 namespace {
@@ -88,7 +89,8 @@ RequestResult memory_request(Task& tracer, Task& t, const PtraceRequest& q) {
     }
     case PTRACE_POKETEXT:
     case PTRACE_POKEDATA:
-      return copy([&] { return mm.write_forced(q.addr, std::as_bytes(std::span(&word, 1))); });
+      return copy(
+          [&] { return write_for_program(mm, q.addr, std::as_bytes(std::span(&word, 1))); });
     default: return std::nullopt;
   }
 }

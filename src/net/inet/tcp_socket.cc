@@ -72,6 +72,13 @@ Result<void> TcpSocket::bind(Caller& caller, SocketNames&, const SocketAddress& 
 Result<void> TcpSocket::listen(Caller&, int backlog) {
   const size_t most = size_t(network_->settings.somaxconn.load());
   const size_t wanted = std::min(size_t(unsigned(backlog)), most);
+  // A server that has not called bind(2) is one all the same. Not under the lock: somebody is
+  // asked.
+  const bool binds = [&] {
+    Lock lock(mu_);
+    return !connection_ && !binding_;
+  }();
+  if (binds) TRY(ask_address(Category::kNetBind, true, {IpAddress::any(is_v6()), 0}));
   Lock lock(mu_);
   if (connection_) return Err(EINVAL);
   if (listener_) {
