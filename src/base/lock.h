@@ -77,6 +77,7 @@ class Word {
   enum : int { kFree, kHeld, kWanted };
   // Whoever slept takes it as wanted: it cannot know whether it was the only one.
   [[gnu::noinline]] void wait() {
+    CHECK(!single_threaded());  // It would wait for itself.
     while (state_.exchange(kWanted, std::memory_order_acquire) != kFree) {
       state_.wait(kWanted, std::memory_order_relaxed);
     }

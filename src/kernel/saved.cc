@@ -156,6 +156,7 @@ class Hosts {
     if (!fresh) return fail(reason("a space for a process", fresh.error()));
     TRY(saved.mm->attach(fresh->space, *fresh->thread, kernel_.time.page().memory()));
     TRY(saved.mm->load_pages(*fresh->thread, pages_, saved.runs));
+    fresh->thread->flush_memory();  // Files of two processes are not under way at once.
     first_[saved.mm.get()] = {std::move(fresh->thread), nullptr};
     return {};
   }

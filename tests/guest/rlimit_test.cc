@@ -202,6 +202,19 @@ TEST(Cpu, LimitSendsSigxcpu) {
   EXPECT_KILLED(status, SIGXCPU);
 }
 
+TEST(Rlimit, CpuTimeOfAChildIsLimitedAnew) {
+  EXPECT_EXITED(run_child([] {
+                  rlimit limit{1, 2};
+                  MUST(setrlimit(RLIMIT_CPU, &limit));
+                  const int status = run_child([] {
+                    for (;;) g_sink = 1;
+                  });
+                  EXPECT_KILLED(status, SIGXCPU);
+                  EXPECT_EXITED(run_child([] {}), 0);
+                }),
+                0);
+}
+
 TEST(Sigpending, QueueIsLimited) {
   set_limit(RLIMIT_SIGPENDING, 5);
   block_signal(SIGRTMIN);

@@ -127,9 +127,12 @@ Ref<ThreadGroup> new_group(Task& t, uint64_t flags, Ref<Pid> pid) REQUIRES(task_
   g->oom_score_adj = mine.oom_score_adj;
   g->start_ns = t.kernel.time.monotonic();
   g->timers = std::make_shared<PosixTimers>(t.kernel, *g);
-  const rlimit64& cpu = g->limits[RLIMIT_CPU];
-  if (cpu.rlim_cur != RLIM64_INFINITY) g->timers->set_cpu_limit(cpu.rlim_cur, cpu.rlim_max);
   return g;
+}
+
+void limit_cpu_time(ThreadGroup& g) EXCLUDES(task_mutex) {
+  const rlimit64& cpu = g.limits[RLIMIT_CPU];
+  if (cpu.rlim_cur != RLIM64_INFINITY) g.timers->set_cpu_limit(cpu.rlim_cur, cpu.rlim_max);
 }
 
 void join_tree(Task& t, ThreadGroup& g, uint64_t flags) REQUIRES(task_mutex) {
@@ -182,6 +185,7 @@ Result<Ref<Task>> make_child(Task& t, const CloneRequest& q, Resources r) {
     child = make_ref<Task>(t.kernel, pid, group);
     child->blocked = t.blocked;
   }
+  if (!thread) limit_cpu_time(*child->group);
   child->creds = std::move(r.creds);
   child->fs = std::move(r.fs);
   child->fds = std::move(r.fds);

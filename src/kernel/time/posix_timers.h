@@ -27,17 +27,17 @@ class PosixTimers {
   OrFailure<void> restored(state::Restored&);
 
   // setitimer(2): which is ITIMER_REAL, ITIMER_VIRTUAL or ITIMER_PROF. Returns the old setting.
-  TimerSetting set_interval_timer(int which, TimerSetting setting) EXCLUDES(mu_);
-  TimerSetting interval_timer(int which) EXCLUDES(mu_);
+  TimerSetting set_interval_timer(int which, TimerSetting setting) EXCLUDES(mu_, task_mutex);
+  TimerSetting interval_timer(int which) EXCLUDES(mu_, task_mutex);
 
   // RLIMIT_CPU in seconds: SIGXCPU at the soft limit and each second after it, SIGKILL at the hard.
-  void set_cpu_limit(uint64_t soft, uint64_t hard) EXCLUDES(mu_);
+  void set_cpu_limit(uint64_t soft, uint64_t hard) EXCLUDES(mu_, task_mutex);
 
   // timer_create(2): EAGAIN when there are too many.
   Result<int> create(clockid_t clock, const sigevent& event, Ref<Pid> target) EXCLUDES(mu_);
   void set_value(int id, sigval value) EXCLUDES(mu_);
-  Result<TimerSetting> settime(int id, int flags, TimerSetting setting) EXCLUDES(mu_);
-  Result<TimerSetting> gettime(int id) EXCLUDES(mu_);
+  Result<TimerSetting> settime(int id, int flags, TimerSetting setting) EXCLUDES(mu_, task_mutex);
+  Result<TimerSetting> gettime(int id) EXCLUDES(mu_, task_mutex);
   Result<int> overrun(int id) EXCLUDES(mu_);
   Result<void> remove(int id) EXCLUDES(mu_);
 
@@ -52,11 +52,12 @@ class PosixTimers {
 
  private:
   class Alarm;
-  int64_t now(const Timer& timer) const;
-  void arm(Timer& timer) REQUIRES(mu_);
-  TimerSetting current(const Timer& timer) REQUIRES(mu_);
-  void set_locked(Timer& timer, TimerSetting setting, bool absolute) REQUIRES(mu_);
-  void expired(Timer& timer) EXCLUDES(mu_);
+  int64_t now(const Timer& timer) const EXCLUDES(task_mutex);
+  void arm(Timer& timer) REQUIRES(mu_) EXCLUDES(task_mutex);
+  TimerSetting current(const Timer& timer) REQUIRES(mu_) EXCLUDES(task_mutex);
+  void set_locked(Timer& timer, TimerSetting setting, bool absolute) REQUIRES(mu_)
+      EXCLUDES(task_mutex);
+  void expired(Timer& timer) EXCLUDES(mu_, task_mutex);
   std::shared_ptr<Timer> find(int id) REQUIRES(mu_);
 
   static constexpr size_t kMaxTimers = 4096;
