@@ -1,6 +1,9 @@
 // Robust futexes: set_robust_list(2), and the kernel's documentation of the list.
 #include <linux/futex.h>
 
+#include <array>
+#include <cstring>
+
 #include "kernel/futex/futex.h"
 #include "kernel/kernel.h"
 
@@ -13,6 +16,31 @@ struct ListHead {
   uint64_t next;
   int64_t futex_offset;
   uint64_t pending;
+};
+
+// Reads along a list, page by page: it may have thousands of entries, and be a ring.
+class Pages {
+ public:
+  explicit Pages(UserMemory mem) : mem_(mem) {}
+  template <class T>
+  Result<T> get(uint64_t addr) {
+    const uint64_t page = addr & ~(platform::kPageSize - 1), offset = addr - page;
+    if (offset > platform::kPageSize - sizeof(T)) return mem_.get(UserPtr<const T>{addr});
+    if (page != page_ || !read_) {
+      page_ = page;
+      TRY(mem_.copy_in(bytes_, page));
+      read_ = true;
+    }
+    T value;
+    memcpy(&value, &bytes_[offset], sizeof value);
+    return value;
+  }
+
+ private:
+  UserMemory mem_;
+  uint64_t page_ = 0;
+  bool read_ = false;
+  std::array<std::byte, platform::kPageSize> bytes_;
 };
 
 // The owner of this word died: says so in the word and wakes a waiter.
@@ -39,6 +67,12 @@ void owner_died(Task& t, uint64_t addr, bool pi, bool pending) {
   }
 }
 
+// Nobody but the task itself makes it the owner of a word, and it makes no calls any more.
+bool may_own(Task& t, Pages& words, uint64_t addr) {
+  const auto word = words.get<uint32_t>(addr);
+  return word && (*word & FUTEX_TID_MASK) == uint32_t(t.tid());
+}
+
 }  // namespace
 
 void leave_futexes(Task& t) {
@@ -53,11 +87,13 @@ void leave_futexes(Task& t) {
   if (!head) return;
   const uint64_t pending = head->pending & ~1ull;
   uint64_t entry = head->next;
+  Pages entries(mem), words(mem);
   for (int i = 0; i < kMaxEntries && (entry & ~1ull) != list && (entry & ~1ull); i++) {
     const uint64_t at = entry & ~1ull;
     const bool pi = entry & 1;
-    auto next = mem.get(UserPtr<const uint64_t>{at});  // Before the waiter may free it.
-    if (at != pending) owner_died(t, at + uint64_t(head->futex_offset), pi, false);
+    auto next = entries.get<uint64_t>(at);  // Before the waiter may free it.
+    const uint64_t word = at + uint64_t(head->futex_offset);
+    if (at != pending && may_own(t, words, word)) owner_died(t, word, pi, false);
     if (!next) break;
     entry = *next;
   }

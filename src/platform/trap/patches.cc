@@ -3,7 +3,6 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <initializer_list>
 
@@ -189,11 +188,11 @@ Patches::~Patches() {
   for (auto& [addr, site] : sites_) pool_.release(site.thunk);
 }
 
-uint32_t Patches::is_hot(uint64_t ret) {
-  Counter& c = counters_[(ret * 0x9e3779b97f4a7c15) >> 56];
-  if (c.ret != ret) c = {ret, 0};
-  // Again after twice as many: a site that cannot be patched is not looked at each time.
-  return ++c.hits >= kHot && std::has_single_bit(c.hits) ? c.hits : 0;
+bool Patches::knows(uint64_t ret) const {
+  if (!may_touch(ret - kPatchSize, kPatchSize)) return false;
+  const Site *numbered = find(ret - kPatchSize), *compared = find(ret - 2);
+  return (numbered && numbered->shape.ret(ret - kPatchSize) == ret) ||
+         (compared && compared->shape.ret(ret - 2) == ret);
 }
 
 const Patches::Site* Patches::add(uint64_t addr, const SiteShape& shape,

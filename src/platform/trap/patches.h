@@ -8,6 +8,7 @@
 //   place holds e5, `in`, which faults in user code: go on at the tail.
 #pragma once
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -64,6 +65,28 @@ class ThunkPool {
   std::vector<Thunk> thunks_{1};  // Number 0 is not used.
 };
 
+// How often calls have trapped at a site, of the sites that did so lately.
+template <size_t kSites>
+class HitCounts {
+ public:
+  // One more: how often it was, when it is time to look at the site, from `first` times on. Else 0.
+  // Again after twice as many: a site that cannot be patched is not looked at each time.
+  uint32_t hit(uint64_t ret, uint32_t first) {
+    constexpr int kShift = 64 - std::bit_width(kSites - 1);
+    Count& c = counts_[(ret * 0x9e3779b97f4a7c15) >> kShift];
+    if (c.ret != ret) c = {ret, 0};
+    return ++c.hits >= first && std::has_single_bit(c.hits) ? c.hits : 0;
+  }
+
+ private:
+  static_assert(std::has_single_bit(kSites));
+  struct Count {
+    uint64_t ret = 0;
+    uint32_t hits = 0;
+  };
+  std::array<Count, kSites> counts_{};
+};
+
 // The sites of one program and of its forks, which have the same code at the same places. Whether
 // a site is patched in one of their address spaces is what its memory says.
 class Patches final : public RefCounted {
@@ -78,7 +101,9 @@ class Patches final : public RefCounted {
     std::array<std::byte, kPatchSize> original, patched;
   };
   // A call trapped before `ret`: how often it has, when it is time to look at it. Else 0.
-  uint32_t is_hot(uint64_t ret);
+  uint32_t is_hot(uint64_t ret) { return counts_.hit(ret, kHot); }
+  // Whether the site has been patched in one of their address spaces.
+  bool knows(uint64_t ret) const;
   // The site of `shape` that starts at `addr`, new or known. Null: no thunk is left.
   const Site* add(uint64_t addr, const SiteShape& shape,
                   std::span<const std::byte, kPatchSize> code);
@@ -106,16 +131,12 @@ class Patches final : public RefCounted {
     return addr < high_ && addr + length > low_;
   }
   static constexpr uint32_t kHot = 4;
-  struct Counter {
-    uint64_t ret = 0;
-    uint32_t hits = 0;
-  };
 
   static inline uint64_t last_serial = 0;
   ThunkPool& pool_;
   std::map<uint64_t, Site> sites_;
   uint64_t low_ = UINT64_MAX, high_ = 0;  // All sites lie between.
-  std::array<Counter, 256> counters_{};
+  HitCounts<256> counts_;
 };
 
 }  // namespace usk::platform

@@ -22,11 +22,17 @@ bool TrapSpace::stop_others(const TrapThread& by, bool force) {
   return stop(running);
 }
 
+// A site that a relative of the process has patched pays from its second call here on.
+uint32_t TrapSpace::is_hot(uint64_t ret) {
+  constexpr uint32_t kFirst = 2;
+  return patches_->knows(ret) ? known_hits_.hit(ret, kFirst) : patches_->is_hot(ret);
+}
+
 void TrapSpace::consider_patch(TrapThread& by, uint64_t ret, uint32_t nr) {
   constexpr uint64_t kBefore = kPatchSize + 1, kAfter = 6;
   constexpr uint32_t kForce = 64;
   if (ret < kGuestStart + 64 || ret >= kGuestEnd - 64) return;
-  const uint32_t hits = patches_->is_hot(ret);
+  const uint32_t hits = is_hot(ret);
   if (!hits) return;
   std::array<std::byte, kBefore + kAfter> code;
   auto n = host::process_read(pid_, ret - kBefore, code);

@@ -117,6 +117,7 @@ class TrapSpace final : public Space {
   // Asks all of these to stop and waits for it. False: the process is lost.
   bool stop(std::span<TrapThread* const> threads);
   bool stop_others(const TrapThread& by, bool force);
+  uint32_t is_hot(uint64_t ret);
   // Its pages are about to be others.
   void code_changes(uint64_t addr, uint64_t length);
 
@@ -125,6 +126,7 @@ class TrapSpace final : public Space {
   CodeQuery is_private_code_;
   PlaceQuery place_;
   std::unordered_set<uint64_t> verified_;  // Sites that are patched for certain.
+  HitCounts<64> known_hits_;               // Of sites that relatives have patched.
   pid_t pid_ = 0;
   bool lost_ = false;
   // Who makes calls with private futexes.
