@@ -15,7 +15,7 @@ using policy::Option;
 namespace {
 
 // Those that an open may ask for, in the order in which they are asked.
-constexpr std::array kOpening = {Category::kReaddir, Category::kRead, Category::kWrite,
+constexpr Category kOpening[] = {Category::kReaddir, Category::kRead, Category::kWrite,
                                  Category::kTruncate};
 bool opening_asks(Category c, int flags, const Inode& inode) {
   if (inode.is_dir()) return c == Category::kReaddir;
