@@ -467,6 +467,27 @@ def audit_log_is_a_chain(host):
 
 
 @case
+def nobody_takes_over_who_may_change_the_policy(host):
+    """lock:exec trusts the first process: others neither trace it nor reach its memory."""
+    program = """
+import ctypes, errno, os
+libc, parent = ctypes.CDLL(None, use_errno=True), os.getpid()
+def told(r): return errno.errorcode[ctypes.get_errno()] if r < 0 else "done"
+if os.fork() == 0:
+    try: memory = open(f"/proc/{parent}/mem", "r+b", 0) and "done"
+    except OSError as e: memory = errno.errorcode[e.errno]
+    traced = told(libc.ptrace(0x4206, parent, 0, 0))  # PTRACE_SEIZE
+    taken = told(libc.syscall(438, os.pidfd_open(parent), 0, 0))  # pidfd_getfd
+    print(traced, memory, taken, flush=True)
+    os._exit(0)
+os.wait()
+"""
+    for lock, want in (("lock:exec", ["EPERM", "EACCES", "EPERM"]), ("lock:on", ["done"] * 3)):
+        said = host.usk("run", *ALL, *rules(lock), "--", "python3", "-c", program)
+        assert said[0].split() == want, (lock, said)
+
+
+@case
 def commands_from_inside(host):
     box = Box(host)
     (box.path / "f").write_text("x")

@@ -88,6 +88,7 @@ class Enforcer final : public Guard {
   uint64_t frame_cookie(uint64_t addr) const override { return siphash(frame_key_, addr); }
   Result<void> signal_frame(uint64_t addr, uint64_t cookie) override;
   bool scatters_descriptors() const override { return option(policy::Option::kForceRandFd); }
+  bool is_governed_by(const ThreadGroup& process) const override EXCLUDES(mu_);
   Result<void> new_task() override;
   Result<void> more_memory(uint64_t bytes) override;
   std::optional<Result<void>> command(std::string_view path) override;

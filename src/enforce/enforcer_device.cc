@@ -26,6 +26,11 @@ bool Enforcer::may_command(bool& only_tighter) {
   }
 }
 
+bool Enforcer::is_governed_by(const ThreadGroup& process) const {
+  Lock lock(mu_);
+  return policy_.lock() == LockState::kExec && first_.get() == &process;
+}
+
 // Standard error is the user's: text of a bounded policy, by whoever may change it.
 static void show(std::string_view text) {
   auto rest = std::as_bytes(std::span(text));

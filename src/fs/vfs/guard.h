@@ -15,6 +15,7 @@
 namespace usk {
 
 class File;
+class ThreadGroup;
 using policy::Category;
 
 // Asked wherever the kernel knows what a call means: with the object, never with the caller's
@@ -93,6 +94,9 @@ class Guard {
   virtual Result<void> signal_frame(uint64_t addr, uint64_t cookie) = 0;
   // New descriptors are not the lowest.
   virtual bool scatters_descriptors() const = 0;
+  // What this process says changes the policy: nobody else may trace it, write to its memory or
+  // take its descriptors.
+  virtual bool is_governed_by(const ThreadGroup& process) const = 0;
   // One task more (EAGAIN), so much more memory mapped for the caller (ENOMEM).
   virtual Result<void> new_task() = 0;
   virtual Result<void> more_memory(uint64_t bytes) = 0;

@@ -4,6 +4,7 @@
 
 #include <linux/capability.h>
 
+#include "fs/vfs/guard.h"
 #include "kernel/kernel.h"
 
 namespace usk {
@@ -57,6 +58,8 @@ Yama::Exceptions Yama::exceptions_in_order() const {
 }
 
 bool may_attach(const Task& tracer, const Task& target, AccessCreds which) {
+  const bool own = tracer.group.get() == target.group.get();
+  if (!own && installed_guard && installed_guard->is_governed_by(*target.group)) return false;
   return may_access(tracer, target, which) && tracer.kernel.yama.allows_attach(tracer, target);
 }
 
