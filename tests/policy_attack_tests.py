@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 
 import hosts
-from policy_tests import ALL, Box, rules
+from policy_tests import ALL, Box, on_ptrace, rules
 
 CASES = {}
 SOURCES = pathlib.Path(__file__).parent / "guest" / "policy"
@@ -15,13 +15,6 @@ SOURCES = pathlib.Path(__file__).parent / "guest" / "policy"
 def case(function):
     CASES[function.__name__] = function
     return function
-
-
-def on_ptrace(test):
-    def run(host):
-        host.run_flags = ["--platform=ptrace"]
-        return test(host)
-    return run
 
 
 def jobs(build, options):

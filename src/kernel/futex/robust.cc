@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "kernel/futex/futex.h"
 #include "kernel/kernel.h"
@@ -26,10 +27,10 @@ class Pages {
   Result<T> get(uint64_t addr) {
     const uint64_t page = addr & ~(platform::kPageSize - 1), offset = addr - page;
     if (offset > platform::kPageSize - sizeof(T)) return mem_.get(UserPtr<const T>{addr});
-    if (page != page_ || !read_) {
-      page_ = page;
+    if (page != page_) {
+      page_.reset();
       TRY(mem_.copy_in(bytes_, page));
-      read_ = true;
+      page_ = page;
     }
     T value;
     memcpy(&value, &bytes_[offset], sizeof value);
@@ -38,8 +39,7 @@ class Pages {
 
  private:
   UserMemory mem_;
-  uint64_t page_ = 0;
-  bool read_ = false;
+  std::optional<uint64_t> page_;  // Whose bytes these are.
   std::array<std::byte, platform::kPageSize> bytes_;
 };
 
