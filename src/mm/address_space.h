@@ -267,8 +267,9 @@ class AddressSpace final : public RefCounted {
   Result<bool> bring_locked(platform::Thread& by, uint64_t start, uint64_t end) REQUIRES(mu_);
   Result<void> wait_for_pages(uint64_t addr, uint64_t length) REQUIRES(mu_);
   Result<size_t> permitted(uint64_t addr, uint64_t length, int prot) REQUIRES(mu_);
-  OrFailure<void> map_again(Vma& v, platform::Thread& by, const Ref<HostFd>& time_page)
-      REQUIRES(mu_);
+  // Of an area that was saved: what it maps now.
+  static OrFailure<void> find_backing(Vma& v, const Ref<HostFd>& time_page);
+  OrFailure<void> map_again(const Vma& v, platform::Thread& by) REQUIRES(mu_);
 
   Ref<platform::Space> space_;
   Mutex<Rank::kMm> mu_;

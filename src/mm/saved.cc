@@ -49,8 +49,7 @@ Result<void> AddressSpace::tell_flags(platform::Thread& by, const Vma& v) {
   return {};
 }
 
-OrFailure<void> AddressSpace::map_again(Vma& v, platform::Thread& by,
-                                        const Ref<HostFd>& time_page) {
+OrFailure<void> AddressSpace::find_backing(Vma& v, const Ref<HostFd>& time_page) {
   if (v.is_time_page()) {
     v.backing = time_page;
   } else if (v.file) {
@@ -67,6 +66,10 @@ OrFailure<void> AddressSpace::map_again(Vma& v, platform::Thread& by,
       v.backing = std::move(*readonly);
     }
   }
+  return {};
+}
+
+OrFailure<void> AddressSpace::map_again(const Vma& v, platform::Thread& by) {
   if (auto mapped = map_area(by, v, 0, /*promised=*/true); !mapped)
     return cannot_map(v, mapped.error());
   if (auto told = tell_flags(by, v); !told) return cannot_map(v, told.error());
@@ -76,17 +79,24 @@ OrFailure<void> AddressSpace::map_again(Vma& v, platform::Thread& by,
 OrFailure<void> AddressSpace::attach(Ref<platform::Space> space, platform::Thread& by,
                                      const Ref<HostFd>& time_page) {
   set_space(std::move(space));
-  Hold lock(*this);
-  const uint64_t peak = peak_;
-  Areas areas = std::exchange(areas_, {});
+  Areas areas;
+  {
+    Hold lock(*this);
+    areas = std::exchange(areas_, {});
+  }
   if (areas.size() > kMaxAreas) return fail("too many areas of memory");
   uint64_t after = 0;
-  for (auto& [start, v] : areas) {
+  for (auto& [start, v] : areas) {  // Files have locks that go before ours.
     if (start != v.start || !is_possible(v, after)) {
       return fail(fmt::format("memory at {:#x}: no such area is possible", start));
     }
     after = v.end;
-    TRY(map_again(v, by, time_page));
+    TRY(find_backing(v, time_page));
+  }
+  Hold lock(*this);
+  const uint64_t peak = peak_;
+  for (auto& [start, v] : areas) {
+    TRY(map_again(v, by));
     account(v, true);
     count_area(v, 1);
     areas_.emplace(start, std::move(v));

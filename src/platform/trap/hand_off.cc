@@ -7,14 +7,15 @@ namespace usk::platform {
 void HandOff::posted(int64_t think_ns) {
   const bool quick = think_ns < kQuickNs;
   streak_ = quick ? std::min(streak_ + 1, kStreak) : std::max(streak_ - kSetback, 0);
-  const bool computes = think_ns >= (spreads_ ? kWokenLateNs : kComputesNs);
-  computes_ = computes ? std::min(computes_ + 2, kComputes) : std::max(computes_ - 1, 0);
-  if (computes_ == kComputes) spreads_ = true;
-  if (computes_ == 0) spreads_ = false;
 }
 
 bool HandOff::should_poll(size_t running, int64_t now) const {
   return streak_ >= kStreak && running > 0 && !crowded(running) && now >= not_before_;
+}
+
+HandOff::Place HandOff::place(uint32_t its, uint32_t own, Others others) {
+  if (others.at_own) return its == own ? Place::kLeaves : Place::kStays;
+  return its == own || !others.any || others.at_its ? Place::kComes : Place::kStays;
 }
 
 void HandOff::stopped(Stop why, int64_t now, uint64_t posts) {

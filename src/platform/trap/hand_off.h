@@ -18,8 +18,6 @@ class HandOff {
   static constexpr int kSetback = 2;
   // As long as the host takes for a process to be made, or to end.
   static constexpr int64_t kIdleNs = 400'000;
-  // A thread that is so long without a call computes.
-  static constexpr int64_t kComputesNs = 30'000;
   // A look that comes so long after the one before: other work had the processor meanwhile.
   static constexpr int64_t kGapNs = 150'000;
   // Polling that met so many posts was worth it.
@@ -51,22 +49,20 @@ class HandOff {
   size_t left_over(size_t running) const {
     return size_t(cpus_) > running + 1 ? size_t(cpus_) - running - 1 : 0;
   }
-  // Whether a wake-up is to bring the woken to the waker's processor, with this many threads in the
-  // guest: quickest where they take turns, and a whole program on one processor where they compute.
-  bool hands_over(size_t running) const { return running <= 1 || !spreads_; }
+  // Where a thread is to run on that waits for an answer on the processor `its`, while the kernel
+  // process has `own`, where the thread is woken most quickly, and is about to sleep there.
+  enum class Place { kComes, kStays, kLeaves };
+  struct Others {              // Threads of the guest that run ...
+    bool any, at_own, at_its;  // ... at all, and there.
+  };
+  static Place place(uint32_t its, uint32_t own, Others others);
   // Polling ended; `posts` had been taken by it.
   void stopped(Stop why, int64_t now, uint64_t posts);
   int64_t pause() const { return pause_; }
 
  private:
-  static constexpr int kComputes = 16;
-  // An idle processor wakes so slowly that a thread there seems to compute.
-  static constexpr int64_t kWokenLateNs = 45'000;
-
   const int cpus_;
   int streak_ = 0;
-  int computes_ = 0;  // Up with posts that took their time, down with others.
-  bool spreads_ = false;
   int64_t not_before_ = 0;
   int64_t pause_ = kShortestPauseNs / 2;
 };

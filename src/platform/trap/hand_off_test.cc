@@ -105,16 +105,19 @@ TEST(HandOff, WhatTheGuestDoesCostsNoPause) {
   }
 }
 
-TEST(HandOff, ThreadsThatComputeAreLeftWhereTheyAre) {
-  HandOff h(2);
-  EXPECT_TRUE(h.hands_over(2));
-  for (int i = 0; i < 8; i++) h.posted(HandOff::kComputesNs);
-  EXPECT_FALSE(h.hands_over(2));
-  EXPECT_TRUE(h.hands_over(1));  // Alone, it loses nothing.
-  for (int i = 0; i < 100; i++) h.posted(2 * HandOff::kComputesNs);
-  EXPECT_FALSE(h.hands_over(2));
-  for (int i = 0; i < 16; i++) h.posted(HandOff::kComputesNs);  // It was woken late.
-  EXPECT_TRUE(h.hands_over(2));
+TEST(HandOff, EachThreadHasAProcessorToItself) {
+  using Place = HandOff::Place;
+  constexpr HandOff::Others kNobody{};
+  EXPECT_EQ(HandOff::place(1, 1, kNobody), Place::kComes);
+  EXPECT_EQ(HandOff::place(0, 1, kNobody), Place::kComes);
+  constexpr HandOff::Others kElsewhere{.any = true, .at_own = false, .at_its = false};
+  EXPECT_EQ(HandOff::place(1, 1, kElsewhere), Place::kComes);
+  EXPECT_EQ(HandOff::place(0, 1, kElsewhere), Place::kStays);
+  constexpr HandOff::Others kThere{.any = true, .at_own = false, .at_its = true};
+  EXPECT_EQ(HandOff::place(0, 1, kThere), Place::kComes);
+  constexpr HandOff::Others kHere{.any = true, .at_own = true, .at_its = false};
+  EXPECT_EQ(HandOff::place(0, 1, kHere), Place::kStays);
+  EXPECT_EQ(HandOff::place(1, 1, kHere), Place::kLeaves);
 }
 
 }  // namespace

@@ -47,18 +47,6 @@ void TrapPlatform::sort_sleepers() {
   });
 }
 
-bool TrapPlatform::keep_off(TrapThread& t) {
-  if (crowded_ && t.is_kept_off()) return true;
-  cpu_set_t others = t.affinity();
-  const uint32_t own = current_cpu();
-  if (own < CPU_SETSIZE) CPU_CLR(own, &others);
-  if (CPU_COUNT(&others) == 0 || !t.confine(others)) return false;
-  if (!t.is_kept_off()) kept_off_.push_back(&t);
-  t.set_kept_off(true);
-  count.threads_kept_off++;
-  return true;
-}
-
 // Who has posted by a notification sleeps until that is heard, whether or not the post was seen.
 void TrapPlatform::crowd_together() {
   crowded_ = true;
@@ -71,22 +59,6 @@ void TrapPlatform::crowd_together() {
   for (TrapThread* t : asleep_) (void)keep_off(*t);
   for (TrapThread* t : posted_) (void)keep_off(*t);
   crowd_.begin(clock());
-}
-
-void TrapPlatform::let_run_anywhere() {
-  for (TrapThread* t : std::exchange(kept_off_, {})) {
-    t->set_kept_off(false);
-    (void)t->confine(t->affinity());
-  }
-}
-
-void TrapPlatform::choose_hand_over() {
-  // A poller keeps its processor to itself.
-  const bool on = !polling_ && hand_off_.hands_over(awake());
-  if (on == hands_over_) return;
-  hands_over_ = on;
-  listener_.set_hand_over(on);
-  count.hand_over_changes++;
 }
 
 // The scheduler would let both go on sharing one processor. False: there is no other place, or it

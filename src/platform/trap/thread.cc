@@ -175,7 +175,8 @@ bool TrapThread::take_post() {
   const bool slept = std::exchange(sleeps_, sleeps) != sleeps;
   const int64_t think_ns = host::ticks_to_ns(host::ticks() - ordered_at_);
   const bool says_nothing = slept || awaited_ || fresh_;
-  platform_.took_post(*this, says_nothing ? std::nullopt : std::optional(think_ns), area().cpu,
+  cpu_ = area().cpu;
+  platform_.took_post(*this, says_nothing ? std::nullopt : std::optional(think_ns), cpu_,
                       notice_ != 0);
   return true;
 }
@@ -346,8 +347,7 @@ void TrapThread::order(Order o) {
   std::atomic_ref(a.order).store(uint32_t(o));
   if (notice_) {
     platform_.count.orders_notified++;
-    platform_.choose_hand_over();
-    answer_notice();
+    platform_.answer(*this);
   } else if (std::atomic_ref(a.waiting).load()) {
     platform_.wake(*this, /*at_once=*/o == Order::kCommands);
   } else {

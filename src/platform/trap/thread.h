@@ -74,6 +74,9 @@ class TrapThread final : public Thread {
   void inherit_affinity(const TrapThread& by) { affinity_ = by.affinity_; }
   // For a while, whatever its affinity is.
   Result<void> confine(const cpu_set_t& cpus);
+  // The processor that it ran on when it posted, as it says.
+  uint32_t cpu() const { return cpu_; }
+  void set_cpu(uint32_t cpu) { cpu_ = cpu; }
   // It is confined to where the kernel process does not poll.
   bool is_kept_off() const { return kept_off_; }
   void set_kept_off(bool on) { kept_off_ = on; }
@@ -196,6 +199,7 @@ class TrapThread final : public Thread {
   bool was_waiting_ = false;
   bool unwatched_ = false;  // Since its last order.
   bool kept_off_ = false;
+  uint32_t cpu_ = 0;
   uint64_t sleeps_ = 0;  // own_sleeps() at the last post.
   bool in_call_ = false;
   std::optional<int64_t> result_;

@@ -220,7 +220,8 @@ bool TrapPlatform::pump(int fd, int64_t deadline_ns) {
   for (const Kicked& k : kicked_) deadline_ns = std::min(deadline_ns, k.patience.until());
   if (expected_children_.empty()) deadline_ns = std::min(deadline_ns, strays_.next());
   if (deadline_ns && wants_spare_ && !spare_) prepare_spare();
-  if (deadline_ns) wakes_.wake_all();  // Nobody looks after them meanwhile.
+  if (deadline_ns) wakes_.wake_all();    // Nobody looks after them meanwhile.
+  if (deadline_ns) set_hand_over(true);  // Who posts leaves its processor.
   const int fds[] = {listener_.fd(), children_, fd};
   const unsigned ready = wait_for_any(fds, deadline_ns);
   count_wake(count, ready, deadline_ns != 0);
@@ -314,7 +315,7 @@ void TrapPlatform::stop_polling(HandOff::Stop why) {
   if (std::exchange(crowded_, false) && why != HandOff::Stop::kSlower) {
     crowd_.stopped(clock(), why == HandOff::Stop::kPreempted || why == HandOff::Stop::kShared);
   }
-  let_run_anywhere();
+  let_run_anywhere(why == HandOff::Stop::kIdle || why == HandOff::Stop::kSlower);
   hand_off_.stopped(why, monotonic_now(), polled_);
   wakes_.wake_all();
   take_posts();

@@ -82,8 +82,8 @@ class TrapPlatform final : public Platform {
     wakes_.parks(t.area(), clock());
     count.wakes_by_guest = wakes_.asked();
   }
-  // A thread is about to be woken.
-  void choose_hand_over();
+  // The thread, which waits for the answer to a notice, runs guest code again.
+  void answer(TrapThread& t);
   void name_thread(TrapThread& t, pid_t tid);  // Its host thread is known now.
   // poll() is to say what the thread has met, be it that it is dead.
   void report(TrapThread& t);
@@ -156,7 +156,15 @@ class TrapPlatform final : public Platform {
   TrapThread* beside_guest();
   // The thread may not run on our processor until polling ends. False: it has no other.
   bool keep_off(TrapThread& t);
-  void let_run_anywhere();
+  // `leaves`: the kernel process is about to leave its processor to them.
+  void let_run_anywhere(bool leaves);
+  // Another thread that runs there, as far as is known.
+  TrapThread* runs_at(uint32_t cpu, const TrapThread& but) const;
+  // Whether it does.
+  bool is_still_at(uint32_t cpu, TrapThread& t);
+  // The thread, which waits, goes on where nobody is. False: there is no such place.
+  bool move_on(TrapThread& t);
+  void set_hand_over(bool on);
   bool get_apart(TrapThread& t);
   void report_post(TrapThread& t);
   void on_notice(const host::Listener::Notice& n);
@@ -206,6 +214,7 @@ class TrapPlatform final : public Platform {
   std::vector<TrapThread*> kept_off_;   // Must not run where we poll.
   uint64_t looked_ticks_ = 0;           // The same in ticks.
   int64_t looked_at_ = 0;               // When the descriptors were last looked at.
+  int64_t places_seen_at_ = 0;          // When it was looked last where a thread is.
   int64_t look_after_at_ = 0;           // When kicked threads are to be looked after next.
   std::unique_ptr<TrapThread> zygote_;  // An empty space, copied for each new one.
   std::optional<Copy> spare_;           // In the making.
