@@ -14,7 +14,7 @@
 namespace usk {
 
 // The part of an image that holds memory, in units of this size: what is said and wished of it.
-constexpr uint64_t kArrivalUnit = 64 << 10;
+constexpr uint64_t kArrivalUnit = PageSource::kUnit;
 
 // The writer's side.
 class PageDesk {
@@ -26,6 +26,7 @@ class PageDesk {
   ~PageDesk();
   // What to write next; nothing: all is there.
   std::optional<uint64_t> next();
+  bool has(uint64_t unit) const { return there_[unit]; }
   // This unit is there.
   OrFailure<void> wrote(uint64_t unit);
 

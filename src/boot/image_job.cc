@@ -85,7 +85,20 @@ OrFailure<void> ImageJob::let_read(Ref<HostFd> board) {
   memory_file_ = memory_->file();
   TRY(image_.finish(std::move(manifest_), /*sync=*/false));
   desk_.emplace(std::move(board), runs, size);
+  for (const MemorySnapshot& s : snapshots_) {
+    for (const uint64_t at : s.needed_first()) TRY(write_unit(at / kArrivalUnit));
+  }
   return {};
+}
+
+OrFailure<void> ImageJob::write_unit(uint64_t unit) {
+  if (desk_->has(unit)) return {};
+  const uint64_t from = unit * kArrivalUnit, to = from + kArrivalUnit;
+  auto s = std::ranges::upper_bound(snapshots_, from, {}, &MemorySnapshot::end);
+  for (; s != snapshots_.end() && s->begin() < to; ++s) {
+    TRY(s->write_range(from, to, *memory_file_));
+  }
+  return desk_->wrote(unit);
 }
 
 OrFailure<bool> ImageJob::write_wanted() {
@@ -93,12 +106,7 @@ OrFailure<bool> ImageJob::write_wanted() {
   for (int i = 0; i < kUnitsAtOnce; i++) {
     const auto unit = desk_->next();
     if (!unit) return false;
-    const uint64_t from = *unit * kArrivalUnit, to = from + kArrivalUnit;
-    auto s = std::ranges::upper_bound(snapshots_, from, {}, &MemorySnapshot::end);
-    for (; s != snapshots_.end() && s->begin() < to; ++s) {
-      TRY(s->write_range(from, to, *memory_file_));
-    }
-    TRY(desk_->wrote(*unit));
+    TRY(write_unit(*unit));
   }
   return true;
 }

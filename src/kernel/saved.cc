@@ -137,6 +137,17 @@ void leave_out_rseq(const std::vector<Ref<Task>>& tasks, const Ref<AddressSpace>
   }
 }
 
+// Its stack, its thread-local memory, and what the host writes to when it runs.
+void need_first_what_threads_use(const std::vector<Ref<Task>>& tasks, const Ref<AddressSpace>& mm,
+                                 MemorySnapshot& snapshot) {
+  for (const Ref<Task>& t : tasks) {
+    if (t->mm != mm || !t->saved_cpu) continue;
+    const Regs& r = t->saved_cpu->regs;
+    const uint64_t all[] = {t->rseq.addr, r.rsp, r.fs_base};
+    for (const uint64_t addr : all) snapshot.is_needed_first(addr);
+  }
+}
+
 // A thread of the space that is stopped.
 platform::Thread* thread_of(const std::vector<Ref<Task>>& tasks, const Ref<AddressSpace>& mm) {
   for (const Ref<Task>& t : tasks) {
@@ -300,6 +311,7 @@ OrFailure<std::vector<MemorySnapshot>> save_kernel(Kernel& kernel, state::Writer
       continue;
     }
     leave_out_rseq(tasks, mm, snapshot);
+    need_first_what_threads_use(tasks, mm, snapshot);
     if (mm->space().ended_own_futexes_for_good()) futexes_here.push_back(mm);
     platform::Thread* by = runs_on ? thread_of(tasks, mm) : nullptr;
     if (by) TRY(snapshot.detach(kernel.platform(), *by));

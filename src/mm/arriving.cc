@@ -11,8 +11,29 @@
 namespace usk {
 
 namespace {
-// What comes with the page that is asked for, while not all is there.
-constexpr uint64_t kAtOnce = 1 << 20;
+constexpr uint64_t kUnit = PageSource::kUnit;
+// What is there already comes along with what is asked for, as far as this.
+constexpr uint64_t kAlong = 1 << 20;
+
+struct Range {
+  uint64_t from, to;
+};
+
+// Of a run that is not there as a whole: the units that hold [start, end), and what lies behind.
+Range next_part(const PageRun& run, uint64_t start, uint64_t end, PageSource& source) {
+  const uint64_t run_end = run.addr + run.length;
+  // Where a unit begins that holds an address, which the run may do behind that.
+  const auto unit_of = [&](uint64_t addr) { return (run.at + (addr - run.addr)) / kUnit; };
+  const auto begin_of = [&](uint64_t unit) {
+    return unit * kUnit < run.at ? run.addr : run.addr + (unit * kUnit - run.at);
+  };
+  const uint64_t from = begin_of(unit_of(std::max(start, run.addr)));
+  uint64_t to = begin_of(unit_of(std::min(end, run_end) - 1) + 1);
+  while (to < run_end && to - from < kAlong && source.has(run.at + (to - run.addr), kUnit)) {
+    to += kUnit;
+  }
+  return {from, std::min(to, run_end)};
+}
 }  // namespace
 
 void AddressSpace::expect(const PageRun& run, const Ref<PageSource>& source) {
@@ -51,13 +72,9 @@ std::optional<PageRun> AddressSpace::first_arriving(uint64_t start, uint64_t end
 Result<bool> AddressSpace::bring_locked(platform::Thread& by, uint64_t start, uint64_t end) {
   bool any = false;
   while (const auto run = first_arriving(start, end)) {
-    const uint64_t run_end = run->addr + run->length;
-    uint64_t from = run->addr, to = run_end;
-    if (!source_->has(run->at, run->length)) {
-      from = std::max(from, std::max(start, run->addr) / kAtOnce * kAtOnce);
-      to = std::min(to, (std::min(end, run_end) + kAtOnce - 1) / kAtOnce * kAtOnce);
-    }
-    TRY(let_in(by, *run, from, to));
+    Range part{run->addr, run->addr + run->length};
+    if (!source_->has(run->at, run->length)) part = next_part(*run, start, end, *source_);
+    TRY(let_in(by, *run, part.from, part.to));
     any = true;
   }
   return any;

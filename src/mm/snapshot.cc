@@ -84,6 +84,16 @@ OrFailure<void> MemorySnapshot::add_runs(const Area& area) {
   return {};
 }
 
+std::vector<uint64_t> MemorySnapshot::needed_first() const {
+  std::vector<uint64_t> all;
+  for (const uint64_t addr : needed_first_) {
+    const auto run = std::ranges::find_if(
+        runs_, [addr](const PageRun& r) { return addr >= r.addr && addr - r.addr < r.length; });
+    if (run != runs_.end()) all.push_back(run->at + (addr - run->addr));
+  }
+  return all;
+}
+
 OrFailure<void> MemorySnapshot::detach(platform::Platform& platform, platform::Thread& by) {
   auto copy = mm_->copy(platform, by);
   if (!copy) return cannot("copied", mm_->layout.start_code, copy.error());

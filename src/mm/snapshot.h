@@ -34,6 +34,8 @@ class MemorySnapshot {
   OrFailure<void> find_pages(uint64_t at);
   // What lies there is zero in the store.
   void leave_out(uint64_t addr, uint64_t length) { left_out_.push_back({addr, length}); }
+  // Whoever runs on with this memory needs what lies there at once.
+  void is_needed_first(uint64_t addr) { needed_first_.push_back(addr); }
   // Before the space runs on or, once detached, at any time: writes about `most` bytes of pages.
   // True: there are more.
   OrFailure<bool> write_some(PageStore& store, uint64_t most);
@@ -50,6 +52,8 @@ class MemorySnapshot {
     if (copy_.space) mm_ = nullptr;
   }
   const std::vector<PageRun>& runs() const { return runs_; }
+  // Where in the store lies what is needed first.
+  std::vector<uint64_t> needed_first() const;
   // Where its pages lie in the store.
   uint64_t begin() const { return at_; }
   uint64_t end() const { return runs_.empty() ? at_ : runs_.back().at + runs_.back().length; }
@@ -76,7 +80,8 @@ class MemorySnapshot {
   uint64_t at_ = 0;
   std::vector<PageRun> runs_;
   std::vector<Bytes> left_out_;
-  size_t run_ = 0;  // The next to be written, without its first `done_` bytes.
+  std::vector<uint64_t> needed_first_;  // Addresses.
+  size_t run_ = 0;                      // The next to be written, without its first `done_` bytes.
   uint64_t done_ = 0;
 };
 
