@@ -12,8 +12,6 @@
 namespace usk {
 namespace {
 
-constexpr uint64_t kUnit = 64 << 10;
-
 std::unexpected<Failure> cannot(std::string_view part, std::string_view why) {
   return fail(fmt::format("image part {}: {}", part, why));
 }

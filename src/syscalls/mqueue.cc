@@ -1,6 +1,7 @@
 // mq_open(2), mq_unlink(2), mq_timedsend(2), mq_timedreceive(2), mq_notify(2), mq_getsetattr(2).
 #include "kernel/mqueue/mqueue.h"
 
+#include "base/saturate.h"
 #include "fs/vfs/socket.h"
 #include "kernel/ipc/ipc_namespace.h"
 #include "kernel/kernel.h"
@@ -28,7 +29,7 @@ Result<void> set_deadline(Task& t, UserPtr<const KernelTimespec> until) {
     return {};
   }
   const int64_t ns = TRY(to_ns(TRY(t.mem().get(until))));
-  t.deadline(std::max<int64_t>(0, ns - t.kernel.time.now(CLOCK_REALTIME)));
+  t.deadline(std::max<int64_t>(0, saturating_subtract(ns, t.kernel.time.now(CLOCK_REALTIME))));
   return {};
 }
 

@@ -30,6 +30,17 @@ pid_t clone3(clone_args& args) {
   return static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
 }
 
+// Any number passes clone(2); of one that is no signal nobody is told.
+TEST(Clone, TheSignalAtTheEndMayBeNone) {
+  for (const unsigned long signal : {65ul, 100ul, 200ul, 255ul}) {
+    const pid_t pid = MUST(fork_with(signal));
+    if (pid == 0) _exit(7);
+    int status = 0;
+    EXPECT_EQ(waitpid(pid, &status, __WALL), pid);
+    EXPECT_EXITED(status, 7);
+  }
+}
+
 TEST(Clone, FilesAreShared) {
   int fd = MUST(open("/dev/null", O_RDONLY));
   pid_t pid = MUST(fork_with(CLONE_FILES | SIGCHLD));

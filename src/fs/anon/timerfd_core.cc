@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/saturate.h"
+
 namespace usk {
 namespace {
 
@@ -14,11 +16,6 @@ int64_t to_ns(const timespec& t) {
 }
 
 timespec to_timespec(int64_t ns) { return {ns / kNsPerSecond, ns % kNsPerSecond}; }
-
-int64_t add_saturating(int64_t a, int64_t b) {
-  int64_t sum;
-  return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
 
 }  // namespace
 
@@ -51,7 +48,7 @@ void TimerFdCore::catch_up_locked() {
   if (!expired_ || interval_ == 0) return;
   const int64_t late = std::max<int64_t>(now_locked() - expiry_, 0);
   const int64_t periods = late / interval_ + 1;
-  expiry_ = add_saturating(expiry_, periods * interval_);
+  expiry_ = saturating_add(expiry_, periods * interval_);
   ticks_ += uint64_t(periods - 1);  // The first one was counted when it came.
   expired_ = false;
   arm_locked();
@@ -83,7 +80,7 @@ TimerFdCore::Set TimerFdCore::set(int flags, const itimerspec& value) {
   expired_ = false;
   armed_ = at != 0;
   if (!armed_) return result;
-  expiry_ = absolute ? at : add_saturating(now_locked(), at);
+  expiry_ = absolute ? at : saturating_add(now_locked(), at);
   arm_locked();
   if (!may_cancel_) return result;
   return {result.before, std::exchange(cancelled_, false)};

@@ -186,7 +186,8 @@ void notify_exit(ThreadGroup& g) REQUIRES(task_mutex) {
       g.leader->exit_signal == SIGCHLD && !g.leader->traced && parent.reaps_children();
   if (g.leader->exit_signal == SIGCHLD) {
     if (!parent.handlers->of(SIGCHLD).is_ignore()) notify_parent(g, code, shown);
-  } else if (g.leader->exit_signal) {
+  } else if (g.leader->exit_signal > 0 && g.leader->exit_signal <= kSignals) {
+    // clone(2) takes any number.
     siginfo_t info = child_siginfo(*g.leader, group_usage(g), parent, code, shown);
     info.si_signo = g.leader->exit_signal;
     (void)send_group_signal(parent, info);

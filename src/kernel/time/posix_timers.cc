@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/saturate.h"
 #include "fs/vfs/saving.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/send.h"
@@ -96,7 +97,7 @@ void PosixTimers::set_locked(Timer& timer, TimerSetting s, bool absolute) {
   timer.pending_overruns = timer.last_overrun = 0;
   timer.next = 0;
   if (s.value) {
-    timer.next = absolute ? s.value : now(timer) + s.value;
+    timer.next = absolute ? s.value : saturating_add(now(timer), s.value);
     if (timer.next <= 0) timer.next = 1;
   }
   arm(timer);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/saturate.h"
 #include "fs/vfs/file_time.h"
 #include "host/poll.h"
 
@@ -25,9 +26,10 @@ int64_t Timekeeper::now(clockid_t clock) {
   switch (clock) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_ALARM:
-    case CLOCK_TAI: return host::realtime_now() + realtime_offset_;
+    case CLOCK_TAI: return saturating_add(host::realtime_now(), realtime_offset_);
     // As the vDSO tells them, too.
-    case CLOCK_REALTIME_COARSE: return host::realtime_coarse_now() + realtime_offset_;
+    case CLOCK_REALTIME_COARSE:
+      return saturating_add(host::realtime_coarse_now(), realtime_offset_);
     case CLOCK_MONOTONIC_COARSE: return host::monotonic_coarse_now() + monotonic_offset_;
     default: return host::monotonic_now() + monotonic_offset_;
   }
@@ -121,7 +123,8 @@ Deadline Timekeeper::expire() {
         int64_t next = INT64_MAX;
         if (!monotonic_heap_.empty()) next = monotonic_heap_.begin()->first;
         if (!realtime_heap_.empty()) {
-          next = std::min(next, mono + (realtime_heap_.begin()->first - real));
+          const int64_t left = saturating_subtract(realtime_heap_.begin()->first, real);
+          next = std::min(next, saturating_add(mono, left));
         }
         return {next == INT64_MAX ? next : next - monotonic_offset_};
       }
