@@ -37,6 +37,7 @@ class ImageJob {
   // With where its memory will lie.
   OrFailure<void> finish_state();
 
+  OrFailure<void> write_first();
   OrFailure<void> write_unit(uint64_t unit);
   OrFailure<bool> write_wanted();
 

@@ -87,9 +87,10 @@ OrFailure<void> MemorySnapshot::add_runs(const Area& area) {
 std::vector<uint64_t> MemorySnapshot::needed_first() const {
   std::vector<uint64_t> all;
   for (const uint64_t addr : needed_first_) {
-    const auto run = std::ranges::find_if(
-        runs_, [addr](const PageRun& r) { return addr >= r.addr && addr - r.addr < r.length; });
-    if (run != runs_.end()) all.push_back(run->at + (addr - run->addr));
+    const auto behind = std::ranges::upper_bound(runs_, addr, {}, &PageRun::addr);
+    if (behind == runs_.begin()) continue;
+    const PageRun& run = *std::prev(behind);
+    if (addr - run.addr < run.length) all.push_back(run.at + (addr - run.addr));
   }
   return all;
 }

@@ -135,11 +135,10 @@ SyscallResult rt_sigtimedwait(Task& t, UserPtr<const uint64_t> set, UserPtr<sigi
     Lock lock(task_mutex);
     got = t.pending.take(wanted);
     if (!got) got = t.group->pending.take(wanted);
-    t.awaited = 0;
-    if (!got && !t.timed_out() && !t.has_work()) {
-      // A blocked one of these wakes the task, too.
-      t.awaited = wanted;
-    }
+    // Where it waits, a blocked one of these wakes the task, too.
+    const bool waits = !got && !t.timed_out() && !t.has_work();
+    const SignalSet was = std::exchange(t.awaited, waits ? wanted : 0);
+    pass_on_signals(t, was & ~t.awaited & t.blocked);
     t.recalc_interrupted();
   }
   if (got) {

@@ -97,8 +97,7 @@ Found look(Task& t) EXCLUDES(task_mutex) {
     return f;
   }
   if (t.saved_mask) {
-    t.blocked = *std::exchange(t.saved_mask, std::nullopt);
-    t.recalc_interrupted();
+    set_blocked(t, *std::exchange(t.saved_mask, std::nullopt));
     if (t.interrupted) return f;
   }
   t.recalc_interrupted();

@@ -125,6 +125,18 @@ Result<void> send_group_signal(ThreadGroup& g, const siginfo_t& info) {
   return to ? send_signal(*to, info, SignalScope::kGroup) : Result<void>{};
 }
 
+void pass_on_signals(Task& t, SignalSet signals) {
+  SignalSet left = t.group->pending.set() & signals;
+  for (Task* other : t.group->tasks) {
+    if (left == 0) return;
+    if (other == &t || other->exiting) continue;
+    const SignalSet wanted = left & ~(other->blocked & ~other->awaited);
+    if (wanted == 0) continue;
+    alert(*other);
+    left &= ~wanted;
+  }
+}
+
 bool has_use_for(ThreadGroup& g, int sig) {
   Task* to = receiver(g);
   return to && !is_ignored(*to, sig);
@@ -184,12 +196,8 @@ bool may_signal(const Task& sender, const Task& target, int sig) {
 }
 
 void set_blocked(Task& t, SignalSet mask) {
-  t.blocked = mask & ~kUnblockable;
-  // A shared signal that this task now blocks may be another thread's to take.
-  for (Task* other : t.group->tasks) {
-    if (other == &t || other->exiting) continue;
-    if (t.group->pending.set() & ~other->blocked) alert(*other);
-  }
+  const SignalSet was = std::exchange(t.blocked, mask & ~kUnblockable);
+  pass_on_signals(t, t.blocked & ~was);
   t.recalc_interrupted();
 }
 

@@ -9,6 +9,9 @@ namespace usk {
 Result<void> send_signal(Task& target, const siginfo_t& info, SignalScope scope)
     REQUIRES(task_mutex);
 Result<void> send_group_signal(ThreadGroup& group, const siginfo_t& info) REQUIRES(task_mutex);
+// `t`, which may have been told of some of these of its group's, takes them no longer: others are
+// told of what is still there.
+void pass_on_signals(Task& t, SignalSet signals) REQUIRES(task_mutex);
 // Whether a signal to the group would not vanish, for whom it costs something to fill in.
 bool has_use_for(ThreadGroup& group, int sig) REQUIRES(task_mutex);
 // To each process of a group: terminals, kill(2) of a negative id. How many got it.
@@ -30,7 +33,7 @@ void kill_group(Task& t, const siginfo_t& info) REQUIRES(task_mutex);
 // Who may signal whom: kill(2).
 bool may_signal(const Task& sender, const Task& target, int sig) REQUIRES(task_mutex);
 
-// A new mask; pending signals that it lets through are looked at.
+// A new mask: pending signals that it lets through are looked at, newly blocked ones passed on.
 void set_blocked(Task& t, SignalSet mask) REQUIRES(task_mutex);
 
 // A stop signal's default action, unless the group is orphaned (POSIX) or SIGCONT came meanwhile.

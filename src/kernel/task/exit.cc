@@ -309,6 +309,7 @@ Step ExitMain::run(Task& t) {
   {
     Lock lock(task_mutex);
     t.exiting = true;
+    if (!t.group->exiting) pass_on_signals(t, ~t.blocked | t.awaited);
     seccomp::release(t);
     leave_group_stop(t);
     detach_all(t);

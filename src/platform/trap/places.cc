@@ -80,13 +80,16 @@ void TrapPlatform::set_hand_over(bool on) {
   count.hand_over_changes++;
 }
 
-// A poller keeps its processor to itself.
 void TrapPlatform::answer(TrapThread& t) {
+  if (polling_) {  // It keeps its processor to itself.
+    set_hand_over(false);
+    return t.answer_notice();
+  }
   using Place = HandOff::Place;
   const uint32_t own = current_cpu(), its = t.cpu();
   TrapThread* const here = runs_at(own, t);
   const HandOff::Others others{awake() > 1, here != nullptr, runs_at(its, t) != nullptr};
-  const Place place = polling_ ? Place::kStays : HandOff::place(its, own, others);
+  const Place place = HandOff::place(its, own, others);
   set_hand_over(place == Place::kComes);
   const bool moves = place == Place::kLeaves && is_still_at(own, *here) && move_on(t);
   t.answer_notice();
@@ -97,8 +100,9 @@ void TrapPlatform::answer(TrapThread& t) {
 bool TrapPlatform::is_still_at(uint32_t cpu, TrapThread& t) {
   constexpr int64_t kLookEveryNs = 50'000;
   if (awake() > size_t(CPU_COUNT(&processors_))) return false;  // Some must share one.
-  if (const int64_t now = clock(); now - places_seen_at_ < kLookEveryNs) return false;
-  places_seen_at_ = clock();
+  const int64_t now = clock();
+  if (now - places_seen_at_ < kLookEveryNs) return false;
+  places_seen_at_ = now;
   const auto state = thread_state(t.tid());
   if (!state) return false;
   t.set_cpu(state->cpu);
